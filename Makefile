@@ -1,0 +1,36 @@
+# Two commands matter: `make pipeline` and `make test`. Both build .venv first; nothing else need be installed.
+PYTHON ?= python3
+BIN := .venv/bin
+UV_VERSION := 0.13.9
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: pipeline test check setup lock clean
+
+pipeline: setup
+	medsr run
+
+test: check
+	pytest
+
+# the same checks at the desk, in the commit hook and in CI
+check: setup
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+
+setup: .venv/ready
+
+.venv/ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	touch $@
+
+lock: setup
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    --all-extras --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf .venv
