@@ -164,7 +164,7 @@ class PreparedRow:
 
 @dataclass(frozen=True)
 class LabelledRow:
-    """One image ready for classification (`data/prepared/classification/index.csv`); row n belongs to `images.npy[n]`."""
+    """One image ready for classification (`data/prepared/classification/index.csv`); row n is `images.npy[n]`."""
 
     image_id: str
     patient_id: str

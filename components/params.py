@@ -253,9 +253,7 @@ def parse(content: Any, name: str = "params.yaml") -> Params:
     unknown = sorted(set(own) - {"simulate", "train"})
     problems += [f"{profile}.{key}: unknown" for key in unknown]
     trainings = merged.pop("train") or {}
-    parsed = {
-        key: _training_of(value, f"{profile}.train.{key}", problems) for key, value in dict(trainings).items()
-    }
+    parsed = {key: _training_of(value, f"{profile}.train.{key}", problems) for key, value in dict(trainings).items()}
     params = _build(Params, merged | {"train": {}}, "", problems)
     if problems or params is None:
         raise ParamsError(f"{name}: {len(problems)} problem(s)\n  " + "\n  ".join(problems))

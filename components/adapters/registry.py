@@ -1,0 +1,134 @@
+"""MLflow's registry: versions, and the aliases that say which one serves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from components.adapters.tracking import connect
+from components.handover import Layout, RunRecord, StepError
+from components.learning.generator import Generator
+from components.learning.weights import load_weights
+
+GENERATOR, CLASSIFIER = "sr-generator", "classifier"
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+
+
+@dataclass(frozen=True)
+class Version:
+    """One registered version."""
+
+    name: str
+    number: str
+    method: str  # srcnn … esrgan, or classifier
+    weights_sha256: str
+    run_id: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A version's network, rebuilt from its own files."""
+
+    version: Version
+    network: nn.Module
+    config: dict[str, Any]
+
+
+def by_alias(layout: Layout, name: str, alias: str) -> Version | None:
+    """The version that `alias` points at, or `None`. Only this call tells: searches give no aliases back."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return _version(_client(layout).get_model_version_by_alias(name, alias))
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def by_weights(layout: Layout, name: str, weights_sha256: str) -> Version | None:
+    """The version with exactly these weights, or `None`."""
+    return next((v for v in list_versions(layout, name) if v.weights_sha256 == weights_sha256), None)
+
+
+def list_versions(layout: Layout, name: str) -> list[Version]:
+    """Every version of `name`, oldest first; empty where the model is not registered."""
+    found = _client(layout).search_model_versions(f"name = '{name}'")
+    return sorted((_version(version) for version in found), key=lambda version: int(version.number))
+
+
+def aliases(layout: Layout, name: str) -> dict[str, str]:
+    """Which version number each alias points at."""
+    pointed = {alias: by_alias(layout, name, alias) for alias in (CHAMPION, CHALLENGER, PREVIOUS)}
+    return {alias: version.number for alias, version in pointed.items() if version}
+
+
+def register(layout: Layout, name: str, record: RunRecord, tags: dict[str, str]) -> Version:
+    """A new version of `name` from the model that `record`'s run logged."""
+    from mlflow.exceptions import MlflowException
+
+    client = _client(layout)
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    made = client.create_model_version(
+        name,
+        source=f"models:/{record.model_id}",
+        run_id=record.run_id,
+        model_id=record.model_id,
+        tags={"method": record.name, "weights_sha256": record.weights_sha256, **tags},
+    )
+    return _version(made)
+
+
+def point(layout: Layout, version: Version, alias: str) -> None:
+    """Lets `alias` point at `version`."""
+    _client(layout).set_registered_model_alias(version.name, alias, version.number)
+
+
+def unpoint(layout: Layout, name: str, alias: str) -> None:
+    """Takes `alias` away."""
+    _client(layout).delete_registered_model_alias(name, alias)
+
+
+def load_version(layout: Layout, version: Version) -> Loaded:
+    """The network of `version` from its artifacts: JSON and safetensors, nothing is unpickled."""
+    mlflow = connect(layout)
+    folder = Path(mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.number}"))
+    found = sorted(folder.glob("artifacts/*/weights.safetensors"))
+    if len(found) != 1:
+        raise StepError(f"{version.name} {version.number}: expected one weights.safetensors, found {len(found)}.")
+    network, config = load_weights(found[0].parent)
+    return Loaded(version, network, config)
+
+
+def load_generator(layout: Layout, alias: str = CHAMPION) -> Generator:
+    """The generator that `alias` points at. Raises `StepError` where there is none yet."""
+    version = by_alias(layout, GENERATOR, alias)
+    if version is None:
+        raise StepError(
+            f"models:/{GENERATOR}@{alias}: expected a promoted model, found none. Run `make pipeline` first."
+        )
+    loaded = load_version(layout, version)
+    return Generator(loaded.network, int(loaded.config["network"]["scale"]), version.name, version.number)
+
+
+def _client(layout: Layout) -> Any:
+    return connect(layout).MlflowClient()
+
+
+def _version(found: Any) -> Version:
+    return Version(
+        name=found.name,
+        number=str(found.version),
+        method=found.tags.get("method", ""),
+        weights_sha256=found.tags.get("weights_sha256", ""),
+        run_id=found.run_id or "",
+        source=found.source,
+    )

@@ -1,0 +1,213 @@
+"""Sharpens one image file: DICOM becomes a derived DICOM image, a PNG or TIFF another one. Depth stays what it was.
+
+    stored values → [0, 1] → network, tile by tile → stored values → derived image
+
+Frames are read, sharpened and put on disk one after another, so that a long film needs the memory of one frame.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
+from pydicom.dataset import Dataset
+from pydicom.pixels.processing import apply_color_lut
+
+from components.dicom.provenance import RESEARCH_USE
+from components.dicom.read import BROKEN, UnreadableImage, open_dicom, padding_mask, stored_frames
+from components.dicom.write import derive, obstacles, save
+from components.handover import Replacing, StepError
+from components.learning.sharpening import TILE, Generator, sharpen_colour, sharpen_grey
+
+PICTURES = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF"}
+PICTURE_MODES = {"L": np.uint8, "I;16": np.uint16, "I;16B": np.uint16, "RGB": np.uint8}
+
+Stored = NDArray[Any]  # whole numbers as the file holds them
+
+
+@dataclass(frozen=True)
+class EnhancedImage:
+    """What was made, from what, by what."""
+
+    source: Path
+    destination: Path
+    model_name: str
+    model_version: str
+    scale: int
+    frames: int
+    rows: int
+    columns: int
+    sop_instance_uid: str  # empty for a picture
+    seconds: float
+
+
+def enhance_file(
+    source: Path,
+    destination: Path,
+    generator: Generator,
+    tile: int = TILE,
+    overwrite: bool = False,
+    on_frame: Callable[[int, int], None] | None = None,
+) -> EnhancedImage:
+    """Writes `source` with `generator.scale` times as many rows and columns, whole or not at all.
+
+    `tile` counts pixels of the source; smaller needs less memory. `on_frame` hears how many frames are done, of how
+    many. Raises `UnreadableImage` where the source cannot be decoded, `StepError` where no honest result can be
+    written or the destination is taken.
+    """
+    _check_places(source, destination, overwrite)
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    begun = time.monotonic()
+    enhance = _enhance_picture if source.suffix.lower() in PICTURES else _enhance_dicom
+    (frames, rows, columns), instance = enhance(source, destination, generator, tile, on_frame or (lambda *_: None))
+    return EnhancedImage(
+        source=source,
+        destination=destination,
+        model_name=generator.name,
+        model_version=generator.version,
+        scale=generator.scale,
+        frames=frames,
+        rows=rows,
+        columns=columns,
+        sop_instance_uid=instance,
+        seconds=time.monotonic() - begun,
+    )
+
+
+def _check_places(source: Path, destination: Path, overwrite: bool) -> None:
+    if not source.is_file():
+        raise StepError(f"{source}: expected an image file, found none. Give the path of a DICOM, PNG or TIFF file.")
+    if destination.exists() and destination.samefile(source):
+        raise StepError(
+            f"{destination}: expected a place other than the source's, which is never replaced. Name another."
+        )
+    if destination.exists() and not (overwrite and destination.is_file()):
+        raise StepError(f"{destination}: expected no file there yet, found one. Name another, or allow overwriting.")
+    if PICTURES.get(source.suffix.lower()) != PICTURES.get(destination.suffix.lower()):
+        raise StepError(f"{destination}: expected the same kind of file as {source.name}. Name it *{source.suffix}.")
+
+
+def _enhance_dicom(
+    source: Path, destination: Path, generator: Generator, tile: int, on_frame: Callable[[int, int], None]
+) -> tuple[tuple[int, int, int], str]:
+    image = open_dicom(source)
+    found = obstacles(image, generator.scale)
+    if found:
+        raise StepError(f"{source}: {'; '.join(found)}. Choose another image.")
+    with TemporaryDirectory(dir=destination.parent, prefix=".enhance-") as folder:
+        stored = _sharpen_frames(image, source, Path(folder) / "pixels", generator, tile, on_frame)
+        try:
+            derived = derive(image, stored, generator.scale, generator.name, generator.version)
+        except BROKEN as error:
+            raise UnreadableImage(source.name, f"its header cannot be carried over: {error}") from error
+        save(derived, destination)
+    return (int(image.get("NumberOfFrames") or 1), derived.Rows, derived.Columns), str(derived.SOPInstanceUID)
+
+
+def _sharpen_frames(
+    image: Dataset, source: Path, place: Path, generator: Generator, tile: int, on_frame: Callable[[int, int], None]
+) -> Stored:
+    """All frames, as ([frames,] rows, columns[, 3]), in the file `place`."""
+    expected = int(image.get("NumberOfFrames") or 1)
+    dtype, done = np.dtype(np.uint8), 0
+    shape: tuple[int, ...] = ()
+    with place.open("wb") as handle:
+        for done, frame in enumerate(_decoded(image, source.name), start=1):
+            sharp = _sharpen_frame(frame, image, generator, tile)
+            dtype, shape = sharp.dtype, sharp.shape
+            handle.write(sharp.tobytes())
+            on_frame(done, expected)
+    if done != expected:
+        raise UnreadableImage(source.name, f"truncated: the header says {expected} frames, {done} are there")
+    return np.memmap(place, dtype, mode="r", shape=shape if expected == 1 else (expected, *shape))
+
+
+def _decoded(image: Dataset, name: str) -> Iterator[Stored]:
+    """Stored frames one by one; colour, palettes too, as RGB."""
+    frames = stored_frames(image)
+    while True:
+        try:
+            frame = next(frames, None)
+            if frame is not None and image.PhotometricInterpretation == "PALETTE COLOR":
+                frame = apply_color_lut(frame, image)
+        except BROKEN as error:
+            raise UnreadableImage(name, f"pixels cannot be decoded: {error}") from error
+        if frame is None:
+            return
+        yield frame.astype(frame.dtype.newbyteorder("<"), copy=False)
+
+
+def _sharpen_frame(frame: Stored, image: Dataset, generator: Generator, tile: int) -> Stored:
+    if image.PhotometricInterpretation == "PALETTE COLOR":
+        frame = (frame >> 8 * (frame.dtype.itemsize - 1)).astype(np.uint8)  # a screen shows its palette in 8 bits
+        return _as_stored(sharpen_colour(frame.astype(np.float64), generator, tile), (0, 255), frame.dtype)
+    limits = _limits(int(image.BitsStored), signed=frame.dtype.kind == "i")
+    if frame.ndim == 3:
+        return _as_stored(sharpen_colour(frame.astype(np.float64), generator, tile), limits, frame.dtype)
+    mirrored = image.PhotometricInterpretation == "MONOCHROME1"
+    sharp = sharpen_grey(frame.astype(np.float64), generator, tile, mirrored, padding_mask(frame, image))
+    return _keep_padding(_as_stored(sharp, limits, frame.dtype), frame, image, generator.scale)
+
+
+def _limits(bits: int, signed: bool) -> tuple[int, int]:
+    return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+
+
+def _as_stored(values: NDArray[np.float64], limits: tuple[int, int], dtype: np.dtype[Any]) -> Stored:
+    return np.clip(np.rint(values), *limits).astype(dtype)
+
+
+def _keep_padding(sharp: Stored, frame: Stored, image: Dataset, scale: int) -> Stored:
+    """Padding stays padding; an image pixel that took a padding value by chance takes the nearest real one."""
+    padding = padding_mask(frame, image)
+    if not padding.any():
+        return sharp
+    fine = padding.repeat(scale, 0).repeat(scale, 1)
+    if not padding.all():
+        real = frame[~padding].astype(np.int64)
+        nearest = real[np.abs(real - int(frame[padding][0])).argmin()]
+        sharp = np.where(padding_mask(sharp, image), nearest, sharp)
+    return np.where(fine, frame.repeat(scale, 0).repeat(scale, 1), sharp).astype(frame.dtype)
+
+
+def _enhance_picture(
+    source: Path, destination: Path, generator: Generator, tile: int, on_frame: Callable[[int, int], None]
+) -> tuple[tuple[int, int, int], str]:
+    stored, dpi = _read_picture(source)
+    sharpen = sharpen_colour if stored.ndim == 3 else sharpen_grey
+    limits = _limits(stored.dtype.itemsize * 8, signed=False)
+    sharp = _as_stored(sharpen(stored.astype(np.float64), generator, tile), limits, stored.dtype)
+    made_by = f"Enlarged x{generator.scale} by {generator.name}, version {generator.version}. {RESEARCH_USE}"
+    note = PngInfo()
+    note.add_text("Description", made_by)
+    finer = {"dpi": tuple(float(value) * generator.scale for value in dpi)} if dpi else {}
+    with Replacing(destination) as temporary:
+        kind = PICTURES[destination.suffix.lower()]
+        Image.fromarray(sharp).save(temporary, format=kind, pnginfo=note, description=made_by, **finer)
+    on_frame(1, 1)
+    return (1, sharp.shape[0], sharp.shape[1]), ""
+
+
+def _read_picture(source: Path) -> tuple[Stored, tuple[float, float] | None]:
+    """Values of a grey picture of 8 or 16 bits or a colour one of 8, and its dots per inch where it says them."""
+    try:
+        with Image.open(source) as picture:
+            pages, depth = getattr(picture, "n_frames", 1), str(picture.tile[0][3] if picture.tile else "")
+            mode, dpi = picture.mode, picture.info.get("dpi")
+            values = np.asarray(picture)
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
+        raise UnreadableImage(source.name, f"not a PNG or TIFF that can be decoded: {error}") from error
+    if mode not in PICTURE_MODES or pages != 1 or (mode == "RGB" and "16" in depth):
+        found = f"{pages} page(s) of mode {mode} ({depth})"
+        raise StepError(
+            f"{source}: expected one page, grey of 8 or 16 bits or RGB of 8, found {found}. Convert it first."
+        )
+    return values.astype(PICTURE_MODES[mode], copy=False), dpi

@@ -1,0 +1,213 @@
+"""Scores every method on the held-out patients: `python -m components.evaluate` writes the tables and pictures."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from components.handover import (
+    CLASSIFIER,
+    GENERATORS,
+    METHODS,
+    Layout,
+    MethodSummary,
+    SampleScore,
+    StepError,
+    write_json,
+    write_rows,
+)
+from components.imaging.pictures import save_error, save_grey, zoom_window
+from components.learning.classifier_phase import LabelledImages, load_labelled, logits_of
+from components.learning.intervals import patient_bootstrap
+from components.learning.patches import Pair, load_pairs
+from components.learning.ranking import auroc
+from components.learning.scoring import Upscale, bicubic_upscale, network_upscale, score
+from components.learning.weights import load_weights
+from components.params import AdversarialTraining, Params, ParamsError, PixelTraining, load
+
+
+def run(layout: Layout, params: Params) -> list[MethodSummary]:
+    """Writes `sr_samples.csv`, `sr_summary.csv`, `classifier.json` and the pictures; gives the summary, best first."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    scale = _scale(params)
+    pairs = load_pairs(layout.super_resolution, "test", scale)
+    rows = _score_all(layout, params, pairs, scale, device)
+    summary = summarise(rows, params.evaluate.bootstrap_samples, params.seed)
+    write_rows(layout.sr_samples, SampleScore, rows)
+    write_rows(layout.sr_summary, MethodSummary, summary)
+    write_json(layout.classifier_report, _read_test_images(layout, params, device))
+    return summary
+
+
+def _scale(params: Params) -> int:
+    trainings = [t for t in params.train.values() if isinstance(t, PixelTraining | AdversarialTraining)]
+    scales = {training.scale for training in trainings}
+    if len(scales) != 1:
+        raise StepError(f"train: expected one scale for every generator, found {sorted(scales)}. Set them alike.")
+    return scales.pop()
+
+
+def _score_all(
+    layout: Layout, params: Params, pairs: list[Pair], scale: int, device: torch.device
+) -> list[SampleScore]:
+    upscales: dict[str, Upscale] = {"bicubic": bicubic_upscale(scale)}
+    for name in GENERATORS:
+        network, _ = load_weights(layout.model(name))
+        upscales[name] = network_upscale(network, scale, device)
+    rows, shown = [], []
+    for number, pair in enumerate(pairs, start=1):
+        found = {method: score(upscales[method], pair, scale) for method in METHODS}
+        rows += [_row(f"S{number}", pair, scale, method, found[method][0]) for method in METHODS]
+        if number <= params.evaluate.pictures:
+            images = {method: image for method, (_, image) in found.items()}
+            shown.append(_show(layout.pictures, f"S{number}", pair, scale, images, rows[-len(METHODS) :]))
+        print(f"S{number} {pair.row.modality}: " + "  ".join(f"{m} {s.psnr_db:.2f}" for m, (s, _) in found.items()))
+    write_json(layout.pictures / "pictures.json", shown)
+    return rows
+
+
+def _row(sample: str, pair: Pair, scale: int, method: str, scored: Any) -> SampleScore:
+    row = pair.row
+    about = (sample, row.image_id, row.frame, row.patient_id, row.modality, scale, method)
+    return SampleScore(*about, **asdict(scored))
+
+
+def summarise(rows: list[SampleScore], samples: int, seed: int) -> list[MethodSummary]:
+    """One line a method, the highest mean PSNR first."""
+    by_method = {method: [row for row in rows if row.method == method] for method in METHODS}
+    summaries = [_summary(method, found, by_method["bicubic"], samples, seed) for method, found in by_method.items()]
+    return sorted(summaries, key=lambda summary: -summary.psnr_db_mean)
+
+
+def _summary(
+    method: str, rows: list[SampleScore], bicubic: list[SampleScore], samples: int, seed: int
+) -> MethodSummary:
+    psnr_db, similarity = (np.array([getattr(row, name) for row in rows]) for name in ("psnr_db", "ssim"))
+    gains = psnr_db - np.array([row.psnr_db for row in bicubic])
+    patients = [row.patient_id for row in rows]
+    low, high = patient_bootstrap(lambda drawn: float(gains[drawn].mean()), patients, samples, seed)
+    return MethodSummary(
+        method=method,
+        n=len(rows),
+        patients=len(set(patients)),
+        psnr_db_min=float(psnr_db.min()),
+        psnr_db_mean=float(psnr_db.mean()),
+        psnr_db_max=float(psnr_db.max()),
+        ssim_min=float(similarity.min()),
+        ssim_mean=float(similarity.mean()),
+        ssim_max=float(similarity.max()),
+        psnr_body_db_mean=float(np.mean([row.psnr_body_db for row in rows])),
+        ssim_body_mean=float(np.mean([row.ssim_body for row in rows])),
+        psnr_gain_db=float(gains.mean()),
+        psnr_gain_db_low=low,
+        psnr_gain_db_high=high,
+    )
+
+
+def _show(
+    folder: Path, sample: str, pair: Pair, scale: int, images: dict[str, Tensor], rows: list[SampleScore]
+) -> dict[str, Any]:
+    """Saves one sample's pictures and describes them as the report reads them."""
+    original = pair.high[0].numpy()
+    window = zoom_window(original, pair.body[0].numpy())
+    shown = {"original": original, "input": _nearest(pair.low[0].numpy(), scale)}
+    shown |= {method: image[0, 0].numpy() for method, image in images.items()}
+    files: dict[str, dict[str, str]] = {}
+    for name, image in shown.items():
+        files[name] = {"full": f"{sample}-{name}.png", "zoom": f"{sample}-{name}-zoom.png"}
+        save_grey(folder / files[name]["full"], image)
+        save_grey(folder / files[name]["zoom"], window.cut(image))
+        if name in images:
+            files[name]["error"] = f"{sample}-{name}-error.png"
+            save_error(folder / files[name]["error"], window.cut(np.abs(image - original)))
+    return {
+        "sample": sample,
+        "image_id": pair.row.image_id,
+        "modality": pair.row.modality,
+        "scale": scale,
+        "zoom": [window.row, window.column, window.height, window.width],
+        "methods": files,
+        "psnr_db": {row.method: row.psnr_db for row in rows},
+        "ssim": {row.method: row.ssim for row in rows},
+    }
+
+
+def _nearest(low: NDArray[np.float32], scale: int) -> NDArray[np.float32]:
+    return low.repeat(scale, 0).repeat(scale, 1)
+
+
+def _read_test_images(layout: Layout, params: Params, device: torch.device) -> dict[str, Any]:
+    network, config = load_weights(layout.model(CLASSIFIER))
+    classes = tuple(config["classes"])
+    images = load_labelled(layout.classification, "test", classes)
+    scores = logits_of(network.to(device), images.images, device).softmax(1)[:, 1].numpy()
+    return classifier_report(
+        images, scores, classes, config["threshold"], params.evaluate.bootstrap_samples, params.seed
+    )
+
+
+def classifier_report(
+    images: LabelledImages,
+    scores: NDArray[np.float32],
+    classes: tuple[str, ...],
+    threshold: float,
+    samples: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Accuracy, sensitivity, specificity and AUROC with patient-bootstrap intervals, and the confusion behind them."""
+    truth, called = images.labels.bool().numpy(), scores >= threshold
+    patients = [row.patient_id for row in images.rows]
+    measures: dict[str, Callable[[NDArray[np.int64]], float]] = {
+        "accuracy": lambda i: _share(truth[i] == called[i]),
+        "sensitivity": lambda i: _share(called[i][truth[i]]),
+        "specificity": lambda i: _share(~called[i][~truth[i]]),
+        "auroc": lambda i: auroc(truth[i], scores[i]),
+    }
+    report: dict[str, Any] = {}
+    for name, measure in measures.items():
+        low, high = patient_bootstrap(measure, patients, samples, seed)
+        report[name] = {"value": measure(np.arange(len(truth))), "low": low, "high": high}
+    return report | {
+        "n": len(truth),
+        "patients": len(set(patients)),
+        "simulated": all(row.simulated for row in images.rows),
+        "labels": list(classes),
+        "positive": classes[1],
+        "threshold": threshold,
+        "confusion": {
+            "true_positive": int((truth & called).sum()),
+            "false_positive": int((~truth & called).sum()),
+            "true_negative": int((~truth & ~called).sum()),
+            "false_negative": int((truth & ~called).sum()),
+        },
+    }
+
+
+def _share(values: NDArray[np.bool_]) -> float:
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def main() -> int:
+    try:
+        summary = run(Layout(), load(Path("params.yaml")))
+    except (StepError, ParamsError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    for line in summary:
+        print(
+            f"{line.method:<9} PSNR {line.psnr_db_mean:6.2f} dB  SSIM {line.ssim_mean:.4f}  over bicubic "
+            f"{line.psnr_gain_db:+.2f} dB [{line.psnr_gain_db_low:+.2f}, {line.psnr_gain_db_high:+.2f}]"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,84 @@
+"""What the content loss looks through: VGG19 as published, or the substitute that is at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import VGG19_Weights, vgg19
+
+from components.learning.weights import load_weights
+
+CONV5_4 = 35  # layers of torchvision's VGG19 up to conv5_4, before its ReLU (arXiv:1809.00219, section 3.3)
+VGG_SCALE = 1 / 12.75  # arXiv:1609.04802, section 3.2: brings the loss to the pixel loss's scale
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Features:
+    """A fixed map from `(B, 1, H, W)` to features, and the plain name of where its weights came from."""
+
+    extract: Callable[[Tensor], Tensor]
+    module: nn.Module
+    origin: str
+
+
+def make_features(wanted: str, path: str, substitute: str, classifier: Path) -> Features:
+    """The features that the settings ask for; without VGG19's weights the substitute, and `origin` says so.
+
+    Nothing is downloaded. `classifier` is the folder of the classifier just trained.
+    """
+    if wanted != "vgg19":
+        return _SOURCES[wanted](classifier)
+    weights = Path(path) if path else vgg19_cache()
+    if weights.is_file():
+        return vgg19_features(weights)
+    found = _SOURCES[substitute](classifier)
+    return Features(found.extract, found.module, f"{found.origin}, because no VGG19 weights are at {weights.name}")
+
+
+def vgg19_cache() -> Path:
+    """Where torchvision would have put its VGG19 weights."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(VGG19_Weights.IMAGENET1K_V1.url).name
+
+
+def vgg19_features(weights: Path) -> Features:
+    """VGG19's conv5_4 before its ReLU; one channel is repeated to three. Raises where `weights` are not VGG19's."""
+    network = vgg19(weights=None)
+    state = torch.load(weights, map_location="cpu", weights_only=True)
+    own = {key: value for key, value in state.items() if key.startswith("features.")}
+    network.load_state_dict(own | {k: v for k, v in network.state_dict().items() if k.startswith("classifier.")})
+    return Features(*_vgg(network.features), f"VGG19 conv5_4 from {weights.name}")
+
+
+def random_features(_: Path) -> Features:
+    """An untrained VGG19: fixed random features, the same in every run."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(19)
+        network = vgg19(weights=None)
+    return Features(*_vgg(network.features), "random features")
+
+
+def classifier_features(folder: Path) -> Features:
+    """The first dense block of the classifier in `folder`."""
+    module, _ = load_weights(folder)
+    frozen = module.eval().requires_grad_(False)
+    return Features(frozen.features, frozen, "features of the trained classifier")  # type: ignore[arg-type]
+
+
+_SOURCES: dict[str, Callable[[Path], Features]] = {"classifier": classifier_features, "random": random_features}
+
+
+def _vgg(layers: nn.Sequential) -> tuple[Callable[[Tensor], Tensor], nn.Module]:
+    module = layers[:CONV5_4].eval().requires_grad_(False)
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+
+    def extract(image: Tensor) -> Tensor:
+        colour = (image.expand(-1, 3, -1, -1) - mean.to(image.device)) / std.to(image.device)
+        result: Tensor = module(colour) * VGG_SCALE
+        return result
+
+    return extract, module

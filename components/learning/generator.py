@@ -1,0 +1,17 @@
+"""A network ready to sharpen, and the name under which the registry knows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Generator:
+    """`network` maps `(B, 1, h, w)` in [0, 1] to `(B, 1, scale * h, scale * w)`."""
+
+    network: nn.Module
+    scale: int
+    name: str  # registered model
+    version: str

@@ -1,0 +1,30 @@
+"""How sure a mean can be: bootstrap over patients, because images of one patient are not independent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def patient_bootstrap(
+    statistic: Callable[[NDArray[np.int64]], float], patients: Sequence[str], samples: int, seed: int
+) -> tuple[float, float]:
+    """The 95 % percentile interval of `statistic`, patients drawn with replacement (Efron & Tibshirani 1993).
+
+    `statistic` takes indices of images, a patient's all together and repeated as often as drawn. Draws where it is
+    undefined (not a number) are left out; both ends are not a number where all are.
+    """
+    random = np.random.default_rng(seed)
+    names = np.asarray(patients)
+    groups = [np.flatnonzero(names == patient) for patient in sorted(set(patients))]
+    values = []
+    for _ in range(samples):
+        drawn = random.integers(len(groups), size=len(groups))
+        values.append(statistic(np.concatenate([groups[i] for i in drawn])))
+    defined = np.asarray(values)[np.isfinite(values)]
+    if not len(defined):
+        return float("nan"), float("nan")
+    low, high = np.percentile(defined, [2.5, 97.5])
+    return float(low), float(high)

@@ -1,0 +1,44 @@
+"""Losses of SRGAN and ESRGAN."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def discriminator_loss(real: Tensor, fake: Tensor, relativistic: bool) -> Tensor:
+    """How badly a discriminator tells real from fake; `real` and `fake` are its logits, `(B, 1)`.
+
+    Plain: Goodfellow et al. 2014. Relativistic average: Jolicoeur-Martineau 2018, arXiv:1807.00734.
+    """
+    real, fake = _against_each_other(real, fake) if relativistic else (real, fake)
+    loss = _is(real, 1.0) + _is(fake, 0.0)
+    return loss / 2 if relativistic else loss
+
+
+def generator_loss(real: Tensor, fake: Tensor, relativistic: bool) -> Tensor:
+    """How well the discriminator sees through a generator; shapes as in `discriminator_loss`.
+
+    Plain uses the non-saturating -log D(G(z)) (arXiv:1609.04802, equation 6).
+    """
+    if not relativistic:
+        return _is(fake, 1.0)
+    real, fake = _against_each_other(real, fake)
+    return (_is(real, 0.0) + _is(fake, 1.0)) / 2
+
+
+def pixel_loss(estimate: Tensor, reference: Tensor, kind: str) -> Tensor:
+    """Mean squared (`mse`) or mean absolute (`l1`) error over everything."""
+    losses = {"mse": F.mse_loss, "l1": F.l1_loss}
+    if kind not in losses:
+        raise ValueError(f"loss: expected mse or l1, found {kind!r}")
+    return losses[kind](estimate, reference)
+
+
+def _against_each_other(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    return real - fake.mean(), fake - real.mean()
+
+
+def _is(logits: Tensor, truth: float) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits.float(), torch.full_like(logits, truth, dtype=torch.float32))

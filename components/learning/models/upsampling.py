@@ -1,0 +1,21 @@
+"""What the generators share: how a scale is made of small steps, and a last layer that rounds nothing away."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def doublings(scale: int) -> tuple[int, ...]:
+    """The factors a network enlarges by, one after another: 4 is (2, 2), 3 is (3,). Raises `ValueError` for others."""
+    steps = {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
+    if scale not in steps:
+        raise ValueError(f"scale: expected 2, 3, 4 or 8, found {scale}")
+    return steps[scale]
+
+
+def in_full_precision(layer: nn.Module, x: Tensor) -> Tensor:
+    """`layer(x)` in float32, also under mixed precision: bfloat16 would leave 8 of an image's 12 to 16 bits."""
+    with torch.autocast(x.device.type, enabled=False):
+        result: Tensor = layer(x.float())
+    return result

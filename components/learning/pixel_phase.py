@@ -1,0 +1,103 @@
+"""The pixel phase: a generator learns to give back what the degradation took, by the distance between pixels."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from components.learning.losses import pixel_loss
+from components.learning.metrics import crop_border, psnr, ssim
+from components.learning.optimisation import MovingAverage
+from components.learning.patches import Pair, Patches
+from components.learning.trainer import prepare_rates
+from components.params import PixelTraining
+
+VALIDATION_SIDE = 96  # low-resolution pixels: the middle of a validation image, so that validating stays cheap
+
+
+class Generator(Protocol):
+    scale: int
+    last_layer: nn.Module
+
+    def parameters(self) -> list[nn.Parameter]: ...
+
+
+class PixelPhase:
+    """SRCNN, SRResNet and RRDB; keeps the last averaged weights.
+
+    The rate has fallen to nothing by then, and a handful of validation patients choose worse than that.
+    """
+
+    criterion = ""
+
+    def __init__(
+        self, network: nn.Module, settings: PixelTraining, fabric: Fabric, patches: Patches, validation: list[Pair]
+    ) -> None:
+        self._network, self._settings, self._fabric = network, settings, fabric
+        self._patches, self._validation = patches, validation
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimiser = _adam(network, settings, fabric)
+        self._wrapped, self._optimiser = fabric.setup(network, optimiser)
+        self.modules = {"generator": network}
+        self.optimisers: dict[str, Optimizer] = {"generator": self._optimiser}
+        self.average = MovingAverage(network, settings.ema)
+
+    def step(self, step: int) -> dict[str, Tensor]:
+        low, high = self._patches.batch(step)
+        self._network.train()
+        loss = pixel_loss(self._wrapped(low), high, self._settings.loss)
+        self._optimiser.zero_grad(set_to_none=True)
+        self._fabric.backward(loss)
+        self._optimiser.step()
+        self.average.update()
+        return {"pixel_loss": loss}
+
+    def validate(self) -> dict[str, float]:
+        return score_on(self._network, self.average.state, self._validation, self._fabric)
+
+
+def score_on(network: nn.Module, state: dict[str, Tensor], pairs: list[Pair], fabric: Fabric) -> dict[str, float]:
+    """Mean PSNR and SSIM of `network` with the weights `state` on the middle of `pairs`; its own weights come back."""
+    own = {key: value.detach().clone() for key, value in network.state_dict().items()}
+    network.load_state_dict(state)
+    network.eval()
+    try:
+        values = [_score(network, pair, fabric) for pair in pairs]
+    finally:
+        network.load_state_dict(own)
+    mean = torch.tensor(values, dtype=torch.float64).mean(0)
+    return {"validation_psnr_db": float(mean[0]), "validation_ssim": float(mean[1])}
+
+
+@torch.inference_mode()
+def _score(network: nn.Module, pair: Pair, fabric: Fabric) -> tuple[float, float]:
+    scale = int(network.scale)  # type: ignore[arg-type]
+    low = _middle(pair.low, VALIDATION_SIDE).unsqueeze(0).to(fabric.device)
+    high = _middle(pair.high, VALIDATION_SIDE * scale).unsqueeze(0).to(fabric.device)
+    with fabric.autocast():
+        estimate = network(low)
+    estimate = crop_border(estimate.float().clamp(0, 1), scale)
+    high = crop_border(high, scale)
+    return float(psnr(estimate, high)), float(ssim(estimate, high))
+
+
+def _middle(image: Tensor, side: int) -> Tensor:
+    """The centre, at most `side` pixels; sides of both resolutions are cut alike because the offsets are multiples."""
+    height, width = image.shape[-2:]
+    unit = side // VALIDATION_SIDE
+    top, left = ((max(0, length - side) // 2) // unit * unit for length in (height, width))
+    return image[..., top : top + side, left : left + side]
+
+
+def _adam(network: nn.Module, settings: PixelTraining, fabric: Fabric) -> Optimizer:
+    last = list(network.last_layer.parameters())  # type: ignore[union-attr]
+    others = [p for p in network.parameters() if all(p is not one for one in last)]
+    groups = [
+        {"params": others, "lr": settings.rate},
+        {"params": last, "lr": settings.rate * settings.last_layer_rate},
+    ]
+    return prepare_rates(Adam(groups, betas=(0.9, settings.beta2), fused=True))

@@ -1,0 +1,41 @@
+"""A trained network as two files: `weights.safetensors` and the `config.json` that rebuilds it. Never a pickle."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from components.handover import Replacing, StepError, read_json, write_json
+from components.learning.models import build
+
+WEIGHTS, CONFIG = "weights.safetensors", "config.json"
+
+
+def save_weights(folder: Path, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> str:
+    """Writes both files and gives the weights' SHA-256. `config["network"]` is what `build` takes."""
+    with Replacing(folder / WEIGHTS) as temporary:
+        save_file({key: value.detach().cpu().contiguous() for key, value in state.items()}, temporary)
+    write_json(folder / CONFIG, dict(config))
+    return sha256_of(folder / WEIGHTS)
+
+
+def load_weights(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """The network in `folder` with its weights, in evaluation mode, and its configuration."""
+    config = read_json(folder / CONFIG)
+    try:
+        network = build(config["network"])
+        network.load_state_dict(load_file(folder / WEIGHTS))
+    except (FileNotFoundError, SafetensorError, RuntimeError, ValueError, KeyError) as error:
+        raise StepError(f"{folder}: expected {WEIGHTS} that fit {CONFIG}; {error}. Train this model again.") from error
+    return network.eval(), config
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

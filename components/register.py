@@ -1,0 +1,228 @@
+"""Registers the best generator and the classifier, and promotes those that the written policy lets through."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+
+from components.adapters import registry, tracking
+from components.adapters.registry import CHALLENGER, CHAMPION, GENERATOR, PREVIOUS, Loaded, Version
+from components.handover import (
+    CLASSIFIER,
+    GENERATORS,
+    Layout,
+    MethodSummary,
+    RunRecord,
+    read_json,
+    read_record,
+    read_rows,
+)
+from components.learning.checkpoint import fingerprint
+from components.learning.classifier_phase import load_labelled, logits_of
+from components.learning.patches import load_pairs
+from components.learning.ranking import auroc
+from components.learning.scoring import held_out_digest, network_upscale, score
+from components.learning.weights import sha256_of
+from components.params import Params
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the policy, held against one candidate."""
+
+    rule: str
+    wanted: float
+    found: float
+    holds: bool
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What became of one candidate, and on which evidence."""
+
+    model: str
+    method: str
+    version: str
+    outcome: str  # promoted | refused | unchanged
+    replaced: str  # version number of the champion before; empty where there was none
+    lines: tuple[Line, ...]
+
+    @property
+    def summary(self) -> str:
+        """One sentence for a person."""
+        about = f"{self.model} {self.version} ({self.method})"
+        if self.outcome == "unchanged":
+            return f"{about} is the champion already: nothing registered, nothing promoted"
+        against = f", in place of {self.replaced}" if self.replaced else ", the first champion"
+        because = "; ".join(f"{line.rule}: {line.found:.4g} against {line.wanted:.4g}" for line in self.lines)
+        if self.outcome == "promoted":
+            return f"{about} promoted{against}: {because}"
+        failed = "; ".join(f"{line.rule}: {line.found:.4g}, wanted {line.wanted:.4g}" for line in self.failed)
+        return f"{about} not promoted: {failed}"
+
+    @property
+    def failed(self) -> tuple[Line, ...]:
+        return tuple(line for line in self.lines if not line.holds)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A trained model that may become champion."""
+
+    model: str  # as registered
+    record: RunRecord
+    held_out_sha256: str  # of the held-out table it was scored on
+    lines: tuple[Line, ...]  # that need no champion
+    against_champion: Callable[[Loaded], Line]
+
+
+def run(layout: Layout, params: Params) -> list[Decision]:
+    """Brings MLflow up to date with the trained models, then registers and promotes. Running twice changes nothing."""
+    tracking.initialise(layout)
+    records = {
+        name: tracking.restore(layout, read_record(layout.model(name) / "run.json"))
+        for name in (*GENERATORS, CLASSIFIER)
+    }
+    _log_evidence(layout, records)
+    candidates = [_generator(layout, params, records), _classifier(layout, params, records[CLASSIFIER])]
+    return [_decide(layout, candidate) for candidate in candidates]
+
+
+def _generator(layout: Layout, params: Params, records: dict[str, RunRecord]) -> Candidate:
+    """The best generator by mean PSNR on held-out images; with equal numbers the earlier, simpler one."""
+    summary = {line.method: line for line in read_rows(layout.sr_summary, MethodSummary)}
+    best = max((summary[name] for name in GENERATORS), key=lambda line: line.psnr_db_mean)
+    policy = params.promote
+    lines = (
+        _at_least("mean PSNR (dB)", policy.floor_psnr_db, best.psnr_db_mean),
+        _at_least("mean SSIM", policy.floor_ssim, best.ssim_mean),
+        _at_least("PSNR over bicubic (dB)", policy.gain_over_bicubic_db, best.psnr_gain_db),
+        _at_least("SSIM of bicubic", summary["bicubic"].ssim_mean, best.ssim_mean),
+    )
+
+    def against(champion: Loaded) -> Line:
+        gain = best.psnr_db_mean - _mean_psnr(layout, champion)
+        return _above("PSNR over the champion (dB)", policy.gain_over_champion_db, gain)
+
+    return Candidate(GENERATOR, records[best.method], held_out_digest(layout.super_resolution), lines, against)
+
+
+def _classifier(layout: Layout, params: Params, record: RunRecord) -> Candidate:
+    found = read_json(layout.classifier_report)["auroc"]["value"]
+    lines = (_at_least("AUROC", params.promote.classifier_floor_auroc, found),)
+
+    def against(champion: Loaded) -> Line:
+        return _above("AUROC over the champion", 0.0, found - _auroc(layout, champion))
+
+    digest = fingerprint(*(sha256_of(layout.classification / name) for name in ("index.csv", "images.npy")))
+    return Candidate(registry.CLASSIFIER, record, digest, lines, against)
+
+
+def _decide(layout: Layout, candidate: Candidate) -> Decision:
+    champion = registry.by_alias(layout, candidate.model, CHAMPION)
+    record = candidate.record
+    if champion and champion.weights_sha256 == record.weights_sha256:
+        return Decision(candidate.model, record.name, champion.number, "unchanged", champion.number, ())
+    version = registry.by_weights(layout, candidate.model, record.weights_sha256) or _register(layout, candidate)
+    lines = candidate.lines
+    if champion:
+        lines = (*lines, candidate.against_champion(registry.load_version(layout, champion)))
+    outcome = "promoted" if all(line.holds for line in lines) else "refused"
+    replaced = champion.number if champion else ""
+    decision = Decision(candidate.model, record.name, version.number, outcome, replaced, lines)
+    _act(layout, decision, version, champion)
+    _remember(layout, decision, candidate)
+    return decision
+
+
+def _register(layout: Layout, candidate: Candidate) -> Version:
+    record = candidate.record
+    tags = {
+        "held_out_sha256": candidate.held_out_sha256,
+        "data_sha256": record.data_sha256,
+        "git_revision": record.git_revision,
+        "dvc_stage": f"train@{record.name}",
+    }
+    return registry.register(layout, candidate.model, record, tags)
+
+
+def _act(layout: Layout, decision: Decision, version: Version, champion: Version | None) -> None:
+    """Moves the aliases, after the version has shown that it loads."""
+    if decision.outcome != "promoted":
+        registry.point(layout, version, CHALLENGER)
+        return
+    registry.load_version(layout, version)
+    if champion:
+        registry.point(layout, champion, PREVIOUS)
+    registry.point(layout, version, CHAMPION)
+
+
+def _remember(layout: Layout, decision: Decision, candidate: Candidate) -> None:
+    """Appends to `mlruns/promotions.jsonl`; a refusal that is already there is not said again."""
+    path = layout.mlruns / "promotions.jsonl"
+    entry = asdict(decision) | {"held_out_sha256": candidate.held_out_sha256, "run_id": candidate.record.run_id}
+    entry = json.loads(json.dumps(entry))
+    before = history(layout)
+    if decision.outcome == "refused" and any(_same(entry, old) for old in before):
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as handle:
+        handle.write(json.dumps({"at": datetime.now(UTC).isoformat(timespec="seconds"), **entry}) + "\n")
+
+
+def history(layout: Layout) -> list[dict[str, Any]]:
+    """Every decision that was taken, oldest first."""
+    path = layout.mlruns / "promotions.jsonl"
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def _same(entry: dict[str, Any], old: dict[str, Any]) -> bool:
+    return all(old.get(key) == entry[key] for key in ("model", "version", "outcome", "replaced", "held_out_sha256"))
+
+
+def _log_evidence(layout: Layout, records: dict[str, RunRecord]) -> None:
+    """Held-out scores, and the pictures that show them, with each training's run."""
+    digest = sha256_of(layout.sr_samples)
+    samples = [layout.sr_samples, layout.sr_summary]
+    for line in read_rows(layout.sr_summary, MethodSummary):
+        if line.method in records:
+            metrics = {f"held_out_{key}": value for key, value in asdict(line).items() if isinstance(value, float)}
+            pictures = sorted(layout.pictures.glob(f"S*-{line.method}*.png"))
+            tracking.log_evaluation(layout, records[line.method].run_id, digest, metrics, [*samples, *pictures])
+    report = read_json(layout.classifier_report)
+    metrics = {
+        f"held_out_{name}": report[name]["value"] for name in ("accuracy", "sensitivity", "specificity", "auroc")
+    }
+    digest = sha256_of(layout.classifier_report)
+    tracking.log_evaluation(layout, records[CLASSIFIER].run_id, digest, metrics, [layout.classifier_report])
+
+
+def _mean_psnr(layout: Layout, champion: Loaded) -> float:
+    """The champion on today's held-out images, scored exactly as the candidate was."""
+    scale = int(champion.config["network"]["scale"])
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    upscale = network_upscale(champion.network, scale, device)
+    values = [score(upscale, pair, scale)[0].psnr_db for pair in load_pairs(layout.super_resolution, "test", scale)]
+    return sum(values) / len(values)
+
+
+def _auroc(layout: Layout, champion: Loaded) -> float:
+    classes = tuple(champion.config["classes"])
+    images = load_labelled(layout.classification, "test", classes)
+    scores = logits_of(champion.network, images.images, torch.device("cpu")).softmax(1)[:, 1].numpy()
+    return auroc(images.labels.bool().numpy(), scores)
+
+
+def _at_least(rule: str, wanted: float, found: float) -> Line:
+    return Line(f"{rule} at least", wanted, found, found >= wanted)
+
+
+def _above(rule: str, wanted: float, found: float) -> Line:
+    return Line(f"{rule} above", wanted, found, found > wanted)

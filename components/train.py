@@ -1,0 +1,253 @@
+"""Trains one network: `python -m components.train NAME` writes `data/models/NAME`.
+
+Runs wherever torch, torchvision, numpy, PyYAML, safetensors and Fabric are; MLflow is asked only where it is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from components.handover import CLASSIFIER, Layout, RunRecord, StepError, read_json, write_record
+from components.learning.adversarial_phase import AdversarialPhase, choose_interpolation, interpolated
+from components.learning.checkpoint import fingerprint, remove_checkpoint
+from components.learning.classifier_phase import (
+    ClassifierPhase,
+    classes_of,
+    load_labelled,
+    logits_of,
+    threshold_for,
+)
+from components.learning.features import make_features
+from components.learning.models import build
+from components.learning.optimisation import usable_precision
+from components.learning.patches import Patches, load_pairs
+from components.learning.pixel_phase import PixelPhase
+from components.learning.progress import ConsoleReporter, write_history
+from components.learning.trainer import Phase, Plan, Progress, Reporter, fit
+from components.learning.weights import load_weights, save_weights, sha256_of
+from components.params import (
+    AdversarialTraining,
+    ClassifierTraining,
+    Params,
+    ParamsError,
+    PixelTraining,
+    Training,
+    load,
+)
+
+
+@dataclass(frozen=True)
+class Work:
+    """A training ready to start, and what turns its end into the weights and configuration that are kept."""
+
+    phase: Phase
+    finish: Callable[[Progress], tuple[dict[str, Tensor], dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What every kind of training is given."""
+
+    layout: Layout
+    params: Params
+    fabric: Fabric
+
+
+def run(layout: Layout, params: Params, name: str, tracked: bool = True) -> RunRecord:
+    """Trains `name` with its section of `params`, from its checkpoint if it was interrupted, and writes its folder."""
+    if name not in params.train:
+        raise StepError(f"train {name}: expected one of {', '.join(params.train)}. Add a section to params.yaml.")
+    started, settings = time.monotonic(), params.train[name]
+    torch.manual_seed(params.seed)
+    fabric = _fabric(settings)
+    work = _work(Setting(layout, params, fabric), settings)
+    data = _data_digest(layout, settings)
+    owner = fingerprint(name, asdict(settings), params.seed, data, _start_digest(layout, settings))
+    plan = Plan(settings.steps, settings.schedule, settings.validate_every, settings.checkpoint_every)
+    with _tracking(layout, name, settings, data, params, tracked) as run_:
+        reporters = _Everyone(ConsoleReporter(name), run_) if run_ else ConsoleReporter(name)
+        progress = fit(work.phase, plan, layout.checkpoints(name), owner, reporters)
+        state, config = work.finish(progress)
+        folder = layout.model(name)
+        digest = save_weights(folder, state, _described(name, settings, config, progress, fabric))
+        write_history(folder / "history.csv", progress.history)
+        seconds = round(time.monotonic() - started, 1)
+        run_id, model_id = run_.finish(folder) if run_ else ("", "")
+        record = RunRecord(name, run_id, model_id, digest, data, run_.git_revision if run_ else "", seconds)
+        write_record(folder / "run.json", record)
+    remove_checkpoint(layout.checkpoints(name))
+    return record
+
+
+def _fabric(settings: Training) -> Fabric:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    precision = usable_precision(settings.precision, device)
+    if precision != settings.precision:
+        print(f"{settings.precision} is not to be had on this processor: training in {precision}")
+    return Fabric(accelerator="auto", devices=1, precision=precision)
+
+
+def _work(setting: Setting, settings: Training) -> Work:
+    match settings:
+        case PixelTraining():
+            return _pixel(setting, settings)
+        case AdversarialTraining():
+            return _adversarial(setting, settings)
+        case ClassifierTraining():
+            return _classifier(setting, settings)
+        case _:
+            raise TypeError(f"no training for {type(settings).__name__}")
+
+
+def _pixel(setting: Setting, settings: PixelTraining) -> Work:
+    network = build(settings.network, scale=settings.scale)
+    validation = load_pairs(setting.layout.super_resolution, "validation", settings.scale)
+    phase = PixelPhase(network, settings, setting.fabric, _patches(setting, settings), validation)
+    config = {"network": {**settings.network, "scale": settings.scale}}
+    return Work(phase, lambda progress: (progress.best_state, config))
+
+
+def _adversarial(setting: Setting, settings: AdversarialTraining) -> Work:
+    start = setting.layout.model(settings.generator)
+    network, start_config = load_weights(start)
+    pixel = {key: value.clone() for key, value in network.state_dict().items()}
+    features = make_features(
+        settings.features, settings.features_path, settings.features_substitute, setting.layout.model(CLASSIFIER)
+    )
+    print(f"content loss on {features.origin}")
+    validation = load_pairs(setting.layout.super_resolution, "validation", settings.scale)
+    discriminator = build(settings.discriminator)
+    patches = _patches(setting, settings)
+    phase = AdversarialPhase(network, discriminator, features, settings, setting.fabric, patches, validation)
+
+    def finish(progress: Progress) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        alpha, scores = choose_interpolation(network, pixel, progress.best_state, settings, validation, setting.fabric)
+        print(f"interpolation {alpha} chosen on validation patients")
+        chosen = {"alpha": alpha, "scores": scores}
+        config = {"network": start_config["network"], "features": features.origin, "interpolation": chosen}
+        return interpolated(pixel, progress.best_state, alpha), config
+
+    return Work(phase, finish)
+
+
+def _classifier(setting: Setting, settings: ClassifierTraining) -> Work:
+    folder, device = setting.layout.classification, setting.fabric.device
+    classes = classes_of(folder)
+    training, validation = (load_labelled(folder, split, classes) for split in ("train", "validation"))
+    network = build(settings.network, classes=len(classes))
+    start = _imagenet(network, settings.weights)
+    print(f"classifier starts from {start}")
+    phase = ClassifierPhase(network, settings, setting.fabric, training, validation, setting.params.seed)
+
+    def finish(progress: Progress) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        network.load_state_dict(progress.best_state)
+        scores = logits_of(network, validation.images, device).softmax(1)[:, 1].numpy()
+        threshold = threshold_for(settings.sensitivity, validation.labels.bool().numpy(), scores)
+        described = {"classes": list(classes), "threshold": threshold, "start": start, "size": settings.size}
+        return progress.best_state, {"network": {**settings.network, "classes": len(classes)}, **described}
+
+    return Work(phase, finish)
+
+
+def _imagenet(network: nn.Module, path: str) -> str:
+    """Loads ImageNet weights from `path`, or torchvision's cache where `path` is empty; never downloads. Says which."""
+    from torchvision.models import DenseNet201_Weights
+
+    weights = DenseNet201_Weights.IMAGENET1K_V1.url
+    found = Path(path) if path else Path(torch.hub.get_dir()) / "checkpoints" / Path(weights).name
+    if not found.is_file():
+        if path:
+            raise StepError(f"{path}: expected ImageNet weights, found no file. Correct train.classifier.weights.")
+        return f"random weights, because no {found.name} is in torchvision's cache"
+    try:
+        network.load_imagenet(torch.load(found, map_location="cpu", weights_only=True))  # type: ignore[operator]
+    except (ValueError, KeyError) as error:
+        raise StepError(f"{found}: {error}") from error
+    return f"ImageNet weights in {found.name}"
+
+
+def _patches(setting: Setting, settings: PixelTraining | AdversarialTraining) -> Patches:
+    pairs = load_pairs(setting.layout.super_resolution, "train", settings.scale)
+    seed = setting.params.seed
+    return Patches(pairs, settings.scale, settings.patch, settings.batch, seed, setting.fabric.device)
+
+
+def _described(
+    name: str, settings: Training, config: dict[str, Any], progress: Progress, fabric: Fabric
+) -> dict[str, Any]:
+    return config | {
+        "name": name,
+        "training": asdict(settings),
+        "device": fabric.device.type,
+        "kept_step": progress.best_step,
+        "validation": progress.best_scores,
+    }
+
+
+def _data_digest(layout: Layout, settings: Training) -> str:
+    classifier = isinstance(settings, ClassifierTraining)
+    folder = layout.classification if classifier else layout.super_resolution
+    return fingerprint(*[(p.name, sha256_of(p)) for p in sorted(folder.iterdir())])
+
+
+def _start_digest(layout: Layout, settings: Training) -> str:
+    if not isinstance(settings, AdversarialTraining):
+        return ""
+    record: str = read_json(layout.model(settings.generator) / "run.json")["weights_sha256"]
+    return record
+
+
+class _Everyone:
+    """Several who are told the same."""
+
+    def __init__(self, *reporters: Reporter) -> None:
+        self._reporters = reporters
+
+    def losses(self, step: int, steps: int, losses: dict[str, float]) -> None:
+        for reporter in self._reporters:
+            reporter.losses(step, steps, losses)
+
+    def scores(self, step: int, scores: dict[str, float]) -> None:
+        for reporter in self._reporters:
+            reporter.scores(step, scores)
+
+
+def _tracking(
+    layout: Layout, name: str, settings: Training, data: str, params: Params, wanted: bool
+) -> AbstractContextManager[Any]:
+    if not wanted or importlib.util.find_spec("mlflow") is None:
+        print("this training is not tracked: MLflow is not asked for, or not installed")
+        return nullcontext(None)
+    from components.adapters.tracking import track
+
+    return track(layout, name, {"profile": params.profile, "seed": params.seed, **asdict(settings)}, data)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m components.train", description=__doc__)
+    parser.add_argument("name", help="which network: a name under train in params.yaml")
+    parser.add_argument("--untracked", action="store_true", help="write the folder only, tell MLflow nothing")
+    chosen = parser.parse_args(arguments)
+    try:
+        record = run(Layout(), load(Path("params.yaml")), chosen.name, tracked=not chosen.untracked)
+    except (StepError, ParamsError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"{chosen.name}: {record.seconds:.0f} s, weights {record.weights_sha256[:12]}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

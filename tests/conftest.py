@@ -1,0 +1,31 @@
+"""What several tests share: one small project, drawn and trained once a session."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from components import train
+from components.handover import CLASSIFIER, GENERATORS, Layout
+from tests import prepared
+from tests.settings import small
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    """A drawn project with every network trained for six steps, untracked. Copy it before changing anything."""
+    root = tmp_path_factory.mktemp("trained")
+    prepared.super_resolution(root)
+    layout = prepared.classification(root)
+    for name in (CLASSIFIER, *GENERATORS):
+        train.run(layout, small(), name, tracked=False)
+    return layout
+
+
+@pytest.fixture
+def project(trained: Layout, tmp_path: Path) -> Layout:
+    """The trained project, to do with as a test likes."""
+    shutil.copytree(trained.root, tmp_path / "project")
+    return Layout(tmp_path / "project")

@@ -1,0 +1,36 @@
+import pytest
+import torch
+from torch import nn
+
+from components.learning.optimisation import MovingAverage, is_finite, rate_factor, usable_precision
+
+
+def test_cosine_falls_from_one_to_nothing_and_halving_halves_four_times() -> None:
+    assert rate_factor("cosine", 0, 100) == 1
+    assert rate_factor("cosine", 50, 100) == pytest.approx(0.5)
+    assert rate_factor("cosine", 99, 100) < 0.001
+    assert [rate_factor("halving", step, 400) for step in (49, 50, 100, 200, 300)] == [1, 0.5, 0.25, 0.125, 0.0625]
+    with pytest.raises(ValueError, match="cosine"):
+        rate_factor("linear", 0, 1)
+
+
+def test_an_average_without_decay_follows_and_with_decay_lags() -> None:
+    network = nn.Linear(1, 1)
+    following, lagging = MovingAverage(network, 0.0), MovingAverage(network, 0.999)
+    with torch.no_grad():
+        network.weight += 1
+    following.update()
+    lagging.update()
+    torch.testing.assert_close(following.state["weight"], network.weight.detach())
+    assert 0 < float(network.weight.detach() - lagging.state["weight"]) < 1
+
+
+def test_one_bad_loss_is_noticed() -> None:
+    assert bool(is_finite([torch.tensor(1.0), torch.tensor(2.0)]))
+    assert not bool(is_finite([torch.tensor(1.0), torch.tensor(float("nan"))]))
+
+
+def test_half_precision_never_reaches_a_processor_that_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    assert usable_precision("bf16-mixed", torch.device("cpu")) == "32-true"
+    assert usable_precision("bf16-mixed", torch.device("cuda")) == "bf16-mixed"

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from components.learning import tiling
+from components.learning.tiling import sharpen_tiled
+
+
+class Convolutions(nn.Module):
+    """Looks four pixels far: two 3x3 convolutions and one 5x5, then sub-pixels."""
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = nn.Sequential(
+            nn.Conv2d(1, 4, 3, padding=1), nn.Tanh(), nn.Conv2d(4, 4, 5, padding=2), nn.Tanh(),
+            nn.Conv2d(4, scale**2, 3, padding=1), nn.PixelShuffle(scale),
+        )  # fmt: skip
+        self.seen: list[torch.Size] = []
+
+    def forward(self, image: Tensor) -> Tensor:
+        self.seen.append(image.shape)
+        return self.body(image)  # type: ignore[no-any-return]
+
+
+def nearest(scale: int) -> nn.Module:
+    return nn.Upsample(scale_factor=scale, mode="nearest")
+
+
+@pytest.mark.parametrize(("rows", "columns", "scale"), [(97, 61, 2), (40, 131, 4), (33, 32, 3), (70, 70, 1)])
+def test_tiles_give_what_the_whole_image_gives_where_the_overlap_covers_the_networks_view(
+    rows: int, columns: int, scale: int
+) -> None:
+    network, image = Convolutions(scale), torch.rand(2, 1, rows, columns)
+    with torch.inference_mode():
+        whole = network(image)
+    torch.testing.assert_close(sharpen_tiled(network, image, scale, tile=32, overlap=16), whole, atol=1e-5, rtol=0)
+
+
+def test_too_small_an_overlap_shows_in_the_result() -> None:
+    network, image = Convolutions(2), torch.rand(1, 1, 64, 64)
+    with torch.inference_mode():
+        whole = network(image)
+    assert (sharpen_tiled(network, image, 2, tile=32, overlap=0) - whole).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("overlap", [0, 1, 5, 16, 31])
+def test_weights_sum_to_one_at_every_pixel(overlap: int) -> None:
+    image = torch.ones(1, 1, 75, 47)
+    torch.testing.assert_close(sharpen_tiled(nearest(3), image, 3, 32, overlap), torch.ones(1, 1, 225, 141))
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (5, 3), (1, 40), (16, 15)])
+def test_an_image_smaller_than_a_tile_comes_out_whole(rows: int, columns: int) -> None:
+    image = torch.rand(1, 1, rows, columns)
+    torch.testing.assert_close(sharpen_tiled(nearest(2), image, 2, 16, 4), nearest(2)(image))
+
+
+def test_the_network_never_sees_more_than_one_batch_of_tiles() -> None:
+    network = Convolutions(2)
+    sharpen_tiled(network, torch.rand(1, 1, 300, 170), 2, tile=48, overlap=8)
+    assert {tuple(size[1:]) for size in network.seen} == {(1, 48, 48)}
+    assert max(size[0] for size in network.seen) == tiling.BATCH
+
+
+def test_the_network_is_used_in_evaluation_mode() -> None:
+    network = nn.Sequential(nn.Dropout(0.5), nearest(2)).train()
+    torch.testing.assert_close(sharpen_tiled(network, torch.ones(1, 1, 20, 20), 2, 16, 4), torch.ones(1, 1, 40, 40))
+
+
+def test_a_half_precision_network_is_summed_up_in_single_precision() -> None:
+    assert sharpen_tiled(Convolutions(2).bfloat16(), torch.rand(1, 1, 40, 40), 2, 32, 8).dtype == torch.float32
+
+
+def test_a_network_of_another_scale_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"expected an answer of \(1, 1, 80, 80\)"):
+        sharpen_tiled(nearest(2), torch.rand(1, 1, 20, 20), 4, 32, 8)
+
+
+@pytest.mark.parametrize(("tile", "overlap"), [(8, 2), (32, 32), (32, -1)])
+def test_tiles_that_cannot_cover_an_image_are_refused(tile: int, overlap: int) -> None:
+    with pytest.raises(ValueError, match="0 <= overlap < tile"):
+        sharpen_tiled(nearest(2), torch.rand(1, 1, 20, 20), 2, tile, overlap)

@@ -1,0 +1,54 @@
+"""A prepared data folder drawn by code, as `prepare` leaves it: small, so that a test can train on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from components.handover import LabelledRow, Layout, PreparedRow, write_rows
+from tests.drawing import shapes
+
+SPLITS = ("train", "train", "train", "validation", "validation", "test", "test")
+
+
+def super_resolution(root: Path, side: int = 64, scales: tuple[int, ...] = (2, 4)) -> Layout:
+    """Seven patients with one image each, sides of `side` and a little more."""
+    layout = Layout(root)
+    layout.super_resolution.mkdir(parents=True)
+    rows = []
+    for number, split in enumerate(SPLITS):
+        image = shapes(side + 4 * number, side, seed=number)
+        low = {f"lr_x{scale}": _reduced(image, scale) for scale in scales}
+        name = f"{number:016x}"
+        np.savez(layout.super_resolution / f"{name}-0.npz", hr=image, mask=image > 0.1, **low)
+        about = (f"{name}-0", name, 0, f"P{number:012x}", ("CT", "MR")[number % 2], split)
+        rows.append(PreparedRow(*about, *image.shape, 0.0, 1.0, f"{name}-0.npz"))
+    write_rows(layout.super_resolution / "index.csv", PreparedRow, rows)
+    return layout
+
+
+def classification(root: Path, size: int = 32, patients: int = 24) -> Layout:
+    """Half the patients have a bright disc in the middle; every third is validation, every fourth test."""
+    layout = Layout(root)
+    layout.classification.mkdir(parents=True)
+    images, rows = [], []
+    for number in range(patients):
+        label = ("normal", "heart_failure")[number % 2]
+        image = shapes(size, size, seed=number) * 0.5
+        if label == "heart_failure":
+            image[size // 3 : 2 * size // 3, size // 3 : 2 * size // 3] += 0.4
+        split = ("train", "train", "validation", "test")[(number // 2) % 4]
+        images.append(image[None].astype(np.float32))
+        rows.append(LabelledRow(f"{number:016x}", f"P{number:012x}", label, split, True))
+    np.save(layout.classification / "images.npy", np.stack(images))
+    write_rows(layout.classification / "index.csv", LabelledRow, rows)
+    return layout
+
+
+def _reduced(image: np.ndarray, scale: int) -> np.ndarray:
+    tensor = torch.from_numpy(image)[None, None]
+    small = F.interpolate(tensor, scale_factor=1 / scale, mode="bicubic", antialias=True)
+    return small[0, 0].numpy()

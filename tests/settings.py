@@ -1,0 +1,46 @@
+"""Settings small enough for a test: the project's own `params.yaml` with everything that costs time turned down."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.params import Params, parse
+
+PARAMS = Path(__file__).parents[1] / "params.yaml"
+SMALL: dict[str, dict[str, Any]] = {
+    "srcnn": {"network": {"name": "srcnn", "channels": 8, "hidden_channels": 4}},
+    "srresnet": {"network": {"name": "srresnet", "channels": 8, "blocks": 1}},
+    "rrdb": {"network": {"name": "rrdb", "channels": 8, "blocks": 1, "growth_channels": 4}},
+    "srgan": {"discriminator": {"name": "srgan_discriminator", "channels": 4}, "features": "classifier"},
+    "esrgan": {"discriminator": {"name": "esrgan_discriminator", "channels": 4}, "features": "classifier"},
+    "classifier": {
+        "network": {"name": "densenet201", "growth_rate": 4, "blocks": [2, 2, 2, 2], "initial_channels": 8},
+        "size": 32,
+    },
+}
+SHORT = {"steps": 6, "batch": 2, "validate_every": 3, "checkpoint_every": 2, "precision": "32-true"}
+
+
+def content() -> dict[str, Any]:
+    """`params.yaml` as a dictionary, shrunk; change it and give it to `components.params.parse`."""
+    settings: dict[str, Any] = copy.deepcopy(yaml.safe_load(PARAMS.read_text()))
+    settings["profile"] = "quick"
+    settings["evaluate"] |= {"bootstrap_samples": 100, "pictures": 1}
+    settings["quick"]["simulate"] = {"patients": 24, "size": 48}
+    for name, training in settings["quick"]["train"].items():
+        training |= SHORT | SMALL[name]
+        if "patch" in training:
+            training["patch"] = 32
+    return settings
+
+
+def small(**trainings: dict[str, Any]) -> Params:
+    """The shrunk settings; `small(srcnn={"steps": 9})` changes a training's further."""
+    settings = content()
+    for name, change in trainings.items():
+        settings["quick"]["train"][name] |= change
+    return parse(settings)

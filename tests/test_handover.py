@@ -1,0 +1,112 @@
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+
+from components.handover import (
+    IndexRow,
+    Layout,
+    Replacing,
+    RunRecord,
+    StepError,
+    read_json,
+    read_record,
+    read_rows,
+    write_json,
+    write_record,
+    write_rows,
+)
+
+ROW = IndexRow(
+    image_id="0" * 16,
+    source="drawn",
+    patient_id="P0",
+    study="",
+    series="",
+    modality="CT",
+    body_part="",
+    rows=5,
+    columns=7,
+    frames=1,
+    bits_stored=12,
+    photometric="MONOCHROME2",
+    pixel_spacing_mm="0.5\\0.5",
+    transfer_syntax="1.2.840.10008.1.2.1",
+    sha256="0" * 64,
+    label="",
+    quarantined=False,
+    reason='odd, "quoted"\nand broken',
+    task="super_resolution",
+    simulated=True,
+    minimum=-1024.0000001,
+    maximum=None,
+    file_name="a,b.dcm",
+    path="images/x.dcm",
+)
+
+
+def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
+    rows = [ROW, replace(ROW, rows=None, quarantined=True, maximum=1e-300)]
+    write_rows(tmp_path / "index.csv", IndexRow, rows)
+    assert read_rows(tmp_path / "index.csv", IndexRow) == rows
+
+
+def test_the_designs_columns_come_first_and_in_order() -> None:
+    names = [field.name for field in fields(IndexRow)]
+    assert ",".join(names[:18]) == (
+        "image_id,source,patient_id,study,series,modality,body_part,rows,columns,frames,bits_stored,photometric,"
+        "pixel_spacing_mm,transfer_syntax,sha256,label,quarantined,reason"
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [("5,7", "five,7", r"line 2, rows: .*'five'"), ("false", "no", "quarantined"), ("image_id", "id", "image_id")],
+)
+def test_a_broken_table_is_named_with_line_and_column(tmp_path: Path, before: str, after: str, told: str) -> None:
+    path = tmp_path / "index.csv"
+    write_rows(path, IndexRow, [ROW])
+    path.write_text(path.read_text().replace(before, after, 1))
+    with pytest.raises(StepError, match=told):
+        read_rows(path, IndexRow)
+
+
+def test_a_missing_file_says_what_writes_it(tmp_path: Path) -> None:
+    with pytest.raises(StepError, match="Run the step that writes it"):
+        read_rows(tmp_path / "index.csv", IndexRow)
+    with pytest.raises(StepError, match="found none"):
+        read_json(tmp_path / "x.json")
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("whole")
+    with pytest.raises(OSError, match="full"), Replacing(path) as temporary:
+        temporary.write_text("half")
+        raise OSError("disk full")
+    assert path.read_text() == "whole" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_records_come_back_and_strange_ones_are_refused(tmp_path: Path) -> None:
+    record = RunRecord("rrdb", "run", "m-1", "00", "11", "abc", 1.5)
+    write_record(tmp_path / "run.json", record)
+    assert read_record(tmp_path / "run.json") == record
+    write_json(tmp_path / "run.json", {"name": "rrdb"})
+    with pytest.raises(StepError, match="Train the model again"):
+        read_record(tmp_path / "run.json")
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(StepError, match="expected JSON"):
+        read_record(tmp_path / "run.json")
+
+
+def test_numbers_that_are_none_are_not_written_as_json(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "x.json", {"auroc": float("nan")})
+
+
+def test_everything_lies_below_the_root(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    for name in (n for n in dir(Layout) if isinstance(getattr(Layout, n), property)):
+        assert tmp_path in getattr(layout, name).parents
+    assert layout.model("rrdb") == tmp_path / "data/models/rrdb"
+    assert layout.model("rrdb") not in layout.checkpoints("rrdb").parents
