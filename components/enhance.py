@@ -25,7 +25,8 @@ from components.dicom.provenance import RESEARCH_USE
 from components.dicom.read import BROKEN, UnreadableImage, open_dicom, padding_mask, stored_frames
 from components.dicom.write import derive, obstacles, save
 from components.handover import Replacing, StepError
-from components.learning.sharpening import TILE, Generator, sharpen_colour, sharpen_grey
+from components.learning.generator import Generator
+from components.learning.sharpening import TILE, Values, sharpen_colour, sharpen_grey
 
 PICTURES = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF"}
 PICTURE_MODES = {"L": np.uint8, "I;16": np.uint16, "I;16B": np.uint16, "RGB": np.uint8}
@@ -148,12 +149,12 @@ def _decoded(image: Dataset, name: str) -> Iterator[Stored]:
 def _sharpen_frame(frame: Stored, image: Dataset, generator: Generator, tile: int) -> Stored:
     if image.PhotometricInterpretation == "PALETTE COLOR":
         frame = (frame >> 8 * (frame.dtype.itemsize - 1)).astype(np.uint8)  # a screen shows its palette in 8 bits
-        return _as_stored(sharpen_colour(frame.astype(np.float64), generator, tile), (0, 255), frame.dtype)
+        return _as_stored(sharpen_colour(_as_values(frame), generator, tile), (0, 255), frame.dtype)
     limits = _limits(int(image.BitsStored), signed=frame.dtype.kind == "i")
     if frame.ndim == 3:
-        return _as_stored(sharpen_colour(frame.astype(np.float64), generator, tile), limits, frame.dtype)
+        return _as_stored(sharpen_colour(_as_values(frame), generator, tile), limits, frame.dtype)
     mirrored = image.PhotometricInterpretation == "MONOCHROME1"
-    sharp = sharpen_grey(frame.astype(np.float64), generator, tile, mirrored, padding_mask(frame, image))
+    sharp = sharpen_grey(_as_values(frame), generator, tile, mirrored, padding_mask(frame, image))
     return _keep_padding(_as_stored(sharp, limits, frame.dtype), frame, image, generator.scale)
 
 
@@ -161,8 +162,14 @@ def _limits(bits: int, signed: bool) -> tuple[int, int]:
     return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
 
 
-def _as_stored(values: NDArray[np.float64], limits: tuple[int, int], dtype: np.dtype[Any]) -> Stored:
-    return np.clip(np.rint(values), *limits).astype(dtype)
+def _as_values(stored: Stored) -> Values:
+    return stored.astype(np.float64) if stored.dtype.itemsize > 2 else stored.astype(np.float32)
+
+
+def _as_stored(values: Values, limits: tuple[int, int], dtype: np.dtype[Any]) -> Stored:
+    """Rounded to what the stored bits can hold; `values` is used up."""
+    np.rint(values, out=values)
+    return np.clip(values, *limits, out=values).astype(dtype)
 
 
 def _keep_padding(sharp: Stored, frame: Stored, image: Dataset, scale: int) -> Stored:
@@ -184,7 +191,7 @@ def _enhance_picture(
     stored, dpi = _read_picture(source)
     sharpen = sharpen_colour if stored.ndim == 3 else sharpen_grey
     limits = _limits(stored.dtype.itemsize * 8, signed=False)
-    sharp = _as_stored(sharpen(stored.astype(np.float64), generator, tile), limits, stored.dtype)
+    sharp = _as_stored(sharpen(_as_values(stored), generator, tile), limits, stored.dtype)
     made_by = f"Enlarged x{generator.scale} by {generator.name}, version {generator.version}. {RESEARCH_USE}"
     note = PngInfo()
     note.add_text("Description", made_by)

@@ -19,7 +19,7 @@ from torch import nn
 from components.dicom.read import UnreadableImage
 from components.enhance import enhance_file
 from components.handover import StepError
-from components.learning.sharpening import Generator
+from components.learning.generator import Generator
 from tests.drawing import dicom, shapes, write_dicom
 
 REAL = Path(str(files("data_store"))) / "data"

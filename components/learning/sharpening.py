@@ -6,31 +6,21 @@ bicubically and added. Colour goes through bicubically, lightness through the ne
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from components.imaging.degradation import enlarge
+from components.imaging.intensity import LUMA_WEIGHTS, percentile_range
+from components.learning.generator import Generator
 from components.learning.tiling import sharpen_tiled
 
 PERCENTILES = (0.1, 99.9)
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 TILE, OVERLAP = 192, 32  # low-resolution pixels
 
-Values = NDArray[np.float64]  # float64, because 32 stored bits do not fit in float32
-
-
-@dataclass(frozen=True)
-class Generator:
-    """A network that sharpens, and what it is called where it is registered."""
-
-    network: nn.Module  # (B, 1, H, W) in [0, 1] to (B, 1, H * scale, W * scale)
-    scale: int
-    name: str
-    version: str
+Values = NDArray[np.floating[Any]]  # float64 for more bits than 24; what comes out is as what went in
 
 
 def sharpen_grey(
@@ -46,15 +36,17 @@ def sharpen_grey(
     part in the range and count as background; what comes out in their place is not an image either.
     """
     low, high = _range(values if padding is None or padding.all() else values[~padding])
-    unit = (values - low) / (high - low)
+    unit = ((values - low) / (high - low)).astype(values.dtype)
     if mirrored:
         unit = 1 - unit
     if padding is not None:
         unit[padding] = 0
-    sharp = _sharpen_unit(unit, generator, tile)
+    sharp = _sharpen_unit(unit, generator, tile)  # a radiograph of sixteen times the pixels: in place from here on
     if mirrored:
-        sharp = 1 - sharp
-    return sharp * (high - low) + low
+        np.subtract(1, sharp, out=sharp)
+    sharp *= high - low
+    sharp += low
+    return sharp
 
 
 def sharpen_colour(values: Values, generator: Generator, tile: int = TILE) -> Values:
@@ -62,28 +54,29 @@ def sharpen_colour(values: Values, generator: Generator, tile: int = TILE) -> Va
 
     Differences from luma are enlarged bicubically, which is the same as enlarging both chroma components.
     """
-    luma = values @ np.array(LUMA)
+    luma = (values @ np.array(LUMA_WEIGHTS)).astype(values.dtype)
     sharp = sharpen_grey(luma, generator, tile)
-    chroma = [_enlarge(values[..., channel] - luma, generator.scale) for channel in range(3)]
-    return sharp[..., None] + np.stack(chroma, axis=-1)
+    return np.stack([sharp + _enlarge(values[..., c] - luma, generator.scale) for c in range(3)], axis=-1)
 
 
 def _range(values: Values) -> tuple[float, float]:
-    """Percentiles; the extremes where those coincide, and a width of 1 where all values do."""
-    low, high = (float(value) for value in np.percentile(values, PERCENTILES))
-    if low == high:
-        low, high = float(values.min()), float(values.max())
-    return (low, high) if low < high else (low, low + 1)
+    """What becomes 0 and 1; a width of 1 where all values are one, as in a film's blank frame."""
+    narrow = values.astype(np.float32, copy=False)
+    if narrow.min() == narrow.max():
+        return float(values.min()), float(values.min()) + 1
+    return percentile_range(narrow, *PERCENTILES)
 
 
 def _sharpen_unit(unit: Values, generator: Generator, tile: int) -> Values:
     inside = np.clip(unit, 0, 1)
     image = torch.from_numpy(inside.astype(np.float32))[None, None]
-    overlap = min(OVERLAP, tile // 4)
-    sharp = sharpen_tiled(generator.network, image, generator.scale, tile, overlap)[0, 0].numpy().astype(np.float64)
+    tiled = sharpen_tiled(generator.network, image, generator.scale, tile, overlap=min(OVERLAP, tile // 4))
+    sharp: Values = tiled[0, 0].numpy().astype(unit.dtype, copy=False)
     excess = unit - inside
-    return sharp + _enlarge(excess, generator.scale) if excess.any() else sharp
+    if excess.any():
+        sharp += _enlarge(excess, generator.scale)
+    return sharp
 
 
 def _enlarge(values: Values, scale: int) -> Values:
-    return enlarge(values.astype(np.float32), scale).astype(np.float64)
+    return enlarge(values.astype(np.float32, copy=False), scale).astype(values.dtype, copy=False)

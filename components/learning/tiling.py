@@ -56,7 +56,7 @@ def _sharpen(network: nn.Module, tiles: list[Tensor], scale: int) -> tuple[Tenso
         raise ValueError(
             f"network: expected an answer of {expected} to {tuple(batch.shape)}, got {tuple(answer.shape)}"
         )
-    return answer.split(tiles[0].shape[0])
+    return torch.split(answer, tiles[0].shape[0])
 
 
 def _spans(length: int, tile: int, overlap: int, scale: int) -> list[_Span]:

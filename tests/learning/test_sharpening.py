@@ -3,10 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from components.imaging.degradation import enlarge
 from torch import Tensor, nn
 
-from components.learning.sharpening import Generator, Values, sharpen_colour, sharpen_grey
+from components.imaging.degradation import enlarge
+from components.learning.generator import Generator
+from components.learning.sharpening import Values, sharpen_colour, sharpen_grey
 from tests.drawing import shapes
 
 
