@@ -80,6 +80,8 @@ class Prepare:
     percentile_low: float  # the value at this percentile becomes 0
     percentile_high: float  # the value at this percentile becomes 1
     frames_per_image: int  # taken evenly from a multi-frame image
+    training_reductions: tuple[int, ...]  # training frames are there also this much smaller
+    least_reduced_side: int  # pixels; what would be smaller is not made
 
     def problems(self) -> Iterator[str]:
         if not set(self.scales) <= {2, 3, 4, 8} or not self.scales:
@@ -87,6 +89,8 @@ class Prepare:
         if not 0 <= self.percentile_low < self.percentile_high <= 100:
             yield "percentile_low, percentile_high: expected 0 <= low < high <= 100"
         yield from _at_least(self, 1, "frames_per_image")
+        if any(reduction < 2 for reduction in self.training_reductions):
+            yield f"training_reductions: expected 2 or more, found {list(self.training_reductions)}"
 
 
 @dataclass(frozen=True)

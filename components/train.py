@@ -115,7 +115,9 @@ def _pixel(setting: Setting, settings: PixelTraining) -> Work:
     network = build(settings.network, scale=settings.scale)
     validation = load_pairs(setting.layout.super_resolution, "validation", settings.scale)
     phase = PixelPhase(network, settings, setting.fabric, _patches(setting, settings), validation)
-    config = {"network": {**settings.network, "scale": settings.scale}}
+    prepare = setting.params.prepare
+    percentiles = [prepare.percentile_low, prepare.percentile_high]
+    config = {"network": {**settings.network, "scale": settings.scale}, "percentiles": percentiles}
     return Work(phase, lambda progress: (progress.best_state, config))
 
 
@@ -136,7 +138,8 @@ def _adversarial(setting: Setting, settings: AdversarialTraining) -> Work:
         alpha, scores = choose_interpolation(network, pixel, progress.best_state, settings, validation, setting.fabric)
         print(f"interpolation {alpha} chosen on validation patients")
         chosen = {"alpha": alpha, "scores": scores}
-        config = {"network": start_config["network"], "features": features.origin, "interpolation": chosen}
+        kept = {key: start_config[key] for key in ("network", "percentiles")}
+        config = kept | {"features": features.origin, "interpolation": chosen}
         return interpolated(pixel, progress.best_state, alpha), config
 
     return Work(phase, finish)

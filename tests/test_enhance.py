@@ -23,7 +23,7 @@ from components.learning.generator import Generator
 from tests.drawing import dicom, shapes, write_dicom
 
 REAL = Path(str(files("data_store"))) / "data"
-BICUBIC = Generator(nn.Upsample(scale_factor=2, mode="bicubic"), 2, "sr-generator", "3")
+BICUBIC = Generator(nn.Upsample(scale_factor=2, mode="bicubic"), 2, "sr-generator", "3", (0.1, 99.9))
 
 
 def enhanced(tmp_path: Path, image: FileDataset, generator: Generator = BICUBIC) -> FileDataset:

@@ -116,7 +116,8 @@ def load_generator(layout: Layout, alias: str = CHAMPION) -> Generator:
             f"models:/{GENERATOR}@{alias}: expected a promoted model, found none. Run `make pipeline` first."
         )
     loaded = load_version(layout, version)
-    return Generator(loaded.network, int(loaded.config["network"]["scale"]), version.name, version.number)
+    scale, (low, high) = int(loaded.config["network"]["scale"]), loaded.config["percentiles"]
+    return Generator(loaded.network, scale, version.name, version.number, (low, high))
 
 
 def _client(layout: Layout) -> Any:

@@ -15,3 +15,4 @@ class Generator:
     scale: int
     name: str  # registered model
     version: str
+    percentiles: tuple[float, float]  # of an image's values: what became 0 and 1 in training

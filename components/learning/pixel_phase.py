@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
@@ -17,13 +15,6 @@ from components.learning.trainer import prepare_rates
 from components.params import PixelTraining
 
 VALIDATION_SIDE = 96  # low-resolution pixels: the middle of a validation image, so that validating stays cheap
-
-
-class Generator(Protocol):
-    scale: int
-    last_layer: nn.Module
-
-    def parameters(self) -> list[nn.Parameter]: ...
 
 
 class PixelPhase:

@@ -17,7 +17,6 @@ from components.imaging.intensity import LUMA_WEIGHTS, percentile_range
 from components.learning.generator import Generator
 from components.learning.tiling import sharpen_tiled
 
-PERCENTILES = (0.1, 99.9)
 TILE, OVERLAP = 192, 32  # low-resolution pixels
 
 Values = NDArray[np.floating[Any]]  # float64 for more bits than 24; what comes out is as what went in
@@ -35,7 +34,7 @@ def sharpen_grey(
     `mirrored` says that larger values are darker (MONOCHROME1). Pixels under `padding` hold no image: they take no
     part in the range and count as background; what comes out in their place is not an image either.
     """
-    low, high = _range(values if padding is None or padding.all() else values[~padding])
+    low, high = _range(values if padding is None or padding.all() else values[~padding], generator.percentiles)
     unit = ((values - low) / (high - low)).astype(values.dtype)
     if mirrored:
         unit = 1 - unit
@@ -59,12 +58,12 @@ def sharpen_colour(values: Values, generator: Generator, tile: int = TILE) -> Va
     return np.stack([sharp + _enlarge(values[..., c] - luma, generator.scale) for c in range(3)], axis=-1)
 
 
-def _range(values: Values) -> tuple[float, float]:
+def _range(values: Values, percentiles: tuple[float, float]) -> tuple[float, float]:
     """What becomes 0 and 1; a width of 1 where all values are one, as in a film's blank frame."""
     narrow = values.astype(np.float32, copy=False)
     if narrow.min() == narrow.max():
         return float(values.min()), float(values.min()) + 1
-    return percentile_range(narrow, *PERCENTILES)
+    return percentile_range(narrow, *percentiles)
 
 
 def _sharpen_unit(unit: Values, generator: Generator, tile: int) -> Values:

@@ -26,7 +26,7 @@ class Brighter(Bicubic):
 
 
 def generator(network: nn.Module) -> Generator:
-    return Generator(network, 2, "drawn", "1")
+    return Generator(network, 2, "drawn", "1", (0.1, 99.9))
 
 
 def drawn(rows: int = 45, columns: int = 39, seed: int = 0) -> Values:

@@ -1,0 +1,136 @@
+"""Blanks what may be written into the pixels: everything outside the regions known to hold only the image.
+
+Ultrasound machines write names and hospitals into the picture, and a secondary capture may be a photograph of anything,
+a face included. Such an image keeps the pixels inside the regions its machine declared (ultrasound) or that a person
+looked at and listed in `data/reviewed_regions.csv`; with neither it is refused.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.pixels.processing import apply_color_lut
+from pydicom.uid import RLELossless
+
+from components.dicom.deidentify import add_method
+from components.dicom.frames import is_lossy, stored_frames
+from components.dicom.read import BROKEN, UnreadableImage
+from components.handover import StepError
+
+COLUMNS = ("sha256", "x0", "y0", "x1", "y1", "note")
+WRITTEN_INTO = ("US", "IVUS")
+PHOTOGRAPHED = ("XC", "GM", "ES", "OT", "OP", "OPT", "DOC")
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+
+
+@dataclass(frozen=True)
+class Box:
+    """Pixels from (x0, y0) to (x1, y1), both included: columns x and rows y from 0, as in ultrasound regions."""
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+
+
+Reviewed = dict[str, list[Box]]  # by SHA-256 of the file as it came
+
+
+def read_reviewed(path: Path) -> Reviewed:
+    """Regions a person reviewed; empty where there is no such file. Raises `StepError` naming every bad line."""
+    if not path.is_file():
+        return {}
+    reviewed: Reviewed = {}
+    problems = []
+    with path.open(newline="", encoding="utf-8") as handle:
+        for number, row in enumerate(csv.DictReader(handle), start=2):
+            try:
+                box = Box(*(int(row[name]) for name in COLUMNS[1:5]))
+                reviewed.setdefault(row["sha256"].lower(), []).append(box)
+            except (KeyError, TypeError, ValueError) as error:
+                problems.append(f"line {number}: {error!r}")
+    if problems:
+        raise StepError(f"{path}: expected the columns {', '.join(COLUMNS)}, numbers whole: {'; '.join(problems)}")
+    return reviewed
+
+
+def regions_to_keep(dataset: Dataset, sha256: str, reviewed: Reviewed, name: str) -> list[Box] | None:
+    """Boxes whose pixels may stay; None where nothing has to be blanked. Raises `UnreadableImage` where unknown."""
+    if sha256 in reviewed:
+        return reviewed[sha256]
+    suspicion = _suspicion(dataset)
+    if suspicion is None:
+        return None
+    declared = _declared(dataset)
+    if dataset.get("Modality") in WRITTEN_INTO and declared:
+        return declared
+    raise UnreadableImage(
+        name,
+        f"text may be burned in ({suspicion}): look at it and add the region to keep to data/reviewed_regions.csv "
+        f"under sha256 {sha256}",
+    )
+
+
+def clean(dataset: Dataset, boxes: Sequence[Box], name: str) -> None:
+    """Blanks every pixel of `dataset` outside `boxes`, in place, and says so in the header.
+
+    Rewritten pixels are RLE (lossless). Where the boxes hold the whole image its encoding stays as it is.
+    Raises `UnreadableImage` where the pixels cannot be decoded or no box lies inside the image.
+    """
+    outside = np.ones((int(dataset.Rows), int(dataset.Columns)), bool)
+    for box in boxes:
+        outside[max(box.y0, 0) : box.y1 + 1, max(box.x0, 0) : box.x1 + 1] = False
+    if outside.all():
+        raise UnreadableImage(name, f"no region to keep lies inside its {dataset.Rows} x {dataset.Columns} pixels")
+    if outside.any():
+        try:
+            _rewrite(dataset, outside)
+        except BROKEN as error:
+            raise UnreadableImage(name, f"pixels cannot be decoded: {' '.join(str(error).split())[:300]}") from error
+    dataset.BurnedInAnnotation = "NO"
+    add_method(dataset, "113101", "Clean Pixel Data Option")
+
+
+def _suspicion(dataset: Dataset) -> str | None:
+    modality = str(dataset.get("Modality", ""))
+    if str(dataset.get("BurnedInAnnotation", "")).upper() == "YES":
+        return "its header says so"
+    if modality in WRITTEN_INTO:
+        return "ultrasound without declared regions"
+    if modality in PHOTOGRAPHED or str(dataset.get("SOPClassUID", "")).startswith(SECONDARY_CAPTURE):
+        return "a secondary capture or photograph"
+    return None
+
+
+def _declared(dataset: Dataset) -> list[Box]:
+    corners = ("RegionLocationMinX0", "RegionLocationMinY0", "RegionLocationMaxX1", "RegionLocationMaxY1")
+    regions = dataset.get("SequenceOfUltrasoundRegions") or []
+    return [Box(*(int(region[c].value) for c in corners)) for region in regions if all(c in region for c in corners)]
+
+
+def _rewrite(dataset: Dataset, outside: NDArray[np.bool_]) -> None:
+    frames = list(stored_frames(dataset))
+    stored = np.stack(frames) if len(frames) > 1 else frames[0].copy()
+    if dataset.SamplesPerPixel == 1:
+        stored[..., outside] = _darkest(stored, dataset)
+    else:
+        stored[..., outside, :] = 0
+    if is_lossy(dataset):
+        dataset.LossyImageCompression = "01"
+    if dataset.PhotometricInterpretation.startswith("YBR"):
+        dataset.PhotometricInterpretation = "RGB"
+    dataset.compress(RLELossless, stored, generate_instance_uid=False)
+
+
+def _darkest(stored: NDArray[Any], dataset: Dataset) -> int:
+    if dataset.PhotometricInterpretation == "PALETTE COLOR":
+        values = np.unique(stored)
+        return int(values[apply_color_lut(values, dataset).astype(np.int64).sum(axis=-1).argmin()])
+    return int(stored.max() if dataset.PhotometricInterpretation == "MONOCHROME1" else stored.min())

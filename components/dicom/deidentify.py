@@ -1,0 +1,198 @@
+"""De-identifies a DICOM data set: PS3.15 Annex E, Basic Application Level Confidentiality Profile, all the way down.
+
+The table of attributes and actions (E.1-1) comes with the package dicom-anonymizer; walking the data set is done here,
+because a name inside a sequence is a name too. Beyond the profile: private attributes, attributes that the dictionary
+does not know and free text, dates and names that the table forgot are removed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterator
+from functools import cache
+from importlib import import_module
+
+import numpy as np
+from pydicom.datadict import dictionary_has_tag, tag_for_keyword
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.sequence import Sequence
+from pydicom.tag import BaseTag
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+)
+
+from components.dicom.read import BROKEN
+
+EDITION = "2026c"
+REMOVE, EMPTY, DUMMY, REPLACE_UID, KEEP = "X", "Z", "D", "U", "K"
+# where the table offers a choice by the attribute's type in the IOD: what leaves no identity and stays valid
+ACTIONS = {
+    "X_TAGS": REMOVE,
+    "X_D_TAGS": REMOVE,
+    "X_Z_D_TAGS": DUMMY,
+    "X_Z_TAGS": EMPTY,
+    "Z_TAGS": EMPTY,
+    "Z_D_TAGS": DUMMY,
+    "D_TAGS": DUMMY,
+    "U_TAGS": REPLACE_UID,
+    "X_Z_U_STAR_TAGS": KEEP,  # sequences of references: kept, their UIDs replaced like all others
+}
+FREE = ("PN", "LT", "ST", "UT", "UR", "DA", "DT", "TM", "AE", "UN")  # removed where the table says nothing
+DUMMIES = {"DA": "19000101", "DT": "19000101000000", "TM": "000000", "AS": "000Y", "IS": "0", "DS": "0"}
+TEXT = ("AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT")
+DROPPED_GROUPS = (0x0000, 0x0002, 0x0004, 0xFFFA, 0xFFFC)
+PIXEL_DATA = BaseTag(0x7FE00010)
+
+
+class Pseudonyms:
+    """Replaces identifiers, always the same way for the same salt; without the salt nobody can go back or compare."""
+
+    def __init__(self, salt: bytes) -> None:
+        self._salt = salt
+
+    def patient(self, *identifiers: str) -> str:
+        """`P` and 12 hexadecimal digits."""
+        return "P" + self._digest("patient", *identifiers).hex()[:12]
+
+    def uid(self, original: str) -> str:
+        """A UID under 2.25; one that the standard registers stays, because it names no instance."""
+        if not original or UID(original).name != original:
+            return original
+        return f"2.25.{int.from_bytes(self._digest('uid', original)[:16], 'big')}"
+
+    def _digest(self, *parts: str) -> bytes:
+        return hmac.digest(self._salt, "\0".join(parts).encode(), hashlib.sha256)
+
+
+def deidentify(original: Dataset, pseudonyms: Pseudonyms) -> FileDataset:
+    """A new data set without identity; pixels as they came, always little endian; `original` is left as it is.
+
+    What a pixel shows is not looked at: see `components/dicom/burned_in.py`.
+    """
+    result = FileDataset("", {}, preamble=b"\0" * 128, file_meta=_file_meta(original, pseudonyms))
+    result.update(_without_identity(original, original, pseudonyms))
+    result.PatientID = result.PatientName = patient_pseudonym(original, pseudonyms)
+    result.PatientIdentityRemoved = "YES"
+    result.DeidentificationMethod = f"Basic Application Confidentiality Profile, PS3.15 {EDITION}"
+    result.LongitudinalTemporalInformationModified = "REMOVED"
+    add_method(result, "113100", "Basic Application Confidentiality Profile")
+    return result
+
+
+def add_method(dataset: Dataset, code: str, meaning: str) -> None:
+    """Says in the header what was done (CID 7050)."""
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code, "DCM", meaning
+    dataset.DeidentificationMethodCodeSequence = [*(dataset.get("DeidentificationMethodCodeSequence") or []), item]
+
+
+def patient_pseudonym(original: Dataset, pseudonyms: Pseudonyms) -> str:
+    """One pseudonym a person: from ID and issuer, else from the name, else one a study."""
+    number, issuer = str(original.get("PatientID") or ""), str(original.get("IssuerOfPatientID") or "")
+    name = str(original.get("PatientName") or "")
+    if number.strip():
+        return pseudonyms.patient("id", number.strip(), issuer.strip())
+    if name.strip(" ^="):
+        return pseudonyms.patient("name", name.strip().lower())
+    return pseudonyms.patient("study", str(original.get("StudyInstanceUID") or original.get("SOPInstanceUID") or ""))
+
+
+def action(tag: BaseTag) -> str | None:
+    """What table E.1-1 says of an attribute; None where it says nothing."""
+    exact, masked = _table()
+    found = exact.get(tag)
+    if found is not None:
+        return found
+    return next((does for value, mask, does in masked if tag & mask == value & mask), None)
+
+
+@cache
+def _table() -> tuple[dict[int, str], list[tuple[int, int, str]]]:
+    module = import_module(f"dicomanonymizer.dicom_anonymization_databases.dicomfields_{EDITION}")
+    exact: dict[int, str] = {}
+    masked: list[tuple[int, int, str]] = []
+    for category, does in ACTIONS.items():
+        for group, element, *mask in getattr(module, category):
+            if mask:
+                masked.append((group << 16 | element, mask[0] << 16 | mask[1], does))
+            else:
+                exact[group << 16 | element] = does
+    exact[tag_for_keyword("ReferencedStudySequence") or 0] = REMOVE  # optional, but not allowed to be empty
+    return exact, masked
+
+
+def _file_meta(original: Dataset, pseudonyms: Pseudonyms) -> FileMetaDataset:
+    meta = FileMetaDataset()
+    syntax = UID(original.file_meta.TransferSyntaxUID)
+    rewritten = syntax in (DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian)
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian if rewritten else syntax
+    meta.MediaStorageSOPClassUID = UID(original.get("SOPClassUID", ""))
+    meta.MediaStorageSOPInstanceUID = UID(pseudonyms.uid(str(original.get("SOPInstanceUID", ""))))
+    return meta
+
+
+def _without_identity(dataset: Dataset, root: Dataset, pseudonyms: Pseudonyms) -> Dataset:
+    result = Dataset()
+    for element in _readable(dataset):
+        kept = _kept(element, root, pseudonyms)
+        if kept is not None:
+            result.add(kept)
+    return result
+
+
+def _readable(dataset: Dataset) -> Iterator[DataElement]:
+    """Elements that may stay at all. One that cannot be read cannot be vouched for, so it goes too."""
+    for tag in sorted(dataset.keys()):
+        curve_or_overlay = tag.group & 0xFF00 in (0x5000, 0x6000)
+        if tag.is_private or tag.element == 0 or tag.group in DROPPED_GROUPS or curve_or_overlay:
+            continue
+        if not dictionary_has_tag(tag):
+            continue
+        try:
+            yield dataset[tag]
+        except BROKEN:
+            continue
+
+
+def _kept(element: DataElement, root: Dataset, pseudonyms: Pseudonyms) -> DataElement | None:
+    does, sequence = action(element.tag), element.VR == "SQ"
+    if does == REMOVE or (does is None and element.VR in FREE) or (does == DUMMY and sequence):
+        return None  # a sequence's items say who or where in codes, for which there is no dummy
+    if does == EMPTY:
+        return DataElement(element.tag, element.VR, [] if sequence else None)
+    if sequence:
+        items = [_without_identity(item, root, pseudonyms) for item in element.value]
+        return DataElement(element.tag, "SQ", Sequence(items))
+    if element.VR == "UI" and (does in (REPLACE_UID, DUMMY) or not _names_a_class(element)):
+        return _uids_replaced(element, pseudonyms)
+    if does == DUMMY:
+        return DataElement(element.tag, element.VR, DUMMIES.get(element.VR, "REMOVED" if element.VR in TEXT else None))
+    return _little_endian(element, root)
+
+
+def _names_a_class(element: DataElement) -> bool:
+    return element.keyword.endswith(("ClassUID", "TransferSyntaxUID", "CodingSchemeUID", "ContextUID"))
+
+
+def _uids_replaced(element: DataElement, pseudonyms: Pseudonyms) -> DataElement:
+    values = [element.value] if isinstance(element.value, str) else list(element.value or [])
+    replaced = [pseudonyms.uid(str(value)) for value in values]
+    return DataElement(element.tag, "UI", replaced[0] if len(replaced) == 1 else replaced)
+
+
+def _little_endian(element: DataElement, root: Dataset) -> DataElement:
+    """`element` with its words swapped where the file is big endian; pydicom leaves the bytes of OW as they are."""
+    copied = DataElement(element.tag, element.VR, element.value, already_converted=True)
+    copied.is_undefined_length = element.is_undefined_length
+    big = root.file_meta.TransferSyntaxUID == ExplicitVRBigEndian
+    if big and element.VR in ("OW", "OL", "OF", "OD", "OV") and element.value:
+        size = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}[element.VR]
+        if element.tag == PIXEL_DATA:
+            size = max(size, int(root.BitsAllocated) // 8)
+        copied.value = np.frombuffer(element.value, f">u{size}").astype(f"<u{size}").tobytes()
+    return copied

@@ -1,0 +1,272 @@
+"""Makes what networks are trained and scored on: `data/raw` and `data/splits.csv` to `data/prepared`.
+
+Super-resolution: frames in [0, 1], their blank borders off, beside their low-resolution images and body masks.
+Classification: one array of squares and the labels beside it. Nothing is made from data that validation refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+from components import params
+from components.dicom.read import UnreadableImage, read_image
+from components.handover import (
+    CLASSIFIER,
+    SPLITS,
+    IndexRow,
+    LabelledRow,
+    Layout,
+    PreparedRow,
+    SplitRow,
+    StepError,
+    read_json,
+    read_rows,
+    write_rows,
+)
+from components.imaging.body import body_mask
+from components.imaging.degradation import degrade
+from components.imaging.geometry import content_box, crop_to_multiple, fit_square, frames_to_take
+from components.imaging.intensity import luma, padding_of, percentile_range, to_unit
+from components.params import ClassifierTraining, Params, ParamsError
+from components.params import Prepare as Settings
+
+BLANK = 0.01  # of the range: an outer line that varies no more is cut off
+LEAST_SIDE = 32  # pixels left after cutting; SSIM's window and the border it drops need most of them
+
+Image = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What `run` wrote, and by name what it could not use."""
+
+    frames: list[PreparedRow]
+    labelled: list[LabelledRow]
+    left_out: list[str]
+
+
+@dataclass(frozen=True)
+class Work:
+    """An image of the index and the side it is on."""
+
+    image: IndexRow
+    split: str
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame in [0, 1], (rows, columns), and the values that became 0 and 1."""
+
+    number: int
+    unit: Image
+    low: float
+    high: float
+    reduction: int = 1  # by how much it was made smaller
+
+
+def run(layout: Layout, settings: Params) -> Prepared:
+    """Writes `data/prepared` anew, one image in memory at a time. Raises `StepError` where validation failed, an image
+    cannot be read, a label is missing or a side of the split would stay empty."""
+    _check_verdict(layout)
+    shutil.rmtree(layout.prepared, ignore_errors=True)
+    frames, left_out = _super_resolution(layout, settings)
+    return Prepared(frames, _classification(layout, settings), left_out)
+
+
+def _check_verdict(layout: Layout) -> None:
+    verdict = read_json(layout.validation)
+    if verdict.get("passed") is True and not verdict.get("critical_failures"):
+        return
+    failures = "".join(f"\n  {failure}" for failure in verdict.get("critical_failures") or ())
+    raise StepError(
+        f"{layout.validation}: expected data that passed validation, found critical failures. "
+        f"Correct the data or the limits in params.yaml and validate again.{failures}"
+    )
+
+
+def _work(layout: Layout, task: str) -> list[Work]:
+    """The images of a task that are on a side, by image id."""
+    index = {row.image_id: row for row in read_rows(layout.index, IndexRow) if row.task == task and not row.quarantined}
+    rows = [row for row in read_rows(layout.splits, SplitRow) if row.task == task and row.split]
+    unknown = [row.image_id for row in rows if row.image_id not in index or row.split not in SPLITS]
+    if unknown:
+        raise StepError(f"{layout.splits}: expected images of {layout.index}, found {', '.join(unknown)}. Split again.")
+    return sorted((Work(index[row.image_id], row.split) for row in rows), key=lambda work: work.image.image_id)
+
+
+def _pixels(layout: Layout, row: IndexRow, frames: int) -> tuple[tuple[int, ...], Image]:
+    """At most `frames` frames, grey: their numbers, and (frames, rows, columns)."""
+    try:
+        pixels = read_image(layout.raw / row.path)
+    except (UnreadableImage, FileNotFoundError) as error:
+        raise StepError(f"{_name(row)}: expected an image in {layout.raw}, {error}. Ingest again.") from error
+    numbers = frames_to_take(len(pixels), frames)
+    taken = pixels[list(numbers)]
+    return numbers, luma(taken) if taken.ndim == 4 else taken
+
+
+def _name(row: IndexRow) -> str:
+    return f"{row.image_id} ({row.file_name})"
+
+
+def _unit(pixels: Image, settings: Settings) -> tuple[Image, float, float]:
+    low, high = percentile_range(pixels, settings.percentile_low, settings.percentile_high, padding_of(pixels))
+    return to_unit(pixels, low, high), low, high
+
+
+def _super_resolution(layout: Layout, settings: Params) -> tuple[list[PreparedRow], list[str]]:
+    layout.super_resolution.mkdir(parents=True)
+    rows: list[PreparedRow] = []
+    left_out: list[str] = []
+    for work in track(_work(layout, "super_resolution"), "super-resolution"):
+        for frame in _frames(layout, work.image, settings.prepare):
+            ready = _cut(frame, settings.prepare)
+            if min(ready.unit.shape) < LEAST_SIDE:
+                left_out.append(f"{_name(work.image)} frame {frame.number}: blank but for {_size(ready.unit)} pixels")
+            else:
+                rows += [
+                    _write_frame(layout, work, one, settings) for one in _sizes(ready, work.split, settings.prepare)
+                ]
+    _check_sides(rows, left_out)
+    write_rows(layout.super_resolution / "index.csv", PreparedRow, rows)
+    return rows, left_out
+
+
+def _frames(layout: Layout, row: IndexRow, settings: Settings) -> Iterator[Frame]:
+    numbers, pixels = _pixels(layout, row, settings.frames_per_image)
+    try:
+        unit, low, high = _unit(pixels, settings)
+    except ValueError as error:
+        raise StepError(f"{_name(row)}: {error}. Remove it from the source and ingest again.") from error
+    yield from (Frame(number, one, low, high) for number, one in zip(numbers, unit, strict=True))
+
+
+def _cut(frame: Frame, settings: Settings) -> Frame:
+    """Without its blank border, both sides a multiple of every scale; of no size where nothing is left."""
+    content = frame.unit[content_box(frame.unit, BLANK)]
+    multiple = math.lcm(*settings.scales)
+    if min(content.shape) < multiple:
+        return replace(frame, unit=content[:0, :0])
+    return replace(frame, unit=np.ascontiguousarray(crop_to_multiple(content, multiple)))
+
+
+def _sizes(frame: Frame, split: str, settings: Settings) -> Iterator[Frame]:
+    """The frame; to train on, also itself made smaller, as ESRGAN's authors did with DIV2K: finer structure a pixel."""
+    yield frame
+    for reduction in settings.training_reductions if split == "train" else ():
+        smaller = degrade(crop_to_multiple(frame.unit, reduction), reduction, "bicubic", 0)
+        ready = crop_to_multiple(np.clip(smaller, 0, 1), math.lcm(*settings.scales))
+        if min(ready.shape) >= settings.least_reduced_side:
+            yield replace(frame, unit=np.ascontiguousarray(ready), reduction=reduction)
+
+
+def _size(image: Image) -> str:
+    return " x ".join(map(str, image.shape))
+
+
+def _write_frame(layout: Layout, work: Work, frame: Frame, settings: Params) -> PreparedRow:
+    row, prepare = work.image, settings.prepare
+    sample = f"{row.image_id}-{frame.number}" + (f"-x{frame.reduction}" if frame.reduction > 1 else "")
+    seed = int.from_bytes(hashlib.sha256(f"{settings.seed} {sample}".encode()).digest()[:8])
+    arrays: dict[str, NDArray[np.generic]] = {"hr": frame.unit, "mask": body_mask(frame.unit)}
+    for scale in prepare.scales:
+        arrays[f"lr_x{scale}"] = degrade(frame.unit, scale, prepare.degradation, seed)
+    np.savez(layout.super_resolution / f"{sample}.npz", allow_pickle=False, **arrays)
+    rows, columns = frame.unit.shape
+    about = (sample, row.image_id, frame.number, row.patient_id, row.modality, work.split)
+    return PreparedRow(*about, rows, columns, frame.low, frame.high, f"{sample}.npz")
+
+
+def _check_sides(rows: list[PreparedRow], left_out: list[str]) -> None:
+    empty = sorted(set(SPLITS) - {row.split for row in rows})
+    if empty:
+        raise StepError(
+            f"super-resolution: expected images to {', '.join(SPLITS)}, none is left to {', '.join(empty)}. "
+            "Add sources to `ingest` in params.yaml, or split again." + "".join(f"\n  {line}" for line in left_out)
+        )
+
+
+def _classification(layout: Layout, settings: Params) -> list[LabelledRow]:
+    works = _work(layout, "classification")
+    _check_labels(works)
+    layout.classification.mkdir(parents=True)
+    size = _classifier_size(settings)
+    images = np.lib.format.open_memmap(
+        layout.classification / "images.npy", "w+", np.dtype(np.float32), (len(works), 1, size, size)
+    )
+    constant = []
+    for number, work in enumerate(track(works, "classification")):
+        try:
+            images[number, 0] = fit_square(_unit(_pixels(layout, work.image, 1)[1], settings.prepare)[0][0], size)
+        except ValueError as error:
+            constant.append(f"{_name(work.image)}: {error}")
+    if constant:
+        raise StepError(
+            "classification: images that show nothing. Remove them and ingest again.\n  " + "\n  ".join(constant)
+        )
+    images.flush()
+    rows = [_labelled_row(work) for work in works]
+    write_rows(layout.classification / "index.csv", LabelledRow, rows)
+    return rows
+
+
+def _classifier_size(settings: Params) -> int:
+    training = settings.train.get(CLASSIFIER)
+    if not isinstance(training, ClassifierTraining):
+        raise StepError("params.yaml: expected train.classifier with `recipe: classifier`, found none. Add it.")
+    return training.size
+
+
+def _labelled_row(work: Work) -> LabelledRow:
+    row = work.image
+    return LabelledRow(row.image_id, row.patient_id, row.label, work.split, row.simulated)
+
+
+def _check_labels(works: Iterable[Work]) -> None:
+    works = list(works)
+    problems = [f"{_name(work.image)} has no label" for work in works if not work.image.label]
+    for side in SPLITS:
+        labels = sorted({work.image.label for work in works if work.split == side and work.image.label})
+        if len(labels) < 2:
+            problems.append(f"{side}: expected two labels or more, found {', '.join(labels) or 'none'}")
+    if problems:
+        raise StepError(
+            "classification: cannot be prepared. Correct the labels and ingest again.\n  " + "\n  ".join(problems)
+        )
+
+
+def summary(prepared: Prepared) -> Iterator[str]:
+    """Lines for the terminal."""
+    for side in SPLITS:
+        frames = [row for row in prepared.frames if row.split == side]
+        modalities = ", ".join(f"{name} {n}" for name, n in sorted(Counter(row.modality for row in frames).items()))
+        images = len({row.image_id for row in frames})
+        yield f"super-resolution {side}: {len(frames)} frames of {images} images ({modalities})"
+        labels = Counter(row.label for row in prepared.labelled if row.split == side)
+        yield f"classification {side}: " + ", ".join(f"{label} {n}" for label, n in sorted(labels.items()))
+    yield from (f"left out: {line}" for line in prepared.left_out)
+
+
+def main() -> int:
+    try:
+        prepared = run(Layout(), params.load(Path("params.yaml")))
+    except (StepError, ParamsError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print("\n".join(summary(prepared)))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

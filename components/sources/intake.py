@@ -1,0 +1,174 @@
+"""Takes one item of a source in: read, de-identify, look for identity left, store, describe."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from components.dicom import identity
+from components.dicom.burned_in import Reviewed, clean, regions_to_keep
+from components.dicom.deidentify import Pseudonyms, deidentify
+from components.dicom.duplicates import Stored, stored
+from components.dicom.identity import Identity
+from components.dicom.read import UnreadableImage, decode, open_dicom
+from components.handover import IndexRow, StepError
+from components.sources.items import DicomFile, Item, Picture
+
+SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
+
+
+@dataclass(frozen=True)
+class Taken:
+    """One item that was met: quarantined where there is no `image`. `known` is what its name may not show."""
+
+    row: IndexRow
+    image: Stored | None
+    known: Identity
+
+
+@dataclass
+class Intake:
+    """Where items go, and what all of them share."""
+
+    staging: Path
+    pseudonyms: Pseudonyms
+    reviewed: Reviewed
+    files: int = 0
+
+    def next_file(self, suffix: str) -> Path:
+        self.files += 1
+        return self.staging / f"{self.files:07d}{suffix}"
+
+
+def take(item: Item, source: str, task: str, intake: Intake) -> Taken:
+    """The item stored in `intake.staging`, or quarantined with the reason.
+
+    Raises `StepError` where identity is left after de-identification: that is a fault of this program, not of the file.
+    """
+    row = _blank_row(item, source, task)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="pydicom")  # about values that are odd, not about what is lost
+        try:
+            return _take_dicom(item, row, intake) if isinstance(item, DicomFile) else _take_picture(item, row, intake)
+        except UnreadableImage as error:
+            return _quarantined(item, row, error.reason)
+
+
+def content_hash(pixels: NDArray[np.float32]) -> str:
+    """SHA-256 of decoded values and their shape: the same for one image under several lossless encodings."""
+    digest = hashlib.sha256(f"{pixels.dtype.str} {pixels.shape}".encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()
+
+
+def _take_dicom(item: DicomFile, row: IndexRow, intake: Intake) -> Taken:
+    original = open_dicom(item.path)
+    known = identity.collect(original)
+    sha256 = hashlib.sha256(item.path.read_bytes()).hexdigest()
+    boxes = regions_to_keep(original, sha256, intake.reviewed, item.name)
+    image = deidentify(original, intake.pseudonyms)
+    if boxes is not None:
+        clean(image, boxes, item.name)
+    if item.simulated:  # the profile removes free text, and this must not be lost
+        image.SeriesDescription, image.ImageComments = "SIMULATED", "SIMULATED: no person was imaged"
+    row, shape = _with_pixels(row, decode(image, item.name).pixels)
+    path = intake.next_file(".dcm")
+    image.save_as(path, enforce_file_format=True)
+    _refuse_leaks(path, known, row.image_id)
+    return Taken(_with_header(row, image), stored(image, item.name, path, row.sha256, shape), known)
+
+
+def _take_picture(item: Picture, row: IndexRow, intake: Intake) -> Taken:
+    content = item.read()
+    if content.pixels.size == 0 or not np.isfinite(content.pixels).all():
+        raise UnreadableImage(item.name, "has no values, or values that are not numbers")
+    row, shape = _with_pixels(row, content.pixels)
+    row = replace(
+        row,
+        patient_id=intake.pseudonyms.patient("picture", item.patient),
+        modality=item.modality,
+        bits_stored=content.bits,
+        photometric="RGB" if len(shape) == 4 else "MONOCHROME2",
+        pixel_spacing_mm=content.spacing_mm,
+    )
+    path = intake.next_file(".npy")
+    np.save(path, content.pixels, allow_pickle=False)
+    return Taken(row, Stored(item.name, path, row.sha256, shape, content.bits), Identity({}))
+
+
+def _quarantined(item: Item, row: IndexRow, reason: str) -> Taken:
+    content = item.path.read_bytes() if isinstance(item, DicomFile) else item.name.encode()
+    known = identity.collect_file(item.path) if isinstance(item, DicomFile) else Identity({})
+    image_id = hashlib.sha256(content).hexdigest()[:16]
+    return Taken(replace(row, image_id=image_id, quarantined=True, reason=reason), None, known)
+
+
+def _refuse_leaks(path: Path, known: Identity, image_id: str) -> None:
+    found = identity.leaks(path, known)
+    if found:
+        listed = "\n  ".join(f"{leak.origin} is left in {leak.place}" for leak in found)
+        raise StepError(
+            f"image {image_id}: expected no identity after de-identification, found {len(found)} value(s). Nothing was "
+            f"kept. Take the file out of the source, or mend components/dicom/deidentify.py.\n  {listed}"
+        )
+
+
+def _blank_row(item: Item, source: str, task: str) -> IndexRow:
+    return IndexRow(
+        image_id="", source=source, patient_id="", study="", series="", modality="", body_part="", rows=None,
+        columns=None, frames=None, bits_stored=None, photometric="", pixel_spacing_mm="", transfer_syntax="", sha256="",
+        label=item.label, quarantined=False, reason="", task=task,
+        simulated=isinstance(item, DicomFile) and item.simulated, minimum=None, maximum=None, file_name=item.name,
+        path="",
+    )  # fmt: skip
+
+
+def _with_pixels(row: IndexRow, pixels: NDArray[np.float32]) -> tuple[IndexRow, tuple[int, ...]]:
+    sha256 = content_hash(pixels)
+    frames, rows, columns = pixels.shape[:3]
+    measured = replace(
+        row,
+        image_id=sha256[:16],
+        sha256=sha256,
+        frames=frames,
+        rows=rows,
+        columns=columns,
+        minimum=float(pixels.min()),
+        maximum=float(pixels.max()),
+    )
+    return measured, pixels.shape
+
+
+def _with_header(row: IndexRow, image: Dataset) -> IndexRow:
+    return replace(
+        row,
+        patient_id=str(image.PatientID),
+        study=str(image.get("StudyInstanceUID", "")),
+        series=str(image.get("SeriesInstanceUID", "")),
+        modality=str(image.get("Modality", "")),
+        body_part=str(image.get("BodyPartExamined") or ""),
+        bits_stored=int(image.get("BitsStored") or image.BitsAllocated),
+        photometric=str(image.PhotometricInterpretation),
+        pixel_spacing_mm=_spacing(image),
+        transfer_syntax=str(image.file_meta.TransferSyntaxUID),
+    )
+
+
+def _spacing(image: Dataset) -> str:
+    shared = image.get("SharedFunctionalGroupsSequence") or []
+    own = image.get("PerFrameFunctionalGroupsSequence") or []
+    measures = [
+        group.PixelMeasuresSequence[0] for group in (*shared[:1], *own[:1]) if group.get("PixelMeasuresSequence")
+    ]
+    for dataset in (image, *measures):
+        for keyword in SPACINGS:
+            value = dataset.get(keyword)
+            if value and all(float(one) > 0 for one in value):
+                return "\\".join(str(one) for one in value)
+    return ""

@@ -1,0 +1,43 @@
+"""What a source of images hands over, one item an image, nothing read before it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class DicomFile:
+    """A file that says it is DICOM."""
+
+    name: str  # as it came, below its source
+    path: Path
+    label: str = ""
+    simulated: bool = False
+
+
+@dataclass(frozen=True)
+class PixelArray:
+    """Pixels as `Picture.read` gives them: float32, (frames, rows, columns[, 3]), in the values of the file."""
+
+    pixels: NDArray[np.float32]
+    bits: int
+    spacing_mm: str = ""  # "row\\column" as in DICOM
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image that is not DICOM. `read` raises `UnreadableImage` naming it where it cannot be read."""
+
+    name: str
+    patient: str  # who was imaged, to be made a pseudonym; where nobody says, one image is one patient
+    read: Callable[[], PixelArray]
+    label: str = ""
+    modality: str = "OT"
+
+
+Item = DicomFile | Picture

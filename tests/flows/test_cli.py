@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from components.adapters.registry import Version
+from components.dicom.read import UnreadableImage
+from components.enhance import EnhancedImage
+from components.handover import Layout, StepError
+from components.params import ParamsError
+from flows.cli import main
+from flows.doctor import Check
+
+Toy = Callable[[str], Path]
+
+
+def medsr(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+def raising(error: Exception) -> Callable[..., Any]:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    return fail
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = [
+        "torch",
+        "mlflow",
+        "dvc",
+        "prefect",
+        "great_expectations",
+        "pandas",
+        "matplotlib",
+        "scipy",
+        "skimage",
+        "rich",
+    ]
+    script = (
+        "import sys; from click.testing import CliRunner; from flows.cli import main\n"
+        "assert CliRunner().invoke(main, ['--help']).exit_code == 0\n"
+        f"print(sorted(set(sys.modules) & set({heavy})))"
+    )
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_run_ends_with_the_pipeline_s_exit_code(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr("flows.pipeline.run_pipeline", lambda *arguments: asked.append(arguments) or code)
+    assert medsr("run", "--profile", "full").exit_code == code
+    assert asked == [(Path(), "full", False)]
+
+
+@pytest.mark.parametrize("arguments", [["run", "--profile", "huge"], ["enhance", "absent.dcm", "out.dcm"], ["dance"]])
+def test_wrong_use_is_2(arguments: list[str]) -> None:
+    assert medsr(*arguments).exit_code == 2
+
+
+@pytest.mark.parametrize("error", [StepError("no data: add some"), ParamsError("seed: missing")])
+def test_an_expected_error_is_one_message_and_1(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    monkeypatch.setattr("flows.pipeline.run_pipeline", raising(error))
+    answer = medsr("run")
+    assert (answer.exit_code, answer.stderr, answer.stdout) == (1, f"Error: {error}\n", "")
+
+
+def test_debug_shows_where_an_error_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.pipeline.run_pipeline", raising(StepError("no data")))
+    assert isinstance(medsr("--debug", "run").exception, StepError)
+
+
+def test_plan_says_what_would_run_and_why(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(
+        toy(
+            """
+            first: {cmd: "cp in.txt a.txt", deps: [in.txt], outs: [a.txt]}
+            second: {cmd: "cp a.txt b.txt", deps: [a.txt], outs: [b.txt]}
+            """
+        )
+    )
+    planned = json.loads(medsr("plan", "--json").stdout)
+    assert list(planned) == ["first", "second"]
+    assert planned["first"] == ["in.txt deleted", "a.txt deleted"]
+    assert planned["second"][-1] == "follows first"
+    assert medsr("plan").stdout.startswith("first: in.txt deleted; a.txt deleted\nsecond: ")
+
+
+def test_plan_outside_a_project_fails_readably(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = medsr("plan")
+    assert answer.exit_code == 1
+    assert ".dvc" in answer.stderr
+
+
+@pytest.mark.parametrize(("required", "code"), [(True, 1), (False, 0)])
+def test_doctor_fails_only_where_something_required_is_missing(
+    monkeypatch: pytest.MonkeyPatch, required: bool, code: int
+) -> None:
+    checks = [Check("git", True, "2.39", ""), Check("scanner", False, "none", "Buy one.", required)]
+    monkeypatch.setattr("flows.doctor.examine", lambda root: checks)
+    answer = medsr("doctor")
+    assert answer.exit_code == code
+    assert "Buy one." in answer.stdout
+    assert [check["name"] for check in json.loads(medsr("doctor", "--json").stdout)] == ["git", "scanner"]
+
+
+class Named:
+    name, version, scale = "sr-generator", "3", 4
+
+
+@pytest.fixture
+def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file to enhance, with a stand-in for the champion."""
+    monkeypatch.setattr("components.adapters.registry.load_generator", lambda layout: Named())
+    path = tmp_path / "in.dcm"
+    path.write_bytes(b"image")
+    return path
+
+
+def test_enhance_says_what_it_wrote_and_by_which_model(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def enhance(source: Path, destination: Path, generator: Named, overwrite: bool) -> EnhancedImage:
+        return EnhancedImage(source, destination, generator.name, generator.version, 4, 1, 512, 400, "1.2.3", 0.5)
+
+    monkeypatch.setattr("components.enhance.enhance_file", enhance)
+    out = str(image.with_name("out.dcm"))
+    assert medsr("enhance", str(image), out).stdout == f"{out}: 1 × 512 × 400, ×4 by sr-generator 3, 0.5 s\n"
+    assert json.loads(medsr("enhance", str(image), out, "--json").stdout)["sop_instance_uid"] == "1.2.3"
+
+
+def test_an_image_that_cannot_be_read_is_named(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("components.enhance.enhance_file", raising(UnreadableImage("in.dcm", "cut off.")))
+    answer = medsr("enhance", str(image), "out.dcm")
+    assert (answer.exit_code, answer.stderr) == (1, "Error: in.dcm: cut off. Nothing was written.\n")
+
+
+def test_models_are_listed_with_their_aliases(monkeypatch: pytest.MonkeyPatch) -> None:
+    def versions(layout: Layout, name: str) -> list[Version]:
+        return [Version(name, str(n), "esrgan", "", "", "") for n in (1, 2)] if name == "sr-generator" else []
+
+    monkeypatch.setattr("components.adapters.registry.list_versions", versions)
+    monkeypatch.setattr("components.adapters.registry.aliases", lambda layout, name: {"champion": "2"})
+    rows = json.loads(medsr("models", "list", "--json").stdout)
+    assert [(row["version"], row["aliases"]) for row in rows] == [("1", []), ("2", ["champion"])]
+    assert medsr("models", "list").stdout.splitlines()[-1].split() == ["sr-generator", "2", "esrgan", "champion"]
+
+
+def test_history_is_what_was_decided_oldest_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "nothing" in medsr("models", "history").stdout
+    (tmp_path / "mlruns").mkdir()
+    lines = [{"at": f"2030-01-0{n}", "model": "sr-generator", "outcome": "promoted", "lines": []} for n in (1, 2)]
+    (tmp_path / "mlruns" / "promotions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert json.loads(medsr("models", "history", "--json").stdout) == lines
+    assert [line.split()[0] for line in medsr("models", "history").stdout.splitlines()] == [
+        "at",
+        "2030-01-01",
+        "2030-01-02",
+    ]
