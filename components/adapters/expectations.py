@@ -69,7 +69,9 @@ def _validate(
     made = [_made(gx, expectation) for expectation in expectations]
     suite = context.suites.add(gx.ExpectationSuite(name=name, expectations=made))
     definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=suite))
-    result = definition.run(batch_parameters={"dataframe": table}, result_format={"result_format": "COMPLETE"})
+    result = definition.run(
+        batch_parameters={"dataframe": table.reset_index(drop=True)}, result_format={"result_format": "COMPLETE"}
+    )
     by_name = {one.expectation_config.meta["name"]: one for one in result.results}
     return [_outcome(expectation, by_name[expectation.name], table) for expectation in expectations]
 
@@ -85,16 +87,17 @@ def _made(gx: Any, expectation: Expectation) -> Any:
 
 
 def _outcome(expectation: Expectation, found: Any, table: pd.DataFrame) -> Outcome:
-    if found.exception_info.get("raised_exception"):
-        raise RuntimeError(f"{expectation.name}: cannot be computed: {found.exception_info['exception_message']}")
+    if raised := _raised(found.exception_info):
+        raise RuntimeError(f"{expectation.name}: cannot be computed: {raised[0]}")
     result = found.result
-    rows = [str(table.index[number]) for number in _positions(result, table)[:SHOWN]]
+    rows = [str(table.index[number]) for number in (result.get("unexpected_index_list") or [])[:SHOWN]]
     values = [str(value) for value in result.get("partial_unexpected_list", [])[:SHOWN]]
     named = [f"{row}: {value}" for row, value in zip(rows, values, strict=False)] or rows
     observed = result.get("observed_value", f"{result.get('unexpected_count', 0)} do not fit")
     return Outcome(expectation, bool(found.success), str(observed), tuple(named))
 
 
-def _positions(result: Mapping[str, Any], table: pd.DataFrame) -> list[int]:
-    places = {str(label): number for number, label in enumerate(table.index)}
-    return [places[str(label)] for label in result.get("unexpected_index_list") or []]
+def _raised(information: Mapping[str, Any]) -> list[str]:
+    """Messages of what went wrong: one entry, or one a metric."""
+    entries = [information] if "raised_exception" in information else list(information.values())
+    return [str(entry["exception_message"]) for entry in entries if entry["raised_exception"]]

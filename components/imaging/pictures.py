@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 ERROR_WHITE = 0.1  # an error of a tenth of the range is shown at full brightness
-LONGEST_SIDE = 640  # pixels; a page of full-size radiographs would weigh tens of megabytes
+LONGEST_SIDE = 512  # pixels; a page of full-size radiographs would weigh tens of megabytes
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def zoom_window(image: NDArray[np.float32], body: NDArray[np.bool_], side: int =
 
 
 def save_grey(path: Path, image: NDArray[np.float32]) -> None:
-    """An 8-bit PNG of an image in [0, 1], (rows, columns); longer sides than 640 pixels are reduced."""
+    """An 8-bit PNG of an image in [0, 1], (rows, columns); longer sides than 512 pixels are reduced."""
     _save(path, np.clip(image, 0, 1))
 
 

@@ -27,4 +27,4 @@ def test_pictures_are_eight_bits_clipped_and_not_too_large(tmp_path: Path) -> No
     save_error(tmp_path / "e.png", np.array([[0.0, 0.05, 0.5]], np.float32))
     assert np.asarray(Image.open(tmp_path / "e.png")).tolist() == [[0, 128, 255]]
     save_grey(tmp_path / "big.png", np.zeros((2000, 1000), np.float32))
-    assert Image.open(tmp_path / "big.png").size == (320, 640)
+    assert Image.open(tmp_path / "big.png").size == (256, 512)

@@ -1,0 +1,108 @@
+"""The files that evaluation, ingest and validation leave for the report, drawn by code."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from components.evaluate import summarise
+from components.handover import (
+    METHODS,
+    IndexRow,
+    Layout,
+    MethodSummary,
+    SampleScore,
+    SplitRow,
+    write_json,
+    write_rows,
+)
+from components.imaging.pictures import save_grey
+from tests.drawing import shapes
+
+KEPT = IndexRow(
+    image_id="a" * 16,
+    source="drawn",
+    patient_id="P" + "0" * 12,
+    study="2.25.1",
+    series="2.25.2",
+    modality="CT",
+    body_part="HEAD",
+    rows=128,
+    columns=96,
+    frames=1,
+    bits_stored=12,
+    photometric="MONOCHROME2",
+    pixel_spacing_mm="0.5\\0.5",
+    transfer_syntax="1.2.840.10008.1.2.1",
+    sha256="0" * 64,
+    label="",
+    quarantined=False,
+    reason="",
+    task="super_resolution",
+    simulated=False,
+    minimum=-1024.0,
+    maximum=2000.0,
+    file_name="a.dcm",
+    path="images/a.dcm",
+)
+
+
+def write_data(layout: Layout) -> list[IndexRow]:
+    """An index of both tasks, eighteen patients, and a split that nothing is wrong with."""
+    index, splits = [], []
+    for task in ("super_resolution", "classification"):
+        for number in range(9):
+            name = f"{task[0]}{number}"
+            label = ("normal", "heart_failure")[number % 2] if task == "classification" else ""
+            about = {"image_id": name.encode().hex().rjust(16, "0"), "sha256": name.rjust(64, "0"), "label": label}
+            patient = f"P{len(index):012x}"
+            simulated = task == "classification"
+            row = replace(KEPT, **about, patient_id=patient, task=task, file_name=f"{name}.dcm", simulated=simulated)
+            index.append(row)
+            side = ("train", "train", "train", "train", "validation", "validation", "test", "test", "train")[number]
+            splits.append(SplitRow(row.image_id, patient, task, "CT", label, side, ""))
+    write_rows(layout.index, IndexRow, index)
+    write_rows(layout.splits, SplitRow, splits)
+    return index
+
+
+def write_scores(layout: Layout) -> list[SampleScore]:
+    """Seven samples under every method, no two numbers alike, with pictures of the first two."""
+    random = np.random.default_rng(5)
+    rows = []
+    for number in range(1, 8):
+        for method in METHODS:
+            psnr, ssim = random.uniform(20, 45), random.uniform(0.6, 0.99)
+            modality = ("CT", "CR", "MR", "US")[number % 4]
+            about = (f"S{number}", f"{number:016x}", 0, f"P{number:012x}", modality, 4, method)
+            rows.append(SampleScore(*about, psnr, ssim, psnr - 2, ssim - 0.05, 0.1))
+    write_rows(layout.sr_samples, SampleScore, rows)
+    write_rows(layout.sr_summary, MethodSummary, summarise(rows, 100, 0))
+    write_json(layout.pictures / "pictures.json", [_picture(layout, rows, name) for name in ("S2", "S1")])
+    one = {"value": 0.8125, "low": 0.7031, "high": 0.9062}
+    confusion = {"true_positive": 41, "false_positive": 7, "true_negative": 52, "false_negative": 13}
+    report = dict.fromkeys(("accuracy", "sensitivity", "specificity", "auroc"), one)
+    report |= {"n": 113, "patients": 113, "simulated": True, "labels": ["normal", "heart_failure"]}
+    report |= {"positive": "heart_failure", "threshold": 0.4321, "confusion": confusion}
+    write_json(layout.classifier_report, report)
+    return rows
+
+
+def _picture(layout: Layout, rows: list[SampleScore], sample: str) -> dict[str, object]:
+    own = {row.method: row for row in rows if row.sample == sample}
+    files = {}
+    for number, name in enumerate(("original", "input", *METHODS)):
+        files[name] = {kind: f"{sample}-{name}-{kind}.png" for kind in ("full", "zoom", "error")}
+        for file in files[name].values():
+            save_grey(layout.pictures / file, shapes(48, 40, seed=number))
+    return {
+        "sample": sample,
+        "image_id": own["rrdb"].image_id,
+        "modality": own["rrdb"].modality,
+        "scale": 4,
+        "zoom": [0, 0, 32, 32],
+        "methods": files,
+        "psnr_db": {method: row.psnr_db for method, row in own.items()},
+        "ssim": {method: row.ssim for method, row in own.items()},
+    }
