@@ -13,6 +13,7 @@ import pytest
 from components.handover import StepError
 from flows.dvc_locks import release_dead_locks
 from flows.stages import Outcome, Result, StageFailed, read_graph, run_stage, stale
+from tests.flows.conftest import eventually
 
 Toy = Callable[[str], Path]
 
@@ -50,6 +51,7 @@ def test_the_lock_of_a_dvc_at_work_is_left_alone(toy: Toy) -> None:
     root = toy("only: {cmd: 'echo 1 > out.txt', outs: [out.txt]}")
     dvc = subprocess.Popen(["sh", "-c", "sleep 600; :", "dvc", "repro"], start_new_session=True)
     try:
+        assert eventually(lambda: b"dvc" in Path(f"/proc/{dvc.pid}/cmdline").read_bytes())
         path = held_by(root, dvc.pid)
         before = json.loads(path.read_text())
         release_dead_locks(root)

@@ -161,6 +161,17 @@ def test_a_failure_to_register_is_told_and_is_a_failure(
     assert text.endswith("\nno such run\n")
 
 
+def test_a_tracking_store_that_cannot_be_made_ends_the_run(
+    toy: Toy, prefect_server: str, registered: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(layout: Layout) -> None:
+        raise StepError("mlruns is read-only")
+
+    monkeypatch.setattr("components.adapters.tracking.initialise", refuse)
+    with pytest.raises(StepError, match="read-only"):
+        run(toy('only: {cmd: "echo 1"}'))
+
+
 def test_prefect_knows_of_the_run_and_its_lines(toy: Toy, prefect_server: str, registered: list[Path]) -> None:
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.sorting import FlowRunSort
@@ -213,6 +224,8 @@ def test_changing_the_profile_changes_that_word_alone(tmp_path: Path) -> None:
 
 
 def test_settings_without_a_profile_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(StepError, match="found no file"):
+        pipeline.set_profile(tmp_path / "params.yaml", "full")
     (tmp_path / "params.yaml").write_text("seed: 1\n")
     with pytest.raises(StepError, match="profile: full"):
         pipeline.set_profile(tmp_path / "params.yaml", "full")

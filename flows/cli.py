@@ -1,0 +1,179 @@
+"""The command line: `medsr …`. Libraries that take long to import are imported by the commands that use them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from components.handover import Layout, StepError
+from components.params import PROFILES, ParamsError
+
+if TYPE_CHECKING:
+    from flows.doctor import Check
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+
+
+class _Readable(click.Group):
+    """Commands whose expected errors come as one message and exit code 1, and as a traceback with --debug."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (StepError, ParamsError) as error:
+            if ctx.params["debug"]:
+                raise
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Readable, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="medsr")
+@click.option("--debug", is_flag=True, help="Show where an error comes from.")
+def main(debug: bool) -> None:
+    """Super-resolution and reading of medical images. Research software, not a medical device."""
+
+
+@main.command()
+@click.option("--profile", type=click.Choice(PROFILES), help="Write this profile into params.yaml first.")
+@click.option("-v", "--verbose", is_flag=True, help="Show Prefect's own messages.")
+@click.pass_context
+def run(ctx: click.Context, profile: str | None, verbose: bool) -> None:
+    """Bring everything up to date: images, models, report, registry."""
+    from flows.pipeline import run_pipeline
+
+    ctx.exit(run_pipeline(Path(), profile, verbose))
+
+
+@main.command()
+@AS_JSON
+def plan(as_json: bool) -> None:
+    """Say what `medsr run` would do, and why."""
+    from flows import stages
+
+    graph = stages.read_graph(Path())
+    planned = stages.plan(graph, stages.stale(Path()))
+    if as_json:
+        click.echo(json.dumps(planned, indent=2))
+        return
+    for stage, reasons in planned.items():
+        click.echo(f"{stage}: {'; '.join(reasons)}")
+    click.echo(f"{len(planned)} of {len(graph)} stages would run; what follows them may turn out unchanged")
+
+
+@main.command()
+@AS_JSON
+@click.pass_context
+def doctor(ctx: click.Context, as_json: bool) -> None:
+    """Say what is missing here, and how to get it."""
+    from flows import doctor as examination
+
+    checks = examination.examine(Path())
+    if as_json:
+        click.echo(json.dumps([check.as_dict() for check in checks], indent=2))
+    else:
+        for check in checks:
+            _show(check)
+    ctx.exit(int(any(check.required and not check.ok for check in checks)))
+
+
+def _show(check: Check) -> None:
+    word, colour = ("ok", "green") if check.ok else ("missing", "red") if check.required else ("without", "yellow")
+    click.echo(f"{click.style(f'{word:<8}', fg=colour)}{check.name}: {check.found}")
+    if not check.ok:
+        click.echo(f"{'':<8}→ {check.remedy}")
+
+
+@main.command()
+@click.option("--port", default=5000, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--browser/--no-browser", default=True, help="Open the page.", show_default=True)
+@click.pass_context
+def ui(ctx: click.Context, port: int, browser: bool) -> None:
+    """Show MLflow's pages: runs, curves, pictures, models."""
+    from flows import mlflow_pages
+
+    ctx.exit(mlflow_pages.show(Layout(), port, browser))
+
+
+@main.command()
+@click.argument("source", metavar="IN", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("destination", metavar="OUT", type=click.Path(path_type=Path))
+@click.option("--overwrite", is_flag=True, help="Replace OUT where it is there already.")
+@AS_JSON
+def enhance(source: Path, destination: Path, overwrite: bool, as_json: bool) -> None:
+    """Sharpen the image IN with the champion and write it to OUT."""
+    from components.adapters.registry import load_generator
+    from components.dicom.read import UnreadableImage
+    from components.enhance import enhance_file
+
+    generator = load_generator(Layout())
+    try:
+        made = enhance_file(source, destination, generator, overwrite=overwrite)
+    except UnreadableImage as error:
+        raise StepError(f"{error} Nothing was written.") from error
+    if as_json:
+        click.echo(json.dumps(asdict(made), default=str, indent=2))
+        return
+    size = f"{made.frames} × {made.rows} × {made.columns}"
+    click.echo(
+        f"{made.destination}: {size}, ×{made.scale} by {made.model_name} {made.model_version}, {made.seconds:.1f} s"
+    )
+
+
+@main.group()
+def models() -> None:
+    """The registered models."""
+
+
+@models.command("list")
+@AS_JSON
+def models_list(as_json: bool) -> None:
+    """Every version, and which of them serves."""
+    from components.adapters import registry
+
+    rows = []
+    for name in (registry.GENERATOR, registry.CLASSIFIER):
+        pointed = registry.aliases(Layout(), name)
+        for version in registry.list_versions(Layout(), name):
+            serves = sorted(alias for alias, number in pointed.items() if number == version.number)
+            rows.append({"model": name, "version": version.number, "method": version.method, "aliases": serves})
+    _table(rows, as_json, "no model is registered yet; `medsr run` registers the first")
+
+
+@models.command("history")
+@AS_JSON
+def models_history(as_json: bool) -> None:
+    """Who was promoted over whom, and who was refused, oldest first."""
+    from components.register import history
+
+    decisions = history(Layout())
+    if not as_json:
+        keys = ("at", "model", "version", "method", "outcome", "replaced")
+        decisions = [{key: decision.get(key, "") for key in keys} for decision in decisions]
+    _table(decisions, as_json, "nothing was promoted or refused yet; `medsr run` decides for the first time")
+
+
+def _table(rows: list[dict[str, Any]], as_json: bool, nothing: str) -> None:
+    """`rows` as JSON or as columns; `nothing` where there are none."""
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    if not rows:
+        click.echo(nothing)
+        return
+    shown = [tuple(rows[0]), *(tuple(_cell(value) for value in row.values()) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    for row in shown:
+        click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _cell(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, list) else str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,166 @@
+"""What this machine has and lacks, and how to get what it lacks."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from components.handover import StepError
+
+PYTHON = (3, 11)
+FREE_GB = 5.0  # data, cache and runs of the quick profile, with room
+MEMORY_GB = 6.0
+_PINNED = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;\\]+)\s*(?:;\s*(?P<marker>[^\\]+))?", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at; `remedy` says how to get it where it is missing."""
+
+    name: str
+    ok: bool
+    found: str
+    remedy: str
+    required: bool = True
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def examine(root: Path) -> list[Check]:
+    """Everything that a run needs, then what it can use."""
+    looks: tuple[Callable[[Path], Check], ...] = (
+        _python,
+        _packages,
+        _fastapi,
+        _git,
+        _graph,
+        _writable,
+        _disk,
+        _memory,
+        _stray_runs,
+        _accelerator,
+        _dciodvfy,
+    )
+    return [look(root) for look in looks]
+
+
+def _python(root: Path) -> Check:
+    found = ".".join(map(str, sys.version_info[:3]))
+    wanted = ".".join(map(str, PYTHON))
+    return Check(
+        "python", sys.version_info >= PYTHON, found, f"Install Python {wanted} or newer, then `make clean setup`."
+    )
+
+
+def _packages(root: Path) -> Check:
+    """Every package of the lock that is meant for this platform, in the locked version."""
+    name, lock = "packages", root / "requirements.lock"
+    if not lock.is_file():
+        return Check(name, False, f"no {lock}", "Change to the project's root; `git checkout requirements.lock`.")
+    pinned = list(locked(lock.read_text(encoding="utf-8")))
+    wrong = [problem for package, wanted in pinned if (problem := _differs(package, wanted))]
+    found = "; ".join(wrong) if wrong else f"{len(pinned)} in their locked versions"
+    return Check(name, not wrong, found, "`make clean setup` installs what the lock names.")
+
+
+def locked(text: str) -> Iterator[tuple[str, str]]:
+    """Name and version of each package that a lock file asks for on this platform."""
+    from packaging.markers import Marker
+
+    for line in _PINNED.finditer(text):
+        if line["marker"] is None or Marker(line["marker"].strip()).evaluate():
+            yield line["name"], line["version"]
+
+
+def _differs(package: str, wanted: str) -> str:
+    try:
+        found = version(package)
+    except PackageNotFoundError:
+        return f"{package} is not installed, {wanted} is locked"
+    same = found.split("+")[0] == wanted.split("+")[0]  # what follows `+` is only how it was built
+    return "" if same else f"{package} is {found}, {wanted} is locked"
+
+
+def _fastapi(root: Path) -> Check:
+    """Prefect declares `fastapi<1`, and its server breaks from 0.155 on; pip does not notice."""
+    name, remedy = "fastapi for prefect", "`pip install 'fastapi<0.155'` in .venv, or `make clean setup`."
+    try:
+        found = version("fastapi")
+    except PackageNotFoundError:
+        return Check(name, False, "not installed", remedy)
+    return Check(name, tuple(map(int, found.split(".")[:2])) < (0, 155), found, remedy)
+
+
+def _git(root: Path) -> Check:
+    remedy = "Install git (Debian: `apt-get install git`)."
+    if shutil.which("git") is None:
+        return Check("git", False, "no such command", remedy)
+    answer = subprocess.run(["git", "--version"], capture_output=True, text=True, check=False)
+    return Check("git", answer.returncode == 0, (answer.stdout or answer.stderr).strip(), remedy)
+
+
+def _graph(root: Path) -> Check:
+    from flows.stages import read_graph
+
+    try:
+        stages = read_graph(root)
+    except StepError as error:
+        return Check("pipeline", False, str(error), "Run from the root of a git clone of the project.")
+    return Check("pipeline", bool(stages), f"{len(stages)} stages in dvc.yaml", "`git checkout dvc.yaml`.")
+
+
+def _writable(root: Path) -> Check:
+    wanted = [root / name for name in (".", ".dvc", "data", "mlruns") if (root / name).exists()]
+    closed = [str(path) for path in wanted if not os.access(path, os.W_OK | os.X_OK)]
+    found = f"not: {', '.join(closed)}" if closed else "all folders a run writes to"
+    return Check("writable", not closed, found, "Make them yours: `chown -R $USER .`")
+
+
+def _disk(root: Path) -> Check:
+    free = shutil.disk_usage(root).free / 1e9
+    remedy = f"Free {FREE_GB:.0f} GB; `dvc gc --workspace` drops cached results that nothing names."
+    return Check("disk", free >= FREE_GB, f"{free:.1f} GB free", remedy)
+
+
+def _memory(root: Path) -> Check:
+    gigabytes = _memory_bytes() / 1e9
+    remedy = f"The quick profile is made for {MEMORY_GB:.0f} GB; with less, lower `batch` in params.yaml."
+    return Check("memory", gigabytes >= 0.95 * MEMORY_GB, f"{gigabytes:.1f} GB", remedy, required=False)
+
+
+def _memory_bytes() -> int:
+    """The machine's, or the container's where that is less."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    text = limit.read_text().strip() if limit.is_file() else "max"
+    return min(machine, int(text)) if text.isdigit() else machine
+
+
+def _stray_runs(root: Path) -> Check:
+    """One experiment left by the old file store makes MLflow take `mlruns` for such a store."""
+    stray = sorted(str(path) for path in (root / "mlruns").glob("*/meta.yaml") if path.parent.name.isdigit())
+    remedy = f"Move {', '.join(path.removesuffix('/meta.yaml') for path in stray)} out of mlruns." if stray else ""
+    return Check("mlruns", not stray, ", ".join(stray) or "no remains of the old file store", remedy)
+
+
+def _accelerator(root: Path) -> Check:
+    import torch
+
+    found = torch.cuda.get_device_name() if torch.cuda.is_available() else "none, training runs on the CPU"
+    remedy = "The quick profile needs none; the full one does: an NVIDIA GPU and its driver."
+    return Check("accelerator", torch.cuda.is_available(), found, remedy, required=False)
+
+
+def _dciodvfy(root: Path) -> Check:
+    place = shutil.which("dciodvfy")
+    remedy = "Checks the DICOM we write, in tests only (Debian: `apt-get install dicom3tools`)."
+    return Check("dciodvfy", place is not None, place or "no such command", remedy, required=False)

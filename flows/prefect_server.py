@@ -1,0 +1,62 @@
+"""Prefect made ready for a run: its settings, and its own server where none is given."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import subprocess
+
+from components.handover import StepError
+
+DEFAULTS = {
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # 20 s, its own, is too short on two busy cores
+    "PREFECT_SERVER_EPHEMERAL_ENABLED": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",  # Prefect's client and MLflow ask for this one; nothing calls home from a hospital
+    # a stage's failure is told once, by us
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+}
+VERBOSE = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO", "PREFECT_SERVER_LOGGING_LEVEL": "WARNING"}
+
+# ends the server when this process is gone without having done so: the pipe's other end closes with it
+_GUARD = """trap '' INT TERM HUP; read -r pid && { read -r done || kill "$pid"; }"""
+
+
+def configure(verbose: bool = False) -> None:
+    """Sets what Prefect reads when it is imported, as far as the user has not; call it before that."""
+    for name, value in (DEFAULTS | (VERBOSE if verbose else {})).items():
+        os.environ.setdefault(name, value)
+
+
+def start() -> bool:
+    """Makes sure of a Prefect server; gives whether it is this process's own.
+
+    Without `PREFECT_API_URL`, the embedded one is started. It goes when this process goes, `kill -9` included.
+    """
+    from prefect.settings import PREFECT_API_URL
+
+    if PREFECT_API_URL.value():
+        return False
+    from prefect.server.api.server import SubprocessASGIServer
+
+    guard = subprocess.Popen(["/bin/sh", "-c", _GUARD], stdin=subprocess.PIPE, text=True, start_new_session=True)
+    # Prefect sends its last logs, then stops the server, at exit; what is registered before that comes after it
+    atexit.register(guard.communicate, "done\n")
+    # Ctrl-C reaches every process of the terminal; the server must outlive it to hear how the run ended. A signal
+    # that is blocked stays so in a child
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    embedded = SubprocessASGIServer()
+    try:
+        embedded.start()
+    except RuntimeError as error:
+        raise StepError(
+            f"Prefect's own server did not start: {error} Try again, or set PREFECT_API_URL to a server that runs."
+        ) from error
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    if embedded.server_process and guard.stdin:
+        guard.stdin.write(f"{embedded.server_process.pid}\n")
+        guard.stdin.flush()
+    return True

@@ -1,0 +1,87 @@
+"""Runs a command as a process group of its own, which ends with whoever started it, however that one ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+GRACE_S = 5.0  # between asking a group to end and ending it
+POLL_S = 0.1
+
+# A guard in the command's own group reads a pipe that only the starter holds. The kernel closes it when the starter
+# dies, `kill -9` included; the guard then ends the group. A death signal on the child alone would miss grandchildren.
+_GUARDED = """
+exec 3<&0 </dev/null
+( trap '' TERM INT HUP; cat <&3; kill -TERM 0; sleep "$0"; kill -KILL 0 ) >/dev/null 2>&1 &
+exec 3<&-
+exec "$@"
+"""
+
+
+class Cancelled(Exception):
+    """The command was ended because it was asked to."""
+
+
+def run(
+    command: Sequence[str],
+    root: Path,
+    environment: Mapping[str, str],
+    on_line: Callable[[str], None],
+    stop: threading.Event,
+    grace_s: float = GRACE_S,
+) -> int:
+    """The command's exit code, after each line it wrote (both streams) went to `on_line`.
+
+    Raises `Cancelled` once `stop` is set. On every way out the whole group is gone: the command, what it started,
+    and what that left behind.
+    """
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", _GUARDED, str(grace_s), *command],
+        cwd=root,
+        env=dict(environment),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    reader = threading.Thread(target=_forward, args=(process.stdout, on_line), daemon=True)
+    reader.start()
+    try:
+        while process.poll() is None:
+            if stop.wait(POLL_S):
+                raise Cancelled(" ".join(command))
+        return process.returncode
+    finally:
+        _end(process, reader, grace_s)
+
+
+def _forward(stream: IO[str], on_line: Callable[[str], None]) -> None:
+    for line in stream:
+        on_line(line.rstrip("\n"))
+
+
+def _end(process: subprocess.Popen[str], reader: threading.Thread, grace_s: float) -> None:
+    """Ends the group: at once where its leader is done, else after `grace_s` in which it may end by itself."""
+    if process.poll() is None:
+        _signal(process, signal.SIGTERM)
+        reader.join(grace_s)  # the stream closes when the last of them is gone
+    _signal(process, signal.SIGKILL)
+    process.wait()
+    reader.join(grace_s)
+    for stream in (process.stdin, process.stdout):
+        if stream:
+            stream.close()
+
+
+def _signal(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    # the guard keeps the group, and so its number, alive until this very signal
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
