@@ -92,11 +92,6 @@ def point(layout: Layout, version: Version, alias: str) -> None:
     _client(layout).set_registered_model_alias(version.name, alias, version.number)
 
 
-def unpoint(layout: Layout, name: str, alias: str) -> None:
-    """Takes `alias` away."""
-    _client(layout).delete_registered_model_alias(name, alias)
-
-
 def load_version(layout: Layout, version: Version) -> Loaded:
     """The network of `version` from its artifacts: JSON and safetensors, nothing is unpickled."""
     mlflow = connect(layout)

@@ -1,0 +1,40 @@
+import numpy as np
+import pytest
+from pydicom.uid import JPEGBaseline8Bit
+
+from components.dicom.frames import frame_values, is_lossy, padding_mask, stored_frames
+from tests.drawing import dicom
+
+
+def test_padding_takes_the_lowest_real_value_and_not_its_own() -> None:
+    stored = np.array([[-2000, 0], [100, 200]], np.int16)
+    image = dicom(stored, PixelPaddingValue=-2000)
+    values = frame_values(stored, image, 0)
+    assert values.tolist() == [[-1024.0, -1024.0], [-924.0, -824.0]]
+
+
+def test_a_padding_range_is_padding_from_end_to_end_also_where_written_unsigned() -> None:
+    stored = np.array([[-2000, -1999, -1998, 5]], np.int16)
+    image = dicom(stored, PixelPaddingValue=65536 - 2000, PixelPaddingRangeLimit=65536 - 1999)
+    assert padding_mask(stored, image).tolist() == [[True, True, False, False]]
+
+
+def test_bits_above_those_stored_are_dropped_and_the_sign_kept() -> None:
+    unsigned = dicom(np.array([[0xF123]], np.uint16), "MR", BitsStored=12, HighBit=11)
+    assert next(stored_frames(unsigned)).tolist() == [[0x123]]
+    signed = dicom(np.array([[0x0FFF]], np.int16), "MR", BitsStored=12, HighBit=11)
+    assert next(stored_frames(signed)).tolist() == [[-1]]
+
+
+def test_frames_come_one_by_one() -> None:
+    stored = np.arange(3 * 4 * 5, dtype=np.uint16).reshape(3, 4, 5)
+    frames = list(stored_frames(dicom(stored, "MR")))
+    np.testing.assert_array_equal(np.stack(frames), stored)
+
+
+@pytest.mark.parametrize(("flag", "lossy"), [("01", True), ("00", False)])
+def test_loss_is_told_by_the_flag_or_the_syntax(flag: str, lossy: bool) -> None:
+    image = dicom(np.zeros((2, 2), np.uint8), "US", LossyImageCompression=flag)
+    assert is_lossy(image) is lossy
+    image.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    assert is_lossy(image)
