@@ -110,6 +110,7 @@ class Promote:
     floor_psnr_db: float  # mean over held-out images
     floor_ssim: float
     gain_over_bicubic_db: float
+    gain_over_bicubic_ssim: float
     gain_over_champion_db: float  # on the same held-out images
     classifier_floor_auroc: float
 

@@ -1,14 +1,17 @@
 """One self-contained page of everything a person wants to see: `python -m components.report`.
 
-Every number in it is read from the tables and records of the steps before; nothing is computed but minima over rows.
+Every number in it is read from the tables and records of the steps before, or is a count or a mean of their rows.
 """
 
 from __future__ import annotations
 
 import base64
+import math
+import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from components.handover import (
+    GENERATORS,
     METHODS,
     SPLITS,
     IndexRow,
@@ -39,6 +43,10 @@ NAMES = {
     "rrdb": "RRDB",
     "esrgan": "ESRGAN",
 }
+CLASSIFIER_KEYS = (
+    *("accuracy", "sensitivity", "specificity", "auroc", "n", "patients"),
+    *("simulated", "labels", "positive", "threshold", "confusion"),
+)
 FEW_PATIENTS = 20  # below this the page says that intervals over patients are rough
 
 
@@ -52,54 +60,103 @@ def run(layout: Layout, settings: Params) -> Path:
 
 def gather(layout: Layout, settings: Params) -> dict[str, Any]:
     """All that the template shows."""
-    summary = read_rows(layout.sr_summary, MethodSummary)
+    return scores(layout) | data(layout) | judged(layout, settings)
+
+
+def scores(layout: Layout) -> dict[str, Any]:
+    """What the tables and charts of methods hold, best method first."""
+    summary = sorted(read_rows(layout.sr_summary, MethodSummary), key=lambda line: -line.psnr_db_mean)
+    _expect(layout.sr_summary, METHODS, {line.method for line in summary})
     samples = read_rows(layout.sr_samples, SampleScore)
-    index, splits = read_rows(layout.index, IndexRow), read_rows(layout.splits, SplitRow)
+    if not samples:
+        raise StepError(f"{layout.sr_samples}: expected held-out images, found none. Run split, then evaluate again.")
+    found = by_sample(samples)
+    for entry in found:
+        _expect(layout.sr_samples, METHODS, entry["scores"], f" of {entry['sample']}")
     return {
         "names": NAMES,
         "methods": METHODS,
-        "profile": settings.profile,
+        "scale": samples[0].scale,
         "summary": summary,
         "best": summary[0],
+        "second": summary[1],
+        "bicubic": next(line for line in summary if line.method == "bicubic"),
+        "candidate": best_generator(summary),
         "few": summary[0].patients < FEW_PATIENTS,
-        "policy": policy_lines(summary, settings.promote),
-        "samples": by_sample(samples),
+        "samples": found,
         "modalities": by_modality(samples),
         "charts": [chart(summary, "psnr_db", "PSNR (dB)"), chart(summary, "ssim", "SSIM")],
         "pictures": pictures(layout),
-        "classifier": read_json(layout.classifier_report),
-        "validation": read_json(layout.validation),
+    }
+
+
+def data(layout: Layout) -> dict[str, Any]:
+    """What came in, what was kept, how it was split and what validation said."""
+    index, splits = read_rows(layout.index, IndexRow), read_rows(layout.splits, SplitRow)
+    validation = read_json(layout.validation)
+    _expect(layout.validation, ("passed", "images", "quarantined", "expectations"), validation)
+    quarantined = [row for row in index if row.quarantined]
+    left_out = [row.reason for row in splits if not row.split and not row.reason.startswith("quarantined")]
+    return {
+        "validation": validation,
+        "failed": [one for one in validation["expectations"] if not one["success"]],
         "sides": sides(splits),
         "sources": sources(index),
-        "quarantined": [row for row in index if row.quarantined],
+        "left_out": Counter(left_out).most_common(),
+        "quarantined": quarantined,
+        "reasons": Counter(kind_of(row.reason) for row in quarantined).most_common(),
     }
+
+
+def judged(layout: Layout, settings: Params) -> dict[str, Any]:
+    """The classifier's record, and the lines of the promotion policy that need no champion."""
+    classifier = read_json(layout.classifier_report)
+    _expect(layout.classifier_report, CLASSIFIER_KEYS, classifier)
+    policy = policy_lines(read_rows(layout.sr_summary, MethodSummary), classifier["auroc"]["value"], settings.promote)
+    return {"profile": settings.profile, "classifier": classifier, "policy": policy}
+
+
+def _expect(path: Path, wanted: Iterable[str], found: Collection[str], about: str = "") -> None:
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise StepError(f"{path}: expected {', '.join(missing)}{about}, found none. Run the step that writes it again.")
 
 
 def render(content: dict[str, Any]) -> str:
     """The page, HTML; whatever came from outside is escaped."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(content)
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(content).lstrip()
 
 
-def policy_lines(summary: Sequence[MethodSummary], policy: Promote) -> list[dict[str, Any]]:
-    """The policy's lines that need no champion, held against the best generator."""
-    best = next(line for line in summary if line.method != "bicubic")
+def best_generator(summary: Iterable[MethodSummary]) -> MethodSummary:
+    """The network with the highest mean PSNR: the one that registration will put forward."""
+    by_method = {line.method: line for line in summary}
+    return max((by_method[name] for name in GENERATORS), key=lambda line: line.psnr_db_mean)
+
+
+def policy_lines(summary: Sequence[MethodSummary], auroc: float, policy: Promote) -> list[dict[str, Any]]:
+    """The policy's lines that need no champion, held against the best generator and the classifier."""
+    best = best_generator(summary)
     bicubic = next(line for line in summary if line.method == "bicubic")
     held = [
         ("mean PSNR (dB)", policy.floor_psnr_db, best.psnr_db_mean),
         ("mean SSIM", policy.floor_ssim, best.ssim_mean),
         ("PSNR over bicubic (dB)", policy.gain_over_bicubic_db, best.psnr_gain_db),
-        ("mean SSIM, against bicubic's", bicubic.ssim_mean, best.ssim_mean),
+        ("SSIM over bicubic", policy.gain_over_bicubic_ssim, best.ssim_mean - bicubic.ssim_mean),
+        ("AUROC of the classifier", policy.classifier_floor_auroc, auroc),
     ]
     return [{"rule": rule, "wanted": wanted, "found": found, "holds": found >= wanted} for rule, wanted, found in held]
 
 
 def by_sample(samples: Iterable[SampleScore]) -> list[dict[str, Any]]:
-    """One entry a held-out image, with its score under each method."""
+    """One entry a held-out image, with its score under each method and which method is first by each measure."""
     found: dict[str, dict[str, Any]] = {}
     for row in samples:
         entry = found.setdefault(row.sample, {"sample": row.sample, "modality": row.modality, "scores": {}})
         entry["scores"][row.method] = row
+    for entry in found.values():
+        rows = entry["scores"].values()
+        entry["first"] = {name: max(rows, key=attrgetter(name)).method for name in ("psnr_db", "ssim")}
     return list(found.values())
 
 
@@ -121,24 +178,39 @@ def by_modality(samples: Sequence[SampleScore]) -> list[dict[str, Any]]:
 
 
 def chart(summary: Sequence[MethodSummary], measure: str, title: str) -> dict[str, Any]:
-    """Bars of means with whiskers from minimum to maximum, as shares of the axis from 0 to the largest maximum."""
+    """Means with their minimum and maximum, on an axis from 0 to the first tick that holds them all."""
+    step, decimals = (10.0, 2) if measure == "psnr_db" else (0.2, 4)
     lines = {line.method: line for line in summary}
-    top = max(getattr(line, f"{measure}_max") for line in summary)
     bars = []
     for method in METHODS:
         low, mean, high = (getattr(lines[method], f"{measure}_{end}") for end in ("min", "mean", "max"))
-        bars.append({"method": method, "low": low, "mean": mean, "high": high})
-    return {"title": title, "top": top, "bars": bars, "decimals": 2 if measure == "psnr_db" else 4}
+        bars.append({"method": method, "low": max(low, 0.0), "mean": max(mean, 0.0), "high": max(high, 0.0)})
+    count = max(1, math.ceil(max(bar["high"] for bar in bars) / step))
+    ticks = [step * number for number in range(count + 1)]
+    return {"title": title, "top": ticks[-1], "ticks": ticks, "bars": bars, "decimals": decimals}
 
 
 def pictures(layout: Layout) -> list[dict[str, Any]]:
     """The samples that are shown, radiographs first, their files as data URIs."""
-    shown = read_json(layout.pictures / "pictures.json")
+    path = layout.pictures / "pictures.json"
+    shown = read_json(path)
     for entry in shown:
+        _expect(path, ("original", "input", *METHODS), entry["methods"], f" of {entry['sample']}")
+        entry["box"] = zoom_box(entry)
         for files in entry["methods"].values():
             for kind, name in files.items():
                 files[kind] = _data_uri(layout.pictures / name)
     return sorted(shown, key=lambda entry: entry["modality"] not in ("CR", "DX"))
+
+
+def zoom_box(entry: dict[str, Any]) -> dict[str, float] | None:
+    """Where the detail lies in the whole image, in percent of its sides; nothing where the record has no `size`."""
+    if "size" not in entry:
+        return None
+    row, column, height, width = entry["zoom"]
+    rows, columns = entry["size"]
+    shares = {"top": row / rows, "left": column / columns, "height": height / rows, "width": width / columns}
+    return {name: round(100 * share, 3) for name, share in shares.items()}
 
 
 def _data_uri(path: Path) -> Markup:
@@ -170,6 +242,11 @@ def sources(index: Iterable[IndexRow]) -> list[dict[str, Any]]:
         entry["quarantined" if row.quarantined else "kept"] += 1
         entry["simulated"] |= row.simulated
     return list(found.values())
+
+
+def kind_of(reason: str) -> str:
+    """A reason without the one image that it names: what is counted together."""
+    return re.sub(r" of [0-9a-f]{16}$", "", reason.split(":")[0])
 
 
 def main() -> int:

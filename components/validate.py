@@ -5,7 +5,9 @@ A critical failure stops the pipeline before anything is trained; a warning is r
 
 from __future__ import annotations
 
+import csv
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -13,30 +15,77 @@ from typing import Any
 
 import pandas as pd
 
-from components.adapters.expectations import Expectation, Outcome, validate_tables
+from components.adapters.expectations import Expectation, Outcome, Suite, validate_tables
 from components.handover import SPLITS, IndexRow, Layout, SplitRow, StepError, read_rows, write_json
 from components.params import Params, ParamsError, Validate, load
 
 PHOTOMETRICS = ["MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"]
-PSEUDONYM = r"^P[0-9a-f]{12}$"
-PSEUDONYMOUS_UID = r"^(2\.25\.[0-9]+)?$"
+TASKS = ("super_resolution", "classification")
+PSEUDONYM = r"^(?:P[0-9a-f]{12})?$"
+PSEUDONYMOUS_UID = r"^(?:2\.25\.[0-9]+)?$"
+PERSON_NAME = r"\w\^|\^\w"  # DICOM separates the parts of a name by carets
 DAMAGE = ("duplicate",)  # reasons that are no sign of damage
 
 
 def run(layout: Layout, settings: Params) -> dict[str, Any]:
     """Writes `validation.json` and the data docs; gives what the former holds."""
-    index, splits = read_rows(layout.index, IndexRow), read_rows(layout.splits, SplitRow)
-    if not any(not row.quarantined for row in index):
-        raise StepError(f"{layout.index}: expected images, every one is quarantined. See its column reason.")
-    tables = {
-        "images": (images_table(index, splits), image_expectations(settings.validate)),
-        "patients": (patients_table(splits), patient_expectations()),
-        "run": (run_table(index, splits), run_expectations(settings.validate)),
-    }
-    outcomes = [o for found in validate_tables(tables, layout.reports / "expectations").values() for o in found]
-    verdict = summarise(outcomes, index)
+    tables = {"index": (layout.index, IndexRow), "splits": (layout.splits, SplitRow)}
+    suites = {name: schema_suite(path, row) for name, (path, row) in tables.items()}
+    index: list[IndexRow] = []
+    if all(set(suite.expectations[0].arguments["column_set"]) <= set(suite.table) for suite in suites.values()):
+        index, splits = read_rows(layout.index, IndexRow), read_rows(layout.splits, SplitRow)
+        if not any(not row.quarantined for row in index):
+            raise StepError(f"{layout.index}: expected images, every one is quarantined. See its column reason.")
+        suites |= content_suites(index, splits, settings.validate)
+    verdict = summarise(validate_tables(suites, layout.reports / "expectations"), index)
     write_json(layout.validation, verdict)
     return verdict
+
+
+def schema_suite(path: Path, row_type: type) -> Suite:
+    """Whether a table has every column of `row_type`; without them nothing else can be asked."""
+    if not path.is_file():
+        raise StepError(f"{path}: expected a table of {row_type.__name__}, found no file. Run the step that writes it.")
+    with path.open(newline="", encoding="utf-8") as handle:
+        header = next(csv.reader(handle), [])
+    wanted = [field.name for field in fields(row_type)]
+    expectation = _critical(f"{path.stem}_has_its_columns", f"{path.name} has every column that later steps read.",
+                            "ExpectTableColumnsToMatchSet", column_set=wanted, exact_match=False)  # fmt: skip
+    return Suite(pd.DataFrame(columns=header), [expectation], f"Run the step that writes {path.name} again.")
+
+
+def content_suites(index: Sequence[IndexRow], splits: Sequence[SplitRow], limits: Validate) -> dict[str, Suite]:
+    """What the rows must be like: each file, each image, each patient, and all together."""
+    return {
+        "identity": Suite(
+            files_table(index),
+            identity_expectations(),
+            "Pass data/raw on to nobody. Correct components/dicom/deidentify.py, then run ingest again.",
+            private=True,
+        ),
+        "images": Suite(
+            images_table(index, splits),
+            image_expectations(limits),
+            "Look at the images named; take them out of the source, or change the limits under validate.",
+        ),
+        "patients": Suite(
+            patients_table(splits),
+            patient_expectations(),
+            "Run split again: it keeps every patient on one side, which a table edited by hand may not.",
+        ),
+        "run": Suite(
+            run_table(index, splits),
+            run_expectations(limits),
+            "Add images or sources under ingest, or change the shares under split and validate.",
+        ),
+    }
+
+
+def files_table(index: Sequence[IndexRow]) -> pd.DataFrame:
+    """One row a file that ingest met, quarantined ones too, labelled by its id alone."""
+    table = pd.DataFrame([asdict(row) for row in index], columns=[field.name for field in fields(IndexRow)])
+    table.index = pd.Index([row.image_id for row in index], name="image")
+    return table
 
 
 def images_table(index: Sequence[IndexRow], splits: Sequence[SplitRow]) -> pd.DataFrame:
@@ -62,33 +111,50 @@ def run_table(index: Sequence[IndexRow], splits: Sequence[SplitRow]) -> pd.DataF
     """One row of shares: quarantined, and by task the images of each side and the rarest label."""
     damaged = [row for row in index if row.quarantined and not row.reason.startswith(DAMAGE)]
     shares: dict[str, float] = {"quarantined": len(damaged) / len(index)}
-    for task in sorted({row.task for row in splits if row.split}):
+    for task in TASKS:
         rows = [row for row in splits if row.task == task and row.split]
         shares |= {f"{task}_{side}": float(sum(row.split == side for row in rows)) for side in SPLITS}
-    labelled = pd.Series([row.label for row in splits if row.split and row.task == "classification"])
-    shares["labels"] = float(labelled.nunique())
-    shares["rarest_label"] = float(labelled.value_counts(normalize=True).min()) if len(labelled) else 0.0
+    labelled = [row for row in splits if row.split and row.task == "classification"]
+    labels = Counter(row.label for row in labelled)
+    shares["labels"] = float(len(labels))
+    shares["rarest_label"] = min(labels.values()) / len(labelled) if labelled else 0.0
+    for side in SPLITS:
+        shares[f"labels_missing_{side}"] = float(len(labels) - len({r.label for r in labelled if r.split == side}))
     return pd.DataFrame([shares], index=pd.Index(["this run"]))
 
 
-def image_expectations(limits: Validate) -> list[Expectation]:
-    """What each kept image must be like."""
-    sides = {"min_value": limits.min_side, "max_value": limits.max_side}
-    spacing = {"min_value": limits.min_spacing_mm, "max_value": limits.max_spacing_mm}
-    columns = [field.name for field in fields(IndexRow)]
+def identity_expectations() -> list[Expectation]:
+    """What no file may carry on: names, numbers and UIDs as they came. Values that do are not repeated."""
     return [
-        _critical("has_identifier", "Every image has an id.", "ExpectColumnValuesToNotBeNull", column="image_id"),
-        *(_critical(f"has_column_{name}", f"The index has the column {name}.", "ExpectColumnToExist", column=name)
-          for name in columns),
-        _critical("content_is_unique", "No image is there twice, under whatever encoding.",
-                  "ExpectColumnValuesToBeUnique", column="content"),
-        _critical("image_shows_something", "No image is one value all over.",
-                  "ExpectColumnValuesToBeBetween", column="value_range", min_value=0, strict_min=True),
         _critical("patient_is_pseudonym", "Patients are named by pseudonym: no identity is left.",
                   "ExpectColumnValuesToMatchRegex", column="patient_id", regex=PSEUDONYM),
         *(_critical(f"{name}_is_pseudonymous", f"The {name} UID is one of ours: no identity is left.",
                     "ExpectColumnValuesToMatchRegex", column=name, regex=PSEUDONYMOUS_UID)
           for name in ("study", "series")),
+        *(_critical(f"{name}_names_nobody", f"No {name.replace('_', ' ')} holds a person's name as DICOM writes it.",
+                    "ExpectColumnValuesToNotMatchRegex", column=name, regex=PERSON_NAME)
+          for name in ("file_name", "path", "reason", "body_part")),
+    ]  # fmt: skip
+
+
+def image_expectations(limits: Validate) -> list[Expectation]:
+    """What each kept image must be like.
+
+    An unknown modality is a warning: split leaves it out of super-resolution by name, so it harms nothing.
+    """
+    sides = {"min_value": limits.min_side, "max_value": limits.max_side}
+    spacing = {"min_value": limits.min_spacing_mm, "max_value": limits.max_spacing_mm}
+    return [
+        _critical("has_identifier", "Every image has an id.",
+                  "ExpectColumnValuesToMatchRegex", column="image_id", regex="^[0-9a-f]{16}$"),
+        _critical("has_patient", "Every image belongs to a patient, so that the split can keep patients together.",
+                  "ExpectColumnValuesToMatchRegex", column="patient_id", regex="."),
+        _critical("content_is_unique", "No image is there twice, under whatever encoding.",
+                  "ExpectColumnValuesToBeUnique", column="content"),
+        _critical("value_range_is_known", "The range of every image's values is known.",
+                  "ExpectColumnValuesToNotBeNull", column="value_range"),
+        _critical("image_shows_something", "No image is one value all over.",
+                  "ExpectColumnValuesToBeBetween", column="value_range", min_value=0, strict_min=True),
         _warning("modality_is_known", "The modality is one of those allowed.",
                  "ExpectColumnValuesToBeInSet", column="modality", value_set=list(limits.modalities)),
         _warning("photometric_is_known", "The photometric interpretation is one that is read.",
@@ -115,15 +181,18 @@ def run_expectations(limits: Validate) -> list[Expectation]:
     present = [
         _critical(f"{task}_{side}_has_images", f"There are images for {task.replace('_', '-')} to {side}.",
                   "ExpectColumnValuesToBeBetween", column=f"{task}_{side}", min_value=1)
-        for task in ("super_resolution", "classification") for side in SPLITS
+        for task in TASKS for side in SPLITS
     ]  # fmt: skip
     return [
         *present,
         _critical("two_labels", "There are at least two labels to tell apart.",
                   "ExpectColumnValuesToBeBetween", column="labels", min_value=2),
+        *(_critical(f"every_label_in_{side}", f"No label is absent from {side}.",
+                    "ExpectColumnValuesToBeBetween", column=f"labels_missing_{side}", max_value=0)
+          for side in SPLITS),
         _warning("labels_are_balanced", "The rarest label is not too rare.",
                  "ExpectColumnValuesToBeBetween", column="rarest_label", min_value=limits.min_label_share),
-        _warning("few_quarantined", "Few files are damaged or unusable.",
+        _warning("few_quarantined", "Few files are damaged or unusable; duplicates are neither.",
                  "ExpectColumnValuesToBeBetween", column="quarantined", max_value=limits.max_quarantined_share),
     ]  # fmt: skip
 
@@ -141,12 +210,13 @@ def summarise(outcomes: Sequence[Outcome], index: Sequence[IndexRow]) -> dict[st
         "expectations": [
             {
                 "name": outcome.expectation.name,
-                "column": outcome.expectation.arguments["column"],
+                "column": outcome.expectation.arguments.get("column", ""),
                 "severity": outcome.expectation.severity,
                 "meaning": outcome.expectation.meaning,
                 "success": outcome.success,
                 "observed": outcome.observed,
                 "unexpected": list(outcome.unexpected),
+                "remedy": outcome.remedy,
             }
             for outcome in outcomes
         ],
@@ -154,15 +224,17 @@ def summarise(outcomes: Sequence[Outcome], index: Sequence[IndexRow]) -> dict[st
 
 
 def lines(verdict: dict[str, Any]) -> list[str]:
-    """The verdict for a person: what failed, on which images."""
+    """The verdict for a person: what failed, on which images, what to do."""
     told = []
     for one in verdict["expectations"]:
         if not one["success"]:
-            told.append(f"{one['severity']}: {one['name']}: {one['meaning']} Found: {one['observed']}")
-            told += [f"    {row}" for row in one["unexpected"]]
-    count = len(verdict["expectations"])
-    end = "passed" if verdict["passed"] else "FAILED: correct the data or the limits in params.yaml, then run again"
-    return [*told, f"{count} expectations of {verdict['images']} images: {end}"]
+            told.append(f"{one['severity']:<9} {one['name']}: expected: {one['meaning']} Found: {one['observed']}")
+            told += [f"          {row}" for row in one["unexpected"]]
+            told.append(f"          What to do: {one['remedy']}")
+    held = sum(one["success"] for one in verdict["expectations"])
+    end = "passed" if verdict["passed"] else "FAILED, nothing is trained on these data"
+    about = f"{verdict['images']} images kept, {verdict['quarantined']} quarantined"
+    return [*told, f"{held} of {len(verdict['expectations'])} expectations hold; {about}: {end}"]
 
 
 def _critical(name: str, meaning: str, kind: str, **arguments: Any) -> Expectation:
@@ -174,7 +246,13 @@ def _warning(name: str, meaning: str, kind: str, **arguments: Any) -> Expectatio
 
 
 def _spacing(row: IndexRow) -> tuple[float | None, float | None]:
-    values = [float(value) for value in row.pixel_spacing_mm.split("\\") if value]
+    try:
+        values = [float(value) for value in row.pixel_spacing_mm.split("\\") if value]
+    except ValueError as error:
+        raise StepError(
+            f"{row.image_id} ({row.file_name}): pixel_spacing_mm: expected row\\column in mm, "
+            f"found {row.pixel_spacing_mm!r}. Run ingest again."
+        ) from error
     return (min(values), max(values)) if values else (None, None)
 
 

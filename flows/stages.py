@@ -22,7 +22,10 @@ LAST_LINES = 15
 TRY_AGAIN = 75  # EX_TEMPFAIL: a stage's way to say that the outside failed, not the stage
 _KILLED = {-9, -15, 137, 143}  # by the kernel (out of memory) or a machine going down
 _BUSY = re.compile(r"Unable to acquire lock|is busy, it is being blocked by")
-_DVC_ENDS = re.compile(r"(Generating|Updating) lock file '|ERROR: failed to reproduce '|Use `dvc push`")
+_DVC_ENDS = re.compile(
+    r"(Generating|Updating) lock file '|ERROR: failed to reproduce '|Use `dvc push`"
+    r"|To (track the changes with git|enable auto staging), run:|\s+(git add|dvc config) "
+)
 _EXIT_CODE = re.compile(r"ERROR: failed to reproduce .* exited with (-?\d+)$")
 
 

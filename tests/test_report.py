@@ -1,5 +1,5 @@
 import re
-import subprocess
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -28,7 +28,8 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     tables.write_scores(layout)
     validate.run(layout, small())
     bad = replace(index[0], quarantined=True, reason="<script>alert(1)</script>", file_name="bad & worse.dcm")
-    write_rows(layout.index, IndexRow, [*index, bad])
+    twins = [replace(bad, reason=f"duplicate of {'a' * 15}{digit}: same pixels") for digit in "12"]
+    write_rows(layout.index, IndexRow, [*index, bad, *twins])
     report.run(layout, small())
     return layout
 
@@ -110,14 +111,76 @@ def test_the_simulated_cohort_is_called_so_and_radiographs_come_first(drawn: Lay
 
 def test_policy_lines_hold_or_not(drawn: Layout) -> None:
     summary = read_rows(drawn.sr_summary, MethodSummary)
-    lines = report.policy_lines(summary, replace(small().promote, floor_psnr_db=99.0))
-    assert next(line["holds"] for line in lines) is False
+    policy = replace(small().promote, floor_psnr_db=99.0, classifier_floor_auroc=0.8)
+    assert [line["holds"] for line in report.policy_lines(summary, 0.79, policy)][::4] == [False, False]
+    best = max((line for line in summary if line.method != "bicubic"), key=lambda line: line.psnr_db_mean)
+    assert report.policy_lines(summary, 0.8, policy)[0]["found"] == best.psnr_db_mean
+    assert report.policy_lines(summary, 0.8, policy)[-1]["holds"] is True
+
+
+def test_the_verdict_names_the_first_method_its_gain_and_how_few_patients_there_are(drawn: Layout) -> None:
+    page, first = drawn.report.read_text(), read_rows(drawn.sr_summary, MethodSummary)[0]
+    assert f"{report.NAMES[first.method]} is first by mean PSNR on 7 held-out images of 7 patients" in page
+    assert "7 patients are few" in page
+    if first.method != "bicubic":
+        low, high = (f"{value:+.2f}".replace("-", "−") for value in (first.psnr_gain_db_low, first.psnr_gain_db_high))
+        assert f"{low} to {high} dB" in page
+
+
+def test_the_page_says_so_where_bicubic_is_first(drawn: Layout) -> None:
+    content = report.gather(drawn, small())
+    content["best"] = content["bicubic"]
+    assert "no network beat plain interpolation" in report.render(content)
+
+
+def test_bars_and_whiskers_stand_within_the_axis(drawn: Layout) -> None:
+    summary = read_rows(drawn.sr_summary, MethodSummary)
+    for measure in ("psnr_db", "ssim"):
+        drawing = report.chart(summary, measure, "")
+        assert drawing["ticks"][0] == 0 and drawing["ticks"][-1] == drawing["top"]
+        assert all(0 <= bar["low"] <= bar["mean"] <= bar["high"] <= drawing["top"] for bar in drawing["bars"])
+
+
+def test_the_detail_is_framed_in_percent_of_the_whole() -> None:
+    entry = {"zoom": [10, 40, 50, 20], "size": [200, 80]}
+    assert report.zoom_box(entry) == {"top": 5.0, "left": 50.0, "height": 25.0, "width": 25.0}
+    assert report.zoom_box({"zoom": [10, 40, 50, 20]}) is None
+
+
+def test_quarantine_is_counted_by_reason_without_the_image_it_names(drawn: Layout) -> None:
+    assert dict(report.data(drawn)["reasons"]) == {"duplicate": 2, "<script>alert(1)</script>": 1}
+
+
+def test_what_validation_found_is_shown_with_what_to_do(drawn: Layout) -> None:
+    content = report.gather(drawn, small())
+    content["failed"] = [content["validation"]["expectations"][0] | {"unexpected": ["x <b>"], "remedy": "Look & mend."}]
+    page = report.render(content)
+    assert "What did not hold" in page and "x &lt;b&gt;" in page and "Look &amp; mend." in page
 
 
 def test_a_missing_table_or_picture_is_named(drawn: Layout, tmp_path: Path) -> None:
     with pytest.raises(StepError, match=r"sr_summary\.csv"):
         report.run(Layout(tmp_path), small())
-    subprocess.run(["cp", "-r", str(drawn.root), str(tmp_path / "copy")], check=True)
-    (tmp_path / "copy/data/reports/pictures/S1-rrdb-zoom.png").unlink()
+    copy = copied(drawn, tmp_path)
+    (copy.pictures / "S1-rrdb-zoom.png").unlink()
     with pytest.raises(StepError, match=r"S1-rrdb-zoom\.png"):
-        report.run(Layout(tmp_path / "copy"), small())
+        report.run(copy, small())
+
+
+def test_a_method_that_is_missing_is_named_with_the_file_it_is_missing_from(drawn: Layout, tmp_path: Path) -> None:
+    copy = copied(drawn, tmp_path)
+    rows = read_rows(copy.sr_samples, SampleScore)
+    write_rows(copy.sr_samples, SampleScore, [row for row in rows if (row.sample, row.method) != ("S3", "srgan")])
+    with pytest.raises(StepError, match=r"sr_samples\.csv: expected srgan of S3"):
+        report.run(copy, small())
+    write_rows(copy.sr_samples, SampleScore, [])
+    with pytest.raises(StepError, match=r"sr_samples\.csv: expected held-out images"):
+        report.run(copy, small())
+    write_rows(copy.sr_summary, MethodSummary, read_rows(copy.sr_summary, MethodSummary)[1:])
+    with pytest.raises(StepError, match=r"sr_summary\.csv: expected"):
+        report.run(copy, small())
+
+
+def copied(drawn: Layout, place: Path) -> Layout:
+    shutil.copytree(drawn.root, place / "copy")
+    return Layout(place / "copy")

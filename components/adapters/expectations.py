@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.handover import StepError
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -28,6 +30,16 @@ class Expectation:
 
 
 @dataclass(frozen=True)
+class Suite:
+    """A table and what is expected of it; the table's row labels name what does not fit."""
+
+    table: pd.DataFrame
+    expectations: Sequence[Expectation]
+    remedy: str  # what to do where one does not hold
+    private: bool = False  # values that do not fit are not repeated, neither in the outcome nor on the pages
+
+
+@dataclass(frozen=True)
 class Outcome:
     """How an expectation ended."""
 
@@ -35,45 +47,39 @@ class Outcome:
     success: bool
     observed: str
     unexpected: tuple[str, ...]  # the first few rows that do not fit, by the table's index
+    remedy: str
 
 
-def validate_tables(
-    tables: Mapping[str, tuple[pd.DataFrame, Sequence[Expectation]]], pages: Path
-) -> dict[str, list[Outcome]]:
+def validate_tables(suites: Mapping[str, Suite], pages: Path) -> list[Outcome]:
     """Holds each table against its expectations and leaves the HTML data docs in `pages`.
 
-    The tables' row labels name what does not fit. Raises `RuntimeError` where an expectation cannot be computed.
+    Raises `StepError` naming the expectation that cannot be computed.
     """
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read when the library is imported; nothing is sent from here
     import great_expectations as gx
 
     with tempfile.TemporaryDirectory() as folder:
         context = gx.get_context(mode="file", project_root_dir=folder)
         context.variables.progress_bars = {"globally": False}
         source = context.data_sources.add_pandas("tables")
-        outcomes = {
-            name: _validate(gx, context, source, name, table, expectations)
-            for name, (table, expectations) in tables.items()
-        }
+        found = [outcome for name, suite in suites.items() for outcome in _validate(gx, context, source, name, suite)]
         context.build_data_docs()
         site = next(Path(folder).rglob("local_site"))
         shutil.rmtree(pages, ignore_errors=True)
         shutil.copytree(site, pages)
-    return outcomes
+    return found
 
 
-def _validate(
-    gx: Any, context: Any, source: Any, name: str, table: pd.DataFrame, expectations: Sequence[Expectation]
-) -> list[Outcome]:
+def _validate(gx: Any, context: Any, source: Any, name: str, suite: Suite) -> list[Outcome]:
     batch = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("whole")
-    made = [_made(gx, expectation) for expectation in expectations]
-    suite = context.suites.add(gx.ExpectationSuite(name=name, expectations=made))
-    definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=suite))
+    made = context.suites.add(gx.ExpectationSuite(name=name, expectations=[_made(gx, e) for e in suite.expectations]))
+    definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=made))
     result = definition.run(
-        batch_parameters={"dataframe": table.reset_index(drop=True)}, result_format={"result_format": "COMPLETE"}
+        batch_parameters={"dataframe": suite.table.reset_index(drop=True)},
+        result_format={"result_format": "COMPLETE", "partial_unexpected_count": 0 if suite.private else SHOWN},
     )
     by_name = {one.expectation_config.meta["name"]: one for one in result.results}
-    return [_outcome(expectation, by_name[expectation.name], table) for expectation in expectations]
+    return [_outcome(expectation, by_name[expectation.name], suite) for expectation in suite.expectations]
 
 
 def _made(gx: Any, expectation: Expectation) -> Any:
@@ -86,15 +92,15 @@ def _made(gx: Any, expectation: Expectation) -> Any:
     )
 
 
-def _outcome(expectation: Expectation, found: Any, table: pd.DataFrame) -> Outcome:
+def _outcome(expectation: Expectation, found: Any, suite: Suite) -> Outcome:
     if raised := _raised(found.exception_info):
-        raise RuntimeError(f"{expectation.name}: cannot be computed: {raised[0]}")
+        raise StepError(f"{expectation.name}: expected a verdict; cannot be computed: {raised[0]}")
     result = found.result
-    rows = [str(table.index[number]) for number in (result.get("unexpected_index_list") or [])[:SHOWN]]
+    rows = [str(suite.table.index[number]) for number in (result.get("unexpected_index_list") or [])[:SHOWN]]
     values = [str(value) for value in result.get("partial_unexpected_list", [])[:SHOWN]]
     named = [f"{row}: {value}" for row, value in zip(rows, values, strict=False)] or rows
     observed = result.get("observed_value", f"{result.get('unexpected_count', 0)} do not fit")
-    return Outcome(expectation, bool(found.success), str(observed), tuple(named))
+    return Outcome(expectation, bool(found.success), str(observed), tuple(named), suite.remedy)
 
 
 def _raised(information: Mapping[str, Any]) -> list[str]:

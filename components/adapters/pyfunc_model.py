@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
 import torch
 from mlflow.pyfunc import PythonModel, PythonModelContext
+from numpy.typing import NDArray
 
 from components.learning.weights import load_weights
 
@@ -18,10 +20,17 @@ class Network(PythonModel):  # type: ignore[misc]
     def load_context(self, context: PythonModelContext) -> None:
         self._network, self._config = load_weights(Path(context.artifacts["model"]))
 
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # MLflow reads hints as a schema
+    # MLflow reads these hints, and of arrays knows the bare type alone
+    def predict(
+        self,
+        context: PythonModelContext,
+        model_input: np.ndarray,
+        params: dict[str, Any] | None = None,
+    ) -> np.ndarray:
         with torch.inference_mode():
             output = self._network(torch.from_numpy(np.ascontiguousarray(model_input, dtype=np.float32)))
-        return (output.softmax(1) if "classes" in self._config else output).numpy()
+        result: NDArray[np.float32] = (output.softmax(1) if "classes" in self._config else output).numpy()
+        return result
 
 
 mlflow.models.set_model(Network())

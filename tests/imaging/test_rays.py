@@ -9,7 +9,9 @@ from components.imaging.rays import Grid, make_grid
 
 @pytest.fixture
 def grid() -> Grid:
-    return make_grid(replace(draw_anatomy(np.random.default_rng(0), "normal"), rotation=0.0, centre=(0.0, 0.0), field=256.0), 128)
+    return make_grid(
+        replace(draw_anatomy(np.random.default_rng(0), "normal"), rotation=0.0, centre=(0.0, 0.0), field=256.0), 128
+    )
 
 
 def test_the_ray_through_the_middle_of_an_ellipsoid_is_its_whole_depth(grid: Grid) -> None:
