@@ -44,7 +44,8 @@ def draw_archive(folder: Path) -> None:
         image = dicom(stored, modality, PatientID=f"MRN-{number:05}", PatientName=f"Roe{number}^Richard")
         write_dicom(folder / f"{number}.dcm", image)
     shutil.copy(folder / "3.dcm", folder / "again.dcm")
-    (folder / "broken.dcm").write_bytes((folder / "5.dcm").read_bytes()[:700])
+    whole = (folder / "5.dcm").read_bytes()
+    (folder / "broken.dcm").write_bytes(whole[: len(whole) // 2])
 
 
 def settings() -> dict[str, object]:
