@@ -133,6 +133,7 @@ def _show(
         "image_id": pair.row.image_id,
         "modality": pair.row.modality,
         "scale": scale,
+        "size": list(original.shape),
         "zoom": [window.row, window.column, window.height, window.width],
         "methods": files,
         "psnr_db": {row.method: row.psnr_db for row in rows},

@@ -62,7 +62,7 @@ class Validate:
     max_side: int
     min_spacing_mm: float
     max_spacing_mm: float
-    max_quarantined_share: float  # duplicates included: they are quarantined too
+    max_quarantined_share: float  # of all files, damaged or unusable; a duplicate is neither
     min_label_share: float  # of the rarest label
 
     def problems(self) -> Iterator[str]:
