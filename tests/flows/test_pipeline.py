@@ -187,7 +187,9 @@ def test_prefect_knows_of_the_run_and_its_lines(toy: Toy, prefect_server: str, r
 def test_interrupting_ends_the_stage_and_says_so(toy: Toy, prefect_server: str) -> None:
     root = toy('slow: {cmd: "sleep 600 & echo $! > pid; wait"}')
     script = (
-        "import sys; from pathlib import Path; from components.adapters import tracking; from flows import pipeline\n"
+        "import signal, sys; from pathlib import Path; from components.adapters import tracking\n"
+        "from flows import pipeline\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a test run in the background ignores it
         "tracking.initialise = lambda layout: None; sys.exit(pipeline.run_pipeline(Path()))"
     )
     environment = os.environ | {"PREFECT_API_URL": prefect_server}
