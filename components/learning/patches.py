@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from components.handover import PreparedRow, StepError, read_rows
@@ -46,52 +48,82 @@ def _pair(folder: Path, row: PreparedRow, scale: int) -> Pair:
 class Patches:
     """Draws batches of patch pairs; the batch of a step depends on the seed and the step alone, so resuming is exact.
 
-    Images are drawn in proportion to their side length: between every image alike, which repeats the small ones, and
-    every pixel alike, which forgets them. Three of four patches are centred in the body, one lies anywhere, so that
-    flat ground is learned too. Each pair is turned by one of the eight symmetries of the square, half are inverted:
-    the degradation is linear, so both sides stay a pair. `patch` counts high-resolution pixels.
+    Every image lies in one buffer on the device, and one gather a resolution cuts and turns a whole batch: the host
+    sends eight numbers a patch and waits for nothing. An image is drawn in proportion to its side length, between every
+    image alike, which repeats the small ones, and every pixel alike, which forgets them; that of a patient with n
+    images by a root of n less, since slices of one head are not n heads. Three of four patches are centred in the body,
+    one lies anywhere, so that flat ground is learned too. Each pair is turned by one of the eight symmetries of the
+    square, half are inverted: the degradation is linear, so both sides stay a pair. `patch` counts high-resolution
+    pixels.
     """
 
     def __init__(self, pairs: list[Pair], scale: int, patch: int, batch: int, seed: int, device: torch.device) -> None:
-        self._scale, self._side, self._batch, self._seed = scale, patch // scale, batch, seed
+        self._scale, self._side, self._batch, self._seed, self._device = scale, patch // scale, batch, seed, device
         padded = [_at_least(pair, self._side, scale) for pair in pairs]
-        self._low = [low.to(device) for low, _, _ in padded]
-        self._high = [high.to(device) for _, high, _ in padded]
+        self._low = torch.cat([low.flatten() for low, _, _ in padded]).to(device)
+        self._high = torch.cat([high.flatten() for _, high, _ in padded]).to(device)
+        self._sizes = np.array([low.shape[1:] for low, _, _ in padded])
+        pixels = self._sizes.prod(1)
+        self._starts = np.cumsum(pixels) - pixels
         self._corners = [_corners(body, self._side, scale) for _, _, body in padded]
-        lengths = np.array([np.sqrt(low[0].numel()) for low, _, _ in padded])
-        self._chances = lengths / lengths.sum()
+        self._chances = _chances([pair.row.patient_id for pair in pairs], pixels)
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """`(B, 1, h, w)` and `(B, 1, scale * h, scale * w)` for step number `step`."""
-        random = np.random.default_rng((self._seed, step))
-        drawn = [self._draw(random) for _ in range(self._batch)]
-        return torch.stack([low for low, _ in drawn]), torch.stack([high for _, high in drawn])
+    def batch(self, step: int, part: int = 0, parts: int = 1) -> tuple[Tensor, Tensor]:
+        """`(B, 1, h, w)` and `(B, 1, scale * h, scale * w)` for step number `step`.
 
-    def _draw(self, random: np.random.Generator) -> tuple[Tensor, Tensor]:
-        image = int(random.choice(len(self._low), p=self._chances))
-        row, column = self._corner(image, random)
-        turns, mirror, inverted = int(random.integers(4)), bool(random.integers(2)), bool(random.integers(2))
-        low = _cut(self._low[image], row, column, self._side)
-        high = _cut(self._high[image], row * self._scale, column * self._scale, self._side * self._scale)
-        low, high = _turned(low, turns, mirror), _turned(high, turns, mirror)
-        return (1 - low, 1 - high) if inverted else (low, high)
+        Of `parts` that share the batch, part number `part`: together they are the batch, whoever draws them. Raises
+        `ValueError` where the batch cannot be shared evenly.
+        """
+        if self._batch % parts:
+            raise ValueError(f"batch: expected a multiple of {parts} to share evenly, found {self._batch}")
+        share = self._batch // parts
+        drawn = self._draw(np.random.default_rng((self._seed, step)))[part * share : (part + 1) * share]
+        start, width, row, column, *symmetry, inverted = self._sent(drawn)
+        k, inverted = self._scale, inverted.view(-1, 1, 1, 1).bool()
+        low = _cut(self._low, start, width, row, column, symmetry, self._side)
+        high = _cut(self._high, start * k**2, width * k, row * k, column * k, symmetry, self._side * k)
+        return torch.where(inverted, 1 - low, low), torch.where(inverted, 1 - high, high)
 
-    def _corner(self, image: int, random: np.random.Generator) -> tuple[int, int]:
-        if random.random() < ANYWHERE:
-            height, width = self._low[image].shape[1:]
-            return int(random.integers(height - self._side + 1)), int(random.integers(width - self._side + 1))
-        corners = self._corners[image]
-        row, column = corners[int(random.integers(len(corners)))]
-        return int(row), int(column)
+    def _draw(self, random: np.random.Generator) -> NDArray[np.int64]:
+        """A row a patch: where its image starts, the image's width, its corner, three bits of symmetry, inverted."""
+        count = self._batch
+        images = random.choice(len(self._sizes), count, p=self._chances)
+        anywhere = random.random(count) < ANYWHERE
+        place, centre = random.random((count, 2)), random.random(count)
+        bits = random.integers(2, size=(count, 4))
+        rows = np.empty((count, 8), np.int64)
+        for n, image in enumerate(images):
+            corners = self._corners[image]
+            free = place[n] * (self._sizes[image] - self._side + 1)
+            corner = free if anywhere[n] else corners[int(centre[n] * len(corners))]
+            rows[n] = (self._starts[image], self._sizes[image, 1], *corner, *bits[n])
+        return rows
+
+    def _sent(self, rows: NDArray[np.int64]) -> tuple[Tensor, ...]:
+        table = torch.from_numpy(rows.T.copy())
+        if self._device.type == "cuda":
+            table = table.pin_memory()
+        return tuple(table.to(self._device, non_blocking=True))
 
 
-def _cut(image: Tensor, row: int, column: int, side: int) -> Tensor:
-    return image[:, row : row + side, column : column + side]
+def _chances(patients: list[str], pixels: NDArray[np.int64]) -> NDArray[np.float64]:
+    images = Counter(patients)
+    weights = np.sqrt(pixels / np.array([images[patient] for patient in patients]))
+    chances: NDArray[np.float64] = weights / weights.sum()
+    return chances
 
 
-def _turned(image: Tensor, turns: int, mirror: bool) -> Tensor:
-    turned = torch.rot90(image, turns, (1, 2))
-    return turned.flip(2) if mirror else turned
+def _cut(
+    images: Tensor, start: Tensor, width: Tensor, row: Tensor, column: Tensor, symmetry: list[Tensor], side: int
+) -> Tensor:
+    """`(B, 1, side, side)` out of the buffer `images`; `symmetry` says whether to flip down, flip across, transpose."""
+    flip_down, flip_across, transpose = (bit.view(-1, 1, 1).bool() for bit in symmetry)
+    line = torch.arange(side, device=images.device)
+    down, across = line.view(1, -1, 1), line.view(1, 1, -1)
+    down, across = torch.where(flip_down, side - 1 - down, down), torch.where(flip_across, side - 1 - across, across)
+    down, across = torch.where(transpose, across, down), torch.where(transpose, down, across)
+    first = (start + row * width + column).view(-1, 1, 1)
+    return images[first + down * width.view(-1, 1, 1) + across].unsqueeze(1)
 
 
 def _at_least(pair: Pair, side: int, scale: int) -> tuple[Tensor, Tensor, Tensor]:
