@@ -73,7 +73,8 @@ def _rows(layout: Layout, settings: Params, staging: Path) -> list[IndexRow]:
     intake = Intake(staging, Pseudonyms(salt(layout)), read_reviewed(layout.data / "reviewed_regions.csv"))
     wanted = settings.ingest
     rows = []
-    for task, sources in (("super_resolution", wanted.super_resolution), ("classification", wanted.classification)):
+    sharpened = wanted.super_resolution + wanted.train_only  # in this order: of duplicates the first is kept
+    for task, sources in (("super_resolution", sharpened), ("classification", wanted.classification)):
         taken = [one for source in sources for one in _take_source(source, task, intake, settings)]
         rows += _keep(taken, layout)
     return sorted(rows, key=lambda row: (row.task, row.source, row.file_name))

@@ -23,12 +23,15 @@ class ParamsError(ValueError):
 @dataclass(frozen=True)
 class Ingest:
     super_resolution: tuple[str, ...]  # sources of images to sharpen, each `kind` or `kind:place`
+    train_only: tuple[str, ...]  # more images to sharpen, never held out: other bodies, simulated ones
     classification: tuple[str, ...]  # sources of labelled images
     max_bad_share: float  # share of a source's files that may be broken before the run stops
 
     def problems(self) -> Iterator[str]:
         if not self.super_resolution:
             yield "super_resolution: expected at least one source"
+        for source in sorted({*self.super_resolution} & {*self.train_only}):
+            yield f"train_only: {source} stands in super_resolution too"
         yield from _share(self, "max_bad_share")
 
 
@@ -119,7 +122,7 @@ class Promote:
 
 
 Precision = Literal["32-true", "bf16-mixed"]
-Schedule = Literal["constant", "cosine", "halving"]
+Schedule = Literal["constant", "cosine", "cosine_restarts", "halving", "tenth"]
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,9 @@ class PixelTraining:
     precision: Precision
     validate_every: int  # steps
     checkpoint_every: int  # steps
+    start: str = ""  # folder of weights to go on from, such as one of weights/; empty: fresh ones
+    accumulate: int = 1  # turns that a batch is taken in, where the device cannot hold it at once
+    compile: bool = False  # torch.compile: pays on a GPU over many steps; wants a C++ compiler
 
     def problems(self) -> Iterator[str]:
         yield from _training(self)
@@ -174,6 +180,8 @@ class AdversarialTraining:
     precision: Precision
     validate_every: int
     checkpoint_every: int
+    accumulate: int = 1  # a relativistic loss then compares within a turn
+    compile: bool = False
 
     def problems(self) -> Iterator[str]:
         yield from _training(self)
@@ -203,6 +211,8 @@ class ClassifierTraining:
     sensitivity: float  # wanted on validation patients; decides the threshold
     validate_every: int
     checkpoint_every: int
+    accumulate: int = 1
+    compile: bool = False
 
     def problems(self) -> Iterator[str]:
         yield from _training(self)
@@ -333,7 +343,9 @@ def _at_least(section: Any, least: int, *names: str) -> Iterator[str]:
 
 
 def _training(section: Any) -> Iterator[str]:
-    yield from _at_least(section, 1, "steps", "batch", "validate_every", "checkpoint_every")
+    yield from _at_least(section, 1, "steps", "batch", "validate_every", "checkpoint_every", "accumulate")
+    if section.accumulate > 0 and section.batch % section.accumulate:
+        yield f"batch: expected a multiple of accumulate ({section.accumulate}), found {section.batch}"
     if section.rate <= 0:
         yield f"rate: expected above 0, found {section.rate}"
     if not 0 <= section.ema < 1:

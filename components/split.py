@@ -19,6 +19,7 @@ from components.params import Params, ParamsError
 
 TEST_IMAGES, TEST_PATIENTS, TEST_MODALITIES = 6, 5, 4  # wanted for super-resolution, where the data allow
 VALIDATION_PATIENTS = 2
+HELD_OUT = "its patient is held out, and the source is in ingest.train_only"
 TRAIN_LEAST = 1 / 3  # of the patients: what is wanted above never takes more
 
 Sides = dict[str, str]  # patient to split
@@ -36,13 +37,18 @@ class Patient:
 def run(layout: Layout, settings: Params) -> list[SplitRow]:
     """A row for every image of the index, written to `data/splits.csv`: its side, or why it is on none.
 
-    A patient of both tasks is on one side. Raises `StepError` where the data are too few to split.
+    A patient of both tasks is on one side. The sources of `ingest.train_only` change nobody's side: their patients are
+    trained on, or left out where the others hold them out. Raises `StepError` where the data are too few to split.
     """
     index = read_rows(layout.index, IndexRow)
     _check(index, str(layout.index))
     reasons = {id(row): _left_out(row, settings) for row in index}
     usable = [row for row in index if not reasons[id(row)]]
-    sides = _super_resolution(_patients(usable, "super_resolution", settings.seed), settings)
+    extra = [row for row in usable if _only_to_train(row, settings)]
+    dealt = [row for row in usable if not _only_to_train(row, settings)]
+    sides = _super_resolution(_patients(dealt, "super_resolution", settings.seed), settings)
+    sides = dict.fromkeys((row.patient_id for row in extra), "train") | sides
+    reasons |= {id(row): HELD_OUT for row in extra if sides[row.patient_id] != "train"}
     labelled = _patients(usable, "classification", settings.seed)
     sides |= _classification(labelled, sides, settings)
     rows = [_split_row(row, sides, reasons[id(row)]) for row in index]
@@ -60,22 +66,27 @@ def _check(index: Iterable[IndexRow], name: str) -> None:
         raise StepError(f"{name}: cannot be split. Ingest again.\n  " + "\n  ".join(problems))
 
 
+def _only_to_train(row: IndexRow, settings: Params) -> bool:
+    return row.task == "super_resolution" and row.source in settings.ingest.train_only
+
+
 def _left_out(row: IndexRow, settings: Params) -> str:
     """Why an image is on no side; empty where nothing speaks against it."""
     if row.quarantined:
         return f"quarantined: {row.reason}"
+    if row.minimum is not None and row.minimum == row.maximum:
+        return "one value everywhere"  # as the outermost slices of a series are
     if row.task == "classification":
         return "" if row.label else "has no label"
     if row.task != "super_resolution":
         return f"task {row.task!r} is unknown"
-    if row.simulated:
+    extra = _only_to_train(row, settings)
+    if row.simulated and not extra:
         return "simulated: a sharpener is trained and scored on real images"
-    if row.modality not in settings.split.modalities:
+    if row.modality not in settings.split.modalities and not extra:
         return f"modality {row.modality or 'unknown'} is not in split.modalities"
     if min(row.rows or 0, row.columns or 0) < settings.split.min_side:
         return f"{row.rows} x {row.columns} pixels, a side is below split.min_side ({settings.split.min_side})"
-    if row.minimum is not None and row.minimum == row.maximum:
-        return "one value everywhere"
     return ""
 
 

@@ -169,6 +169,34 @@ def test_a_patient_of_both_tasks_is_on_the_side_of_the_sharpeners(tmp_path):
     assert {side for n in range(12) for side in sides[f"P-CT-{n}"]} == set(SPLITS)
 
 
+def _with_more_to_train_on(tmp_path, rows, extra):
+    layout = Layout(tmp_path)
+    write_rows(layout.index, IndexRow, [*rows, *(replace(row, source="more") for row in extra)])
+    return split.run(layout, replace(SETTINGS, ingest=replace(SETTINGS.ingest, train_only=("more",))))
+
+
+def test_sources_to_train_on_only_move_nobody_else(tmp_path):
+    rows = _sharpening(DEFAULT) + _labelled()
+    extra = [_row(f"e{n:015x}", "P-slices", "OT", simulated=n % 2 == 0) for n in range(40)]
+
+    alone, together = _split(tmp_path / "a", rows), _with_more_to_train_on(tmp_path / "b", rows, extra)
+
+    assert [row for row in together if row.patient_id != "P-slices"] == alone
+    assert {row.split for row in together if row.patient_id == "P-slices"} == {"train"}
+
+
+def test_more_images_of_a_patient_who_is_held_out_are_left_out(tmp_path):
+    rows = _sharpening(DEFAULT) + _labelled()
+    sides = _sides(_split(tmp_path / "a", rows))
+    tested, trained = (next(p for p, side in sides.items() if side == {s} and p[0] == "P") for s in ("test", "train"))
+
+    found = _with_more_to_train_on(tmp_path / "b", rows, [_row("e" * 16, tested), _row("f" * 16, trained)])
+
+    by_image = {row.image_id: row for row in found}
+    assert by_image["e" * 16].split == "" and "its patient is held out" in by_image["e" * 16].reason
+    assert by_image["f" * 16].split == "train"
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -179,6 +207,7 @@ def test_a_patient_of_both_tasks_is_on_the_side_of_the_sharpeners(tmp_path):
         ({"minimum": 3.0, "maximum": 3.0}, "one value everywhere"),
         ({"quarantined": True, "reason": "truncated", "patient_id": ""}, "quarantined: truncated"),
         ({"task": "classification"}, "no label"),
+        ({"task": "classification", "label": "normal", "minimum": 3.0, "maximum": 3.0}, "one value everywhere"),
         ({"task": "segmentation"}, "unknown"),
     ],
 )

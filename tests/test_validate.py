@@ -48,7 +48,6 @@ def test_every_fault_of_an_image_stops_the_pipeline_and_names_the_image(layout: 
         index[1] = replace(index[1], sha256=index[0].sha256)
         index[2] = replace(index[2], patient_id="")
         index[3] = replace(index[3], image_id="x")
-        index[4] = replace(index[4], minimum=7.0, maximum=7.0)
         index[5] = replace(index[5], minimum=None)
 
     verdict = changed(layout, spoil)
@@ -56,13 +55,21 @@ def test_every_fault_of_an_image_stops_the_pipeline_and_names_the_image(layout: 
         "content_is_unique": ["s0.dcm", "s1.dcm"],
         "has_patient": ["s2.dcm"],
         "has_identifier": ["s3.dcm"],
-        "image_shows_something": ["s4.dcm"],
         "value_range_is_known": ["s5.dcm"],
     }
     assert verdict["passed"] is False and set(verdict["critical_failures"]) == set(wanted)
     for name, files in wanted.items():
         named = entry(verdict, name)["unexpected"]
         assert len(named) == len(files) and all(f"({f})" in line for f, line in zip(files, named, strict=True))
+
+
+def test_an_image_that_shows_nothing_is_named_and_stops_nothing(layout: Layout) -> None:
+    def spoil(index: list[IndexRow], splits: list[SplitRow]) -> None:
+        index[4] = replace(index[4], minimum=7.0, maximum=7.0)
+
+    verdict = changed(layout, spoil)
+    assert verdict["passed"] and verdict["warnings"] == ["image_shows_something"]
+    assert "(s4.dcm)" in entry(verdict, "image_shows_something")["unexpected"][0]
 
 
 def test_identity_that_is_left_is_found_in_quarantined_files_too_and_not_repeated(layout: Layout) -> None:

@@ -124,7 +124,7 @@ def _blank_row(item: Item, source: str, task: str) -> IndexRow:
         image_id="", source=source, patient_id="", study="", series="", modality="", body_part="", rows=None,
         columns=None, frames=None, bits_stored=None, photometric="", pixel_spacing_mm="", transfer_syntax="", sha256="",
         label=item.label, quarantined=False, reason="", task=task,
-        simulated=isinstance(item, DicomFile) and item.simulated, minimum=None, maximum=None, file_name=item.name,
+        simulated=item.simulated, minimum=None, maximum=None, file_name=item.name,
         path="",
     )  # fmt: skip
 

@@ -38,6 +38,7 @@ class Picture:
     read: Callable[[], PixelArray]
     label: str = ""
     modality: str = "OT"
+    simulated: bool = False
 
 
 Item = DicomFile | Picture

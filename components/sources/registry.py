@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from components.handover import StepError
 from components.params import Params
-from components.sources import dicom_folder, medmnist_set, nifti, npz, pictures, pydicom_data, simulated
+from components.sources import dicom_folder, leaves, medmnist_set, nifti, npz, pictures, pydicom_data, simulated
 from components.sources.items import Item
 
 Opener = Callable[[str, Params], Iterable[Item]]
@@ -18,6 +18,7 @@ KINDS: dict[str, Opener] = {
     "medmnist": medmnist_set.items,
     "nifti": nifti.items,
     "simulated": simulated.items,
+    "leaves": leaves.items,
 }
 WITHOUT_PLACE = ("pydicom-data", "simulated")
 
