@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -17,11 +18,12 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from lightning_fabric.strategies import DDPStrategy
+from torch import Tensor
 
-from components.handover import CLASSIFIER, Layout, RunRecord, StepError, read_json, write_record
+from components.handover import CLASSIFIER, Layout, PreparedRow, RunRecord, StepError, read_rows, write_record
 from components.learning.adversarial_phase import AdversarialPhase, choose_interpolation, interpolated
-from components.learning.checkpoint import fingerprint, remove_checkpoint
+from components.learning.checkpoint import Checkpoints, fingerprint, remove_checkpoint
 from components.learning.classifier_phase import (
     ClassifierPhase,
     classes_of,
@@ -32,11 +34,12 @@ from components.learning.classifier_phase import (
 from components.learning.features import make_features
 from components.learning.models import build
 from components.learning.optimisation import usable_precision
-from components.learning.patches import Patches, load_pairs
+from components.learning.patches import Pair, Patches, load_pairs
 from components.learning.pixel_phase import PixelPhase
 from components.learning.progress import ConsoleReporter, write_history
+from components.learning.start import TRAINED_ON, imagenet, start_from
 from components.learning.trainer import Phase, Plan, Progress, Reporter, fit
-from components.learning.weights import load_weights, save_weights, sha256_of
+from components.learning.weights import WEIGHTS, load_weights, save_weights, sha256_of
 from components.params import (
     AdversarialTraining,
     ClassifierTraining,
@@ -46,6 +49,8 @@ from components.params import (
     Training,
     load,
 )
+
+DEVICES = "MEDSR_DEVICES"  # of one training; not a setting, because it decides no result
 
 
 @dataclass(frozen=True)
@@ -65,20 +70,28 @@ class Setting:
     fabric: Fabric
 
 
-def run(layout: Layout, params: Params, name: str, tracked: bool = True) -> RunRecord:
-    """Trains `name` with its section of `params`, from its checkpoint if it was interrupted, and writes its folder."""
+def run(layout: Layout, params: Params, name: str, tracked: bool = True) -> RunRecord | None:
+    """Trains `name` with its section of `params`, from its checkpoint if it was interrupted, and writes its folder.
+
+    With `MEDSR_DEVICES` above 1 as many processes share each batch; the first of them writes and tells, the others
+    give `None`.
+    """
     if name not in params.train:
         raise StepError(f"train {name}: expected one of {', '.join(params.train)}. Add a section to params.yaml.")
     started, settings = time.monotonic(), params.train[name]
-    torch.manual_seed(params.seed)
     fabric = _fabric(settings)
+    torch.manual_seed(params.seed)  # after the launch: every process draws the same first weights
     work = _work(Setting(layout, params, fabric), settings)
     data = _data_digest(layout, settings)
     owner = fingerprint(name, asdict(settings), params.seed, data, _start_digest(layout, settings))
     plan = Plan(settings.steps, settings.schedule, settings.validate_every, settings.checkpoint_every)
-    with _tracking(layout, name, settings, data, params, tracked) as run_:
-        reporters = _Everyone(ConsoleReporter(name), run_) if run_ else ConsoleReporter(name)
-        progress = fit(work.phase, plan, layout.checkpoints(name), owner, reporters)
+    first = fabric.is_global_zero
+    first = fabric.is_global_zero
+    with _tracking(layout, name, settings, data, params, tracked and first) as run_:
+        reporters = _Everyone(*([ConsoleReporter(name)] if first else []), *([run_] if run_ else []))
+        progress = fit(work.phase, plan, Checkpoints(layout.checkpoints(name), owner, writes=first), reporters)
+        if not first:
+            return None
         state, config = work.finish(progress)
         folder = layout.model(name)
         digest = save_weights(folder, state, _described(name, settings, config, progress, fabric))
@@ -92,11 +105,23 @@ def run(layout: Layout, params: Params, name: str, tracked: bool = True) -> RunR
 
 
 def _fabric(settings: Training) -> Fabric:
+    """The device, or the processes that `MEDSR_DEVICES` asks for, each on its own; they are started here."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     precision = usable_precision(settings.precision, device)
     if precision != settings.precision:
         print(f"{settings.precision} is not to be had on this processor: training in {precision}")
-    return Fabric(accelerator="auto", devices=1, precision=precision)
+    devices = _devices()
+    strategy = DDPStrategy(forward_sync_buffers=False) if devices > 1 else "auto"
+    fabric = Fabric(accelerator="auto", devices=devices, strategy=strategy, precision=precision)
+    fabric.launch()
+    return fabric
+
+
+def _devices() -> int:
+    wanted = os.environ.get(DEVICES, "1")
+    if not wanted.isdecimal() or int(wanted) < 1:
+        raise StepError(f"{DEVICES}: expected how many devices train together, 1 or more, found {wanted!r}.")
+    return int(wanted)
 
 
 def _work(setting: Setting, settings: Training) -> Work:
@@ -113,11 +138,19 @@ def _work(setting: Setting, settings: Training) -> Work:
 
 def _pixel(setting: Setting, settings: PixelTraining) -> Work:
     network = build(settings.network, scale=settings.scale)
-    validation = load_pairs(setting.layout.super_resolution, "validation", settings.scale)
-    phase = PixelPhase(network, settings, setting.fabric, _patches(setting, settings), validation)
+    training, validation = _pairs(setting, settings)
+    seen = {pair.row.image_id for pair in training}
+    if settings.start:
+        rows = read_rows(setting.layout.super_resolution / "index.csv", PreparedRow)
+        seen.update(start_from(network, Path(settings.start), "start", rows))
+        print(f"starts from the weights in {settings.start}")
+    phase = PixelPhase(network, settings, setting.fabric, _patches(setting, settings, training), validation)
     prepare = setting.params.prepare
-    percentiles = [prepare.percentile_low, prepare.percentile_high]
-    config = {"network": {**settings.network, "scale": settings.scale}, "percentiles": percentiles}
+    config = {
+        "network": {**settings.network, "scale": settings.scale},
+        "percentiles": [prepare.percentile_low, prepare.percentile_high],
+        TRAINED_ON: sorted(seen),
+    }
     return Work(phase, lambda progress: (progress.best_state, config))
 
 
@@ -129,9 +162,10 @@ def _adversarial(setting: Setting, settings: AdversarialTraining) -> Work:
         settings.features, settings.features_path, settings.features_substitute, setting.layout.model(CLASSIFIER)
     )
     print(f"content loss on {features.origin}")
-    validation = load_pairs(setting.layout.super_resolution, "validation", settings.scale)
+    training, validation = _pairs(setting, settings)
+    seen = {pair.row.image_id for pair in training} | set(start_config[TRAINED_ON])
     discriminator = build(settings.discriminator)
-    patches = _patches(setting, settings)
+    patches = _patches(setting, settings, training)
     phase = AdversarialPhase(network, discriminator, features, settings, setting.fabric, patches, validation)
 
     def finish(progress: Progress) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -139,7 +173,7 @@ def _adversarial(setting: Setting, settings: AdversarialTraining) -> Work:
         print(f"interpolation {alpha} chosen on validation patients")
         chosen = {"alpha": alpha, "scores": scores}
         kept = {key: start_config[key] for key in ("network", "percentiles")}
-        config = kept | {"features": features.origin, "interpolation": chosen}
+        config = kept | {"features": features.origin, "interpolation": chosen, TRAINED_ON: sorted(seen)}
         return interpolated(pixel, progress.best_state, alpha), config
 
     return Work(phase, finish)
@@ -150,7 +184,7 @@ def _classifier(setting: Setting, settings: ClassifierTraining) -> Work:
     classes = classes_of(folder)
     training, validation = (load_labelled(folder, split, classes) for split in ("train", "validation"))
     network = build(settings.network, classes=len(classes))
-    start = _imagenet(network, settings.weights)
+    start = imagenet(network, settings.weights)
     print(f"classifier starts from {start}")
     phase = ClassifierPhase(network, settings, setting.fabric, training, validation, setting.params.seed)
 
@@ -164,27 +198,14 @@ def _classifier(setting: Setting, settings: ClassifierTraining) -> Work:
     return Work(phase, finish)
 
 
-def _imagenet(network: nn.Module, path: str) -> str:
-    """Loads ImageNet weights from `path`, or torchvision's cache where `path` is empty; never downloads. Says which."""
-    from torchvision.models import DenseNet201_Weights
-
-    weights = DenseNet201_Weights.IMAGENET1K_V1.url
-    found = Path(path) if path else Path(torch.hub.get_dir()) / "checkpoints" / Path(weights).name
-    if not found.is_file():
-        if path:
-            raise StepError(f"{path}: expected ImageNet weights, found no file. Correct train.classifier.weights.")
-        return f"random weights, because no {found.name} is in torchvision's cache"
-    try:
-        network.load_imagenet(torch.load(found, map_location="cpu", weights_only=True))  # type: ignore[operator]
-    except (ValueError, KeyError) as error:
-        raise StepError(f"{found}: {error}") from error
-    return f"ImageNet weights in {found.name}"
+def _pairs(setting: Setting, settings: PixelTraining | AdversarialTraining) -> tuple[list[Pair], list[Pair]]:
+    folder = setting.layout.super_resolution
+    return load_pairs(folder, "train", settings.scale), load_pairs(folder, "validation", settings.scale)
 
 
-def _patches(setting: Setting, settings: PixelTraining | AdversarialTraining) -> Patches:
-    pairs = load_pairs(setting.layout.super_resolution, "train", settings.scale)
-    seed = setting.params.seed
-    return Patches(pairs, settings.scale, settings.patch, settings.batch, seed, setting.fabric.device)
+def _patches(setting: Setting, settings: PixelTraining | AdversarialTraining, pairs: list[Pair]) -> Patches:
+    seed, device = setting.params.seed, setting.fabric.device
+    return Patches(pairs, settings.scale, settings.patch, settings.batch, seed, device)
 
 
 def _described(
@@ -206,10 +227,13 @@ def _data_digest(layout: Layout, settings: Training) -> str:
 
 
 def _start_digest(layout: Layout, settings: Training) -> str:
-    if not isinstance(settings, AdversarialTraining):
-        return ""
-    record: str = read_json(layout.model(settings.generator) / "run.json")["weights_sha256"]
-    return record
+    match settings:
+        case PixelTraining(start=folder) if folder:
+            return sha256_of(Path(folder) / WEIGHTS)
+        case AdversarialTraining(generator=name):
+            return sha256_of(layout.model(name) / WEIGHTS)
+        case _:
+            return ""
 
 
 class _Everyone:
@@ -248,7 +272,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (StepError, ParamsError) as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"{chosen.name}: {record.seconds:.0f} s, weights {record.weights_sha256[:12]}")
+    if record:
+        print(f"{chosen.name}: {record.seconds:.0f} s, weights {record.weights_sha256[:12]}")
     return 0
 
 

@@ -1,5 +1,6 @@
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,10 +13,25 @@ import yaml
 from safetensors.torch import load_file
 
 from components import train
-from components.handover import CLASSIFIER, GENERATORS, Layout, StepError, read_json, read_record
+from components.handover import (
+    CLASSIFIER,
+    GENERATORS,
+    Layout,
+    PreparedRow,
+    StepError,
+    read_json,
+    read_record,
+    read_rows,
+)
 from components.learning.models import build
 from tests import prepared
 from tests.settings import content, small
+
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+
+
+def _command(name: str) -> list[str]:
+    return [sys.executable, "-m", "components.train", name, "--untracked"]
 
 
 @pytest.mark.parametrize("name", [*GENERATORS, CLASSIFIER])
@@ -52,24 +68,64 @@ def test_the_same_settings_give_the_same_weights(project: Layout) -> None:
     assert other.weights_sha256 != before.weights_sha256
 
 
-def test_a_killed_training_resumes_and_ends_as_if_it_had_not_been_killed(project: Layout, tmp_path: Path) -> None:
-    settings = content()
-    settings["quick"]["train"]["rrdb"] |= {"steps": 120, "checkpoint_every": 10, "validate_every": 120}
+@pytest.mark.parametrize("name", ["srresnet", "rrdb", "srgan", "esrgan", CLASSIFIER])
+def test_a_killed_training_resumes_and_ends_bit_for_bit_as_if_it_had_not_been(project: Layout, name: str) -> None:
+    """Batch norm, averaged weights, two optimisers and a kept best: each phase has something else to remember."""
+    settings, long = content(), {"steps": 60, "checkpoint_every": 5, "validate_every": 15, "ema": 0.9}
+    settings["quick"]["train"][name] |= long
     (project.root / "params.yaml").write_text(yaml.safe_dump(settings))
-    command = [sys.executable, "-m", "components.train", "rrdb", "--untracked"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
-    (project.model("rrdb") / "run.json").unlink()
-    process = subprocess.Popen(command, cwd=project.root, env=environment, stdout=subprocess.DEVNULL)
-    checkpoint = project.checkpoints("rrdb") / "last.pt"
-    while not checkpoint.is_file() and process.poll() is None:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL and not (project.model("rrdb") / "run.json").exists()
-    done = subprocess.run(command, cwd=project.root, env=environment, capture_output=True, text=True, check=True)
+    (project.model(name) / "run.json").unlink()
+    with subprocess.Popen(_command(name), cwd=project.root, env=ENVIRONMENT, stdout=subprocess.DEVNULL) as process:
+        while not (project.checkpoints(name) / "last.pt").is_file() and process.poll() is None:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL and not (project.model(name) / "run.json").exists()
+    done = subprocess.run(_command(name), cwd=project.root, env=ENVIRONMENT, capture_output=True, text=True, check=True)
     assert "resuming after step" in done.stdout
-    found = read_record(project.model("rrdb") / "run.json").weights_sha256
-    subprocess.run(command, cwd=project.root, env=environment, capture_output=True, check=True)
-    assert read_record(project.model("rrdb") / "run.json").weights_sha256 == found
+    found = read_record(project.model(name) / "run.json").weights_sha256
+    assert train.run(project, small(**{name: long}), name, tracked=False).weights_sha256 == found
+
+
+def test_processes_that_train_together_leave_one_model_and_no_checkpoint(project: Layout) -> None:
+    settings = content()
+    settings["quick"]["train"]["esrgan"] |= {"batch": 4}  # batch norm wants two images a process
+    (project.root / "params.yaml").write_text(yaml.safe_dump(settings))
+    for name in ("rrdb", "esrgan"):
+        alone = load_file(project.model(name) / "weights.safetensors")
+        environment = ENVIRONMENT | {train.DEVICES: "2"}
+        done = subprocess.run(_command(name), cwd=project.root, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count(f"{name}: ") == 1 and not project.checkpoints(name).exists()
+        together = load_file(project.model(name) / "weights.safetensors")
+        if name == "rrdb":  # it has no batch norm, which would look at half a batch
+            torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-3)
+
+
+def test_a_senseless_number_of_devices_is_refused(project: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(train.DEVICES, "many")
+    with pytest.raises(StepError, match="MEDSR_DEVICES: expected how many"):
+        train.run(project, small(), "srcnn", tracked=False)
+
+
+def test_a_model_says_what_it_was_trained_on_and_lends_it_on(project: Layout) -> None:
+    rows = read_rows(project.super_resolution / "index.csv", PreparedRow)
+    wanted = sorted(row.image_id for row in rows if row.split == "train")
+    assert read_json(project.model("rrdb") / "config.json")["trained_on"] == wanted
+    assert read_json(project.model("esrgan") / "config.json")["trained_on"] == wanted
+
+
+def test_training_goes_on_from_shared_weights(project: Layout, tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shutil.copytree(project.model("rrdb"), shared)
+    train.run(project, small(rrdb={"start": str(shared), "rate": 1e-9, "ema": 0.0}), "rrdb", tracked=False)
+    before, after = (load_file(folder / "weights.safetensors") for folder in (shared, project.model("rrdb")))
+    torch.testing.assert_close(after, before, atol=1e-6, rtol=0)
+
+
+def test_a_compiled_network_learns_what_the_plain_one_does(project: Layout) -> None:
+    plain = load_file(project.model("rrdb") / "weights.safetensors")
+    train.run(project, small(rrdb={"compile": True}), "rrdb", tracked=False)
+    torch.testing.assert_close(load_file(project.model("rrdb") / "weights.safetensors"), plain, atol=1e-4, rtol=1e-3)
 
 
 def test_imagenet_weights_are_read_from_the_path_and_missing_ones_are_named(tmp_path: Path) -> None:

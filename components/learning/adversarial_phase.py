@@ -12,9 +12,10 @@ from torch.optim import Adam, Optimizer
 
 from components.learning.features import Features
 from components.learning.losses import discriminator_loss, generator_loss, pixel_loss
-from components.learning.optimisation import MovingAverage
+from components.learning.optimisation import MovingAverage, compiled
 from components.learning.patches import Pair, Patches
 from components.learning.pixel_phase import score_on
+from components.learning.sharing import Sharing, Turn
 from components.learning.trainer import prepare_rates
 from components.params import AdversarialTraining
 
@@ -34,55 +35,75 @@ class AdversarialPhase:
         patches: Patches,
         validation: list[Pair],
     ) -> None:
-        self._generator, self._settings, self._fabric = generator, settings, fabric
+        self._settings, self._fabric, self._sharing = settings, fabric, Sharing(fabric, settings.accumulate)
         self._features, self._patches, self._validation = features, patches, validation
         features.module.to(fabric.device)
-        self.modules = {"generator": generator, "discriminator": discriminator}
-        self._wrapped, self.optimisers = {}, {}
-        for name, module in self.modules.items():
-            self._wrapped[name], self.optimisers[name] = self._set_up(module)
-        self.average = MovingAverage(generator, settings.ema)
+        self.modules: dict[str, nn.Module] = {}
+        self.optimisers: dict[str, Optimizer] = {}
+        self._wrapped: dict[str, nn.Module] = {}
+        for name, module in (("generator", generator), ("discriminator", discriminator)):
+            self._set_up(name, self._sharing.prepared(module))
+        self.average = MovingAverage(self.modules["generator"], settings.ema)
 
     def step(self, step: int) -> dict[str, Tensor]:
-        low, high = self._patches.batch(step)
-        for module in self.modules.values():
+        for name, module in self.modules.items():
             module.train()
-        fake = self._wrapped["generator"](low)
-        losses = self._improve_generator(fake, high)
-        losses["discriminator_loss"] = self._improve_discriminator(fake.detach(), high)
+            self.optimisers[name].zero_grad(set_to_none=True)
+        shown: list[tuple[Turn, Tensor, Tensor]] = []
+        losses: dict[str, Tensor] = {}
+        for turn in self._sharing.turns():
+            low, high = self._patches.batch(step, turn.part, turn.parts)
+            with self._sharing.quiet(self._wrapped["generator"], turn):
+                fake = self._wrapped["generator"](low)
+                _add(losses, self._improve_generator(fake, high))
+            shown.append((turn, fake.detach(), high))
+        self.optimisers["generator"].step()
+        for turn, fake, high in shown:
+            with self._sharing.quiet(self._wrapped["discriminator"], turn):
+                _add(losses, {"discriminator_loss": self._improve_discriminator(fake, high)})
+        self.optimisers["discriminator"].step()
         self.average.update()
         return losses
 
     def validate(self) -> dict[str, float]:
-        return score_on(self._generator, self.average.state, self._validation, self._fabric)
+        return score_on(self.modules["generator"], self.average.state, self._validation, self._fabric)
 
-    def _set_up(self, module: nn.Module) -> tuple[nn.Module, Optimizer]:
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        adam = Adam(module.parameters(), self._settings.rate, betas=(0.9, self._settings.beta2), fused=True)
-        wrapped, optimiser = self._fabric.setup(module, prepare_rates(adam))
-        return wrapped, optimiser
+    def _set_up(self, name: str, module: nn.Module) -> None:
+        settings = self._settings
+        adam = Adam(module.parameters(), settings.rate, betas=(0.9, settings.beta2), fused=True)
+        self.modules[name] = module
+        self._wrapped[name], self.optimisers[name] = self._fabric.setup(
+            compiled(module, settings.compile), prepare_rates(adam)
+        )
 
     def _improve_generator(self, fake: Tensor, high: Tensor) -> dict[str, Tensor]:
-        settings, judge = self._settings, self._wrapped["discriminator"]
-        self.modules["discriminator"].requires_grad_(False)
-        real = judge(high) if settings.relativistic else high.new_zeros(0)
-        adversarial = generator_loss(real, judge(fake), settings.relativistic)
+        """Adds the gradients of one turn; the judge gets none."""
+        settings, judge = self._settings, self.modules["discriminator"]
+        judge.requires_grad_(False)
+        with self._fabric.autocast():  # the judge itself: its gradients are not to be exchanged
+            real = judge(high) if settings.relativistic else high.new_zeros(0)
+            seen = judge(fake)
+        adversarial = generator_loss(real, seen, settings.relativistic, self._sharing.mean)
         content = self._content(fake, high)
         pixel = pixel_loss(fake, high, "l1")
-        total = (
+        total = self._sharing.backward(
             settings.pixel_weight * pixel
             + settings.content_weight * content
             + settings.adversarial_weight * adversarial
         )
-        self._descend("generator", total)
-        self.modules["discriminator"].requires_grad_(True)
-        return {"pixel_loss": pixel, "content_loss": content, "adversarial_loss": adversarial, "generator_loss": total}
+        judge.requires_grad_(True)
+        turns = settings.accumulate
+        return {
+            "pixel_loss": pixel.detach() / turns,
+            "content_loss": content.detach() / turns,
+            "adversarial_loss": adversarial.detach() / turns,
+            "generator_loss": total,
+        }
 
     def _improve_discriminator(self, fake: Tensor, high: Tensor) -> Tensor:
         judge = self._wrapped["discriminator"]
-        loss = discriminator_loss(judge(high), judge(fake), self._settings.relativistic)
-        self._descend("discriminator", loss)
-        return loss
+        relativistic = self._settings.relativistic
+        return self._sharing.backward(discriminator_loss(judge(high), judge(fake), relativistic, self._sharing.mean))
 
     def _content(self, fake: Tensor, high: Tensor) -> Tensor:
         with self._fabric.autocast():
@@ -92,10 +113,10 @@ class AdversarialPhase:
         distance = F.l1_loss if self._settings.relativistic else F.mse_loss  # ESRGAN uses L1, SRGAN the square
         return distance(found.float(), wanted.float())
 
-    def _descend(self, name: str, loss: Tensor) -> None:
-        self.optimisers[name].zero_grad(set_to_none=True)
-        self._fabric.backward(loss)
-        self.optimisers[name].step()
+
+def _add(sums: dict[str, Tensor], values: dict[str, Tensor]) -> None:
+    for name, value in values.items():
+        sums[name] = sums[name] + value if name in sums else value
 
 
 def interpolated(pixel: Mapping[str, Tensor], adversarial: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from components.handover import LabelledRow, StepError, read_rows
-from components.learning.optimisation import MovingAverage
+from components.learning.optimisation import MovingAverage, compiled
 from components.learning.ranking import auroc
+from components.learning.sharing import Sharing, Turn
 from components.learning.trainer import prepare_rates
 from components.params import ClassifierTraining
 
@@ -69,12 +70,13 @@ class ClassifierPhase:
         validation: LabelledImages,
         seed: int,
     ) -> None:
-        self._network, self._settings, self._fabric, self._seed = network, settings, fabric, seed
+        self._settings, self._fabric, self._seed = settings, fabric, seed
+        self._sharing = Sharing(fabric, settings.accumulate)
         self._images, self._labels = training.images.to(fabric.device), training.labels.to(fabric.device)
         self._validation = validation
         counts = torch.bincount(training.labels, minlength=2).clamp(min=1)
         self._class_weights = (counts.sum() / (2 * counts)).to(fabric.device)
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network = network = self._sharing.prepared(network)
         adam = AdamW(
             network.parameters(),
             settings.rate,
@@ -82,22 +84,32 @@ class ClassifierPhase:
             weight_decay=settings.weight_decay,
             fused=True,
         )
-        self._wrapped, self._optimiser = fabric.setup(network, prepare_rates(adam))
+        self._wrapped, self._optimiser = fabric.setup(compiled(network, settings.compile), prepare_rates(adam))
         self.modules = {"classifier": network}
         self.optimisers: dict[str, Optimizer] = {"classifier": self._optimiser}
         self.average = MovingAverage(network, settings.ema)
 
     def step(self, step: int) -> dict[str, Tensor]:
-        random = np.random.default_rng((self._seed, step))
-        chosen = torch.from_numpy(random.choice(len(self._labels), self._settings.batch))
-        images = augmented(self._images[chosen], random)
         self._network.train()
-        loss = F.cross_entropy(self._wrapped(images).float(), self._labels[chosen], weight=self._class_weights)
         self._optimiser.zero_grad(set_to_none=True)
-        self._fabric.backward(loss)
+        images, labels = self._batch(step)
+        loss = torch.stack([self._turn(images, labels, turn) for turn in self._sharing.turns()]).sum()
         self._optimiser.step()
         self.average.update()
         return {"cross_entropy": loss}
+
+    def _batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """The whole batch of a step, whoever learns from which part of it: it depends on seed and step alone."""
+        random = np.random.default_rng((self._seed, step))
+        chosen = torch.from_numpy(random.choice(len(self._labels), self._settings.batch)).to(self._fabric.device)
+        return augmented(self._images[chosen], random), self._labels[chosen]
+
+    def _turn(self, images: Tensor, labels: Tensor, turn: Turn) -> Tensor:
+        mine = torch.arange(len(labels), device=labels.device).tensor_split(turn.parts)[turn.part]
+        with self._sharing.quiet(self._wrapped, turn):
+            logits = self._wrapped(images[mine]).float()
+            loss = F.cross_entropy(logits, labels[mine], weight=self._class_weights, reduction="sum")
+            return self._sharing.backward(loss * turn.parts / self._class_weights[labels].sum())
 
     def validate(self) -> dict[str, float]:
         own = {key: value.detach().clone() for key, value in self._network.state_dict().items()}

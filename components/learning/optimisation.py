@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 HALVINGS = (0.125, 0.25, 0.5, 0.75)  # ESRGAN's 50, 100, 200 and 300 thousand of 400 thousand steps
+RESTARTS, LEAST_RATE = 4, 5e-4  # RRDB: four cosines down to 1e-7 of 2e-4, in the authors' later training code
 
 
 def rate_factor(schedule: str, step: int, steps: int) -> float:
@@ -17,29 +18,39 @@ def rate_factor(schedule: str, step: int, steps: int) -> float:
         return 1.0
     if schedule == "cosine":
         return 0.5 * (1 + math.cos(math.pi * done))
+    if schedule == "cosine_restarts":
+        return LEAST_RATE + (1 - LEAST_RATE) * 0.5 * (1 + math.cos(math.pi * (done * RESTARTS % 1)))
     if schedule == "halving":
         return float(0.5 ** sum(done >= mark for mark in HALVINGS))
-    raise ValueError(f"schedule: expected constant, cosine or halving, found {schedule!r}")
+    if schedule == "tenth":
+        return 1.0 if done < 0.5 else 0.1  # SRGAN: 1e-4 for half the steps, 1e-5 for the other
+    raise ValueError(f"schedule: expected constant, cosine, cosine_restarts, halving or tenth, found {schedule!r}")
 
 
 class MovingAverage:
     """Exponential moving average of a network's state; `decay` 0 follows the network itself.
 
     The decay grows with the first steps, min(decay, (1 + n) / (10 + n)), so that a short training is not held back by
-    its own start.
+    its own start. Whole numbers, such as batch norm's counts, are copied.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
-        self._network, self._decay, self.updates = network, decay, 0
-        self.state = {key: value.detach().clone() for key, value in network.state_dict().items()}
+        self._decay, self.updates = decay, 0
+        theirs = network.state_dict()  # shares its memory with the network, so that one look is enough
+        self.state = {key: value.detach().clone() for key, value in theirs.items()}
+        averaged = [key for key, value in theirs.items() if value.is_floating_point()]
+        counted = [key for key in theirs if key not in averaged]
+        self._averaged, self._counted = (
+            ([self.state[key] for key in keys], [theirs[key] for key in keys]) for keys in (averaged, counted)
+        )
 
     @torch.no_grad()
     def update(self) -> None:
         self.updates += 1
         decay = min(self._decay, (1 + self.updates) / (10 + self.updates))
-        for key, value in self._network.state_dict().items():
-            own = self.state[key]
-            own.lerp_(value.to(own), 1 - decay) if own.is_floating_point() else own.copy_(value)
+        torch._foreach_lerp_(*self._averaged, 1 - decay)
+        for own, theirs in zip(*self._counted, strict=True):
+            own.copy_(theirs)
 
 
 def usable_precision(wanted: str, device: torch.device) -> str:
@@ -47,6 +58,11 @@ def usable_precision(wanted: str, device: torch.device) -> str:
     if wanted == "bf16-mixed" and device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return "32-true"
     return wanted
+
+
+def compiled(network: nn.Module, wanted: bool) -> nn.Module:
+    """`network` as it is, or compiled at its first step: for one shape of patches, so that no shape is generalised."""
+    return torch.compile(network, dynamic=False) if wanted else network  # type: ignore[return-value]
 
 
 def is_finite(losses: list[Tensor]) -> Tensor:

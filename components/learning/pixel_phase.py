@@ -9,8 +9,9 @@ from torch.optim import Adam, Optimizer
 
 from components.learning.losses import pixel_loss
 from components.learning.metrics import crop_border, psnr, ssim
-from components.learning.optimisation import MovingAverage
+from components.learning.optimisation import MovingAverage, compiled
 from components.learning.patches import Pair, Patches
+from components.learning.sharing import Sharing, Turn
 from components.learning.trainer import prepare_rates
 from components.params import PixelTraining
 
@@ -28,24 +29,27 @@ class PixelPhase:
     def __init__(
         self, network: nn.Module, settings: PixelTraining, fabric: Fabric, patches: Patches, validation: list[Pair]
     ) -> None:
-        self._network, self._settings, self._fabric = network, settings, fabric
+        self._settings, self._fabric, self._sharing = settings, fabric, Sharing(fabric, settings.accumulate)
         self._patches, self._validation = patches, validation
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimiser = _adam(network, settings, fabric)
-        self._wrapped, self._optimiser = fabric.setup(network, optimiser)
+        self._network = network = self._sharing.prepared(network)
+        optimiser = _adam(network, settings)
+        self._wrapped, self._optimiser = fabric.setup(compiled(network, settings.compile), optimiser)
         self.modules = {"generator": network}
         self.optimisers: dict[str, Optimizer] = {"generator": self._optimiser}
         self.average = MovingAverage(network, settings.ema)
 
     def step(self, step: int) -> dict[str, Tensor]:
-        low, high = self._patches.batch(step)
         self._network.train()
-        loss = pixel_loss(self._wrapped(low), high, self._settings.loss)
         self._optimiser.zero_grad(set_to_none=True)
-        self._fabric.backward(loss)
+        loss = torch.stack([self._turn(step, turn) for turn in self._sharing.turns()]).sum()
         self._optimiser.step()
         self.average.update()
         return {"pixel_loss": loss}
+
+    def _turn(self, step: int, turn: Turn) -> Tensor:
+        low, high = self._patches.batch(step, turn.part, turn.parts)
+        with self._sharing.quiet(self._wrapped, turn):
+            return self._sharing.backward(pixel_loss(self._wrapped(low), high, self._settings.loss))
 
     def validate(self) -> dict[str, float]:
         return score_on(self._network, self.average.state, self._validation, self._fabric)
@@ -84,7 +88,7 @@ def _middle(image: Tensor, side: int) -> Tensor:
     return image[..., top : top + side, left : left + side]
 
 
-def _adam(network: nn.Module, settings: PixelTraining, fabric: Fabric) -> Optimizer:
+def _adam(network: nn.Module, settings: PixelTraining) -> Optimizer:
     last = list(network.last_layer.parameters())  # type: ignore[union-attr]
     others = [p for p in network.parameters() if all(p is not one for one in last)]
     groups = [

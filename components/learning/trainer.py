@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from components.handover import StepError
-from components.learning.checkpoint import load_checkpoint, save_checkpoint
+from components.learning.checkpoint import Checkpoints, copied
 from components.learning.optimisation import MovingAverage, is_finite, rate_factor
 
 REPORTS = 100  # how often losses are read from the device in a whole training: reading waits for it
@@ -65,27 +64,47 @@ class TrainingDiverged(StepError):
     """A loss became infinite or not a number."""
 
 
-def fit(phase: Phase, plan: Plan, folder: Path, owner: str, reporter: Reporter) -> Progress:
-    """Trains to the end, from the checkpoint that `owner` left in `folder` if there is one.
+def fit(phase: Phase, plan: Plan, checkpoints: Checkpoints, reporter: Reporter) -> Progress:
+    """Trains to the end, from the checkpoint that is there if there is one.
 
     The result holds the kept weights (`best_state`), their validation scores and the history. Raises
     `TrainingDiverged` naming the step, the losses and the last good checkpoint.
     """
-    progress = _resume(phase, folder, owner)
+    progress = _resume(phase, checkpoints)
     base_rates = {name: [group["initial_lr"] for group in o.param_groups] for name, o in phase.optimisers.items()}
-    report_every = max(1, plan.steps // REPORTS)
-    while progress.step < plan.steps:
-        _set_rates(phase, base_rates, rate_factor(plan.schedule, progress.step, plan.steps))
-        losses = phase.step(progress.step)
-        progress.step += 1
-        last = progress.step == plan.steps
-        if last or progress.step % report_every == 0 or progress.step % plan.checkpoint_every == 0:
-            _report(losses, progress, plan, folder, reporter)
-        if last or progress.step % plan.validate_every == 0:
-            _validate(phase, progress, reporter)
-        if last or progress.step % plan.checkpoint_every == 0:
-            save_checkpoint(folder, owner, _state(phase, progress))
+    report_every, watch = max(1, plan.steps // REPORTS), Watch()
+    with checkpoints:
+        while progress.step < plan.steps:
+            _set_rates(phase, base_rates, rate_factor(plan.schedule, progress.step, plan.steps))
+            losses = phase.step(progress.step)
+            progress.step += 1
+            watch.look(progress.step, losses)
+            last = progress.step == plan.steps
+            keeps = last or progress.step % plan.checkpoint_every == 0
+            if keeps or progress.step % report_every == 0:
+                _report(losses, watch, progress, plan, checkpoints, reporter)
+            if last or progress.step % plan.validate_every == 0:
+                _validate(phase, progress, reporter)
+            if keeps:
+                _keep(phase, progress, checkpoints)
     return progress
+
+
+class Watch:
+    """Remembers the first step whose losses were no numbers, on the device, so that looking waits for nothing."""
+
+    def __init__(self) -> None:
+        self._first: Tensor | None = None
+
+    def look(self, step: int, losses: dict[str, Tensor]) -> None:
+        finite = is_finite(list(losses.values()))
+        if self._first is None:
+            self._first = torch.zeros((), dtype=torch.int64, device=finite.device)
+        self._first = torch.where((self._first == 0) & ~finite, step, self._first)
+
+    def first(self) -> int:
+        """The step, 0 where all was well; waits for the device."""
+        return 0 if self._first is None else int(self._first)
 
 
 def prepare_rates(optimiser: Optimizer) -> Optimizer:
@@ -101,15 +120,27 @@ def _set_rates(phase: Phase, base: dict[str, list[float]], factor: float) -> Non
             group["lr"] = rate * factor
 
 
-def _report(losses: dict[str, Tensor], progress: Progress, plan: Plan, folder: Path, reporter: Reporter) -> None:
+def _report(
+    losses: dict[str, Tensor],
+    watch: Watch,
+    progress: Progress,
+    plan: Plan,
+    checkpoints: Checkpoints,
+    reporter: Reporter,
+) -> None:
     values = {name: float(loss.detach()) for name, loss in losses.items()}
-    if not bool(is_finite(list(losses.values()))):
-        raise TrainingDiverged(
-            f"step {progress.step}: expected finite losses, found {values}. The last good checkpoint is in {folder}; "
-            "lower the rate, or set precision to 32-true, and run again."
-        )
+    if broken := watch.first():
+        raise _diverged(broken, f"losses, found {values} at step {progress.step}", checkpoints)
     progress.history.append({"step": progress.step, **values})
     reporter.losses(progress.step, plan.steps, values)
+
+
+def _diverged(step: int, found: str, checkpoints: Checkpoints) -> TrainingDiverged:
+    checkpoints.wait()
+    return TrainingDiverged(
+        f"step {step}: expected finite {found}. The last good checkpoint, of step {checkpoints.last_good}, is in "
+        f"{checkpoints.folder}; lower the rate, or set precision to 32-true, and run again."
+    )
 
 
 def _validate(phase: Phase, progress: Progress, reporter: Reporter) -> None:
@@ -119,21 +150,35 @@ def _validate(phase: Phase, progress: Progress, reporter: Reporter) -> None:
     keep = phase.criterion
     if not keep or scores[keep] >= progress.best_scores.get(keep, float("-inf")):
         progress.best_step, progress.best_scores = progress.step, scores
-        progress.best_state = {key: value.detach().cpu().clone() for key, value in phase.average.state.items()}
+        progress.best_state = copied(phase.average.state)
+
+
+def _keep(phase: Phase, progress: Progress, checkpoints: Checkpoints) -> None:
+    """A checkpoint is good or it is not written: an infinite gradient breaks weights a step before it breaks a loss."""
+    state = _state(phase, progress)
+    broken = [name for name, module in state["modules"].items() if not _all_finite(module)]
+    if broken:
+        raise _diverged(progress.step, f"weights, found others in {', '.join(broken)}", checkpoints)
+    checkpoints.save(progress.step, state)
+
+
+def _all_finite(state: dict[str, Tensor]) -> bool:
+    return all(bool(torch.isfinite(value).all()) for value in state.values() if value.is_floating_point())
 
 
 def _state(phase: Phase, progress: Progress) -> dict[str, Any]:
+    """Everything a training is continued from; the rate and the batch of a step follow from its number."""
     return {
         "progress": vars(progress),
         "modules": {name: module.state_dict() for name, module in phase.modules.items()},
         "optimisers": {name: optimiser.state_dict() for name, optimiser in phase.optimisers.items()},
         "average": {"state": phase.average.state, "updates": phase.average.updates},
-        "random": torch.get_rng_state(),
+        "random": {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()},
     }
 
 
-def _resume(phase: Phase, folder: Path, owner: str) -> Progress:
-    state = load_checkpoint(folder, owner)
+def _resume(phase: Phase, checkpoints: Checkpoints) -> Progress:
+    state = checkpoints.load()
     if state is None:
         return Progress()
     for name, module in phase.modules.items():
@@ -143,7 +188,10 @@ def _resume(phase: Phase, folder: Path, owner: str) -> Progress:
     for key, value in state["average"]["state"].items():
         phase.average.state[key].copy_(value)
     phase.average.updates = state["average"]["updates"]
-    torch.set_rng_state(state["random"])
+    torch.set_rng_state(state["random"]["cpu"])
+    if len(state["random"]["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["random"]["cuda"])
     progress = Progress(**state["progress"])
+    checkpoints.last_good = progress.step
     print(f"resuming after step {progress.step}")
     return progress

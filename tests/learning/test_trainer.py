@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from components.learning.checkpoint import load_checkpoint
+from components.learning.checkpoint import Checkpoints, load_checkpoint
 from components.learning.optimisation import MovingAverage
 from components.learning.trainer import Plan, Progress, TrainingDiverged, fit, prepare_rates
 
@@ -53,7 +53,7 @@ class Silent:
 
 
 def end(phase: Line, folder: Path, stop_at: int = -1) -> Progress:
-    return fit(phase, PLAN, folder, "me", Silent(stop_at))
+    return fit(phase, PLAN, Checkpoints(folder, "me"), Silent(stop_at))
 
 
 def test_an_interrupted_training_ends_bit_for_bit_as_an_uninterrupted_one(tmp_path: Path) -> None:
@@ -75,6 +75,31 @@ def test_a_loss_that_is_no_number_stops_at_its_step_and_leaves_the_last_good_che
     state = load_checkpoint(tmp_path, "me")
     assert state is not None and state["progress"]["step"] == 6
     assert torch.isfinite(state["modules"]["line"]["weight"]).all()
+
+
+def test_the_step_is_named_that_broke_not_the_one_that_was_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("components.learning.trainer.REPORTS", 1)
+    plan = Plan(steps=12, schedule="constant", validate_every=12, checkpoint_every=5)
+    with pytest.raises(TrainingDiverged, match=r"step 7: .* at step 10\..* of step 5, is in"):
+        fit(Line(broken_at=6), plan, Checkpoints(tmp_path, "me"), Silent())
+
+
+def test_weights_that_are_no_numbers_are_never_kept(tmp_path: Path) -> None:
+    """A gradient may be infinite where its loss is not: the weights break, and no loss has been seen from them yet."""
+
+    class Breaks(Line):
+        def step(self, step: int) -> dict[str, Tensor]:
+            losses = super().step(step)
+            if step == 5:
+                self.network.weight.data.fill_(float("inf"))
+            return losses
+
+    with pytest.raises(TrainingDiverged, match=r"step 6: expected finite weights.*of step 3"):
+        end(Breaks(), tmp_path)
+    state = load_checkpoint(tmp_path, "me")
+    assert state is not None and state["progress"]["step"] == 3
 
 
 def test_the_best_validated_weights_are_kept(tmp_path: Path) -> None:

@@ -1,0 +1,66 @@
+"""What a training begins with besides chance: weights of another training, or ImageNet's. Nothing is downloaded."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from components.handover import PreparedRow, StepError
+from components.learning.weights import load_weights
+
+TRAINED_ON = "trained_on"  # in a model's configuration: the images it, and what it started from, learned from
+
+
+def start_from(network: nn.Module, folder: Path, setting: str, rows: list[PreparedRow]) -> list[str]:
+    """Loads the weights in `folder` into `network`; gives the images that they were trained on, by id.
+
+    Raises `StepError` where they are those of another network, or were trained on an image that `rows` hold out: an
+    image seen in pre-training is not a held-out one.
+    """
+    other, config = load_weights(folder)
+    check_unseen(folder, setting, config, rows)
+    try:
+        network.load_state_dict(other.state_dict())
+    except RuntimeError as error:
+        raise StepError(
+            f"{setting}: expected weights of the network in params.yaml, found {config['network']} in {folder}. "
+            f"Set the network's sizes alike, or empty {setting}."
+        ) from error
+    return list(config[TRAINED_ON])
+
+
+def check_unseen(folder: Path, setting: str, config: dict[str, Any], rows: Collection[PreparedRow]) -> None:
+    """Raises `StepError` naming the held-out images of `rows` that the weights in `folder` were trained on."""
+    if TRAINED_ON not in config:
+        raise StepError(f"{setting}: {folder} does not say what it was trained on. Empty {setting}, or train it again.")
+    held_out = {row.image_id for row in rows if row.split != "train"}
+    seen = sorted(held_out & set(config[TRAINED_ON]))
+    if seen:
+        raise StepError(
+            f"{setting}: expected weights that saw no held-out image; those in {folder} were trained on "
+            f"{', '.join(seen)}. Keep the seed and the sources they were trained with, or empty {setting}."
+        )
+
+
+def imagenet(network: nn.Module, path: str) -> str:
+    """Loads ImageNet weights from `path`, or torchvision's cache where `path` is empty, into a DenseNet-201.
+
+    Says in words what was done: without weights in the cache the network stays as it is.
+    """
+    from torchvision.models import DenseNet201_Weights
+
+    name = Path(DenseNet201_Weights.IMAGENET1K_V1.url).name
+    found = Path(path) if path else Path(torch.hub.get_dir()) / "checkpoints" / name
+    if not found.is_file():
+        if path:
+            raise StepError(f"{path}: expected ImageNet weights, found no file. Correct train.classifier.weights.")
+        return f"random weights, because no {name} is in torchvision's cache"
+    try:
+        network.load_imagenet(torch.load(found, map_location="cpu", weights_only=True))  # type: ignore[operator]
+    except (ValueError, KeyError) as error:
+        raise StepError(f"{found}: {error}") from error
+    return f"ImageNet weights in {found.name}"
