@@ -110,8 +110,10 @@ class AdversarialPhase:
             with torch.no_grad():
                 wanted = self._features.extract(high)
             found = self._features.extract(fake)
-        distance = F.l1_loss if self._settings.relativistic else F.mse_loss  # ESRGAN uses L1, SRGAN the square
-        return distance(found.float(), wanted.float())
+        found, wanted = found.float(), wanted.float()
+        if self._settings.relativistic:  # ESRGAN takes the absolute distance, SRGAN the squared one
+            return F.l1_loss(found, wanted)
+        return self._features.squared_weight * F.mse_loss(found, wanted)
 
 
 def _add(sums: dict[str, Tensor], values: dict[str, Tensor]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -13,7 +13,7 @@ from torchvision.models import VGG19_Weights, vgg19
 from components.learning.weights import load_weights
 
 CONV5_4 = 35  # layers of torchvision's VGG19 up to conv5_4, before its ReLU (arXiv:1809.00219, section 3.3)
-VGG_SCALE = 1 / 12.75  # arXiv:1609.04802, section 3.2: brings the loss to the pixel loss's scale
+SRGAN_WEIGHT = 1 / 12.75**2  # arXiv:1609.04802, section 3.2: SRGAN divides VGG19's features by 12.75, ESRGAN does not
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -24,6 +24,7 @@ class Features:
     extract: Callable[[Tensor], Tensor]
     module: nn.Module
     origin: str
+    squared_weight: float = 1.0  # of their squared distance, to be of the size of a pixel loss
 
 
 def make_features(wanted: str, path: str, substitute: str, classifier: Path) -> Features:
@@ -37,7 +38,7 @@ def make_features(wanted: str, path: str, substitute: str, classifier: Path) -> 
     if weights.is_file():
         return vgg19_features(weights)
     found = _SOURCES[substitute](classifier)
-    return Features(found.extract, found.module, f"{found.origin}, because no VGG19 weights are at {weights.name}")
+    return replace(found, origin=f"{found.origin}, because no VGG19 weights are at {weights.name}")
 
 
 def vgg19_cache() -> Path:
@@ -51,7 +52,7 @@ def vgg19_features(weights: Path) -> Features:
     state = torch.load(weights, map_location="cpu", weights_only=True)
     own = {key: value for key, value in state.items() if key.startswith("features.")}
     network.load_state_dict(own | {k: v for k, v in network.state_dict().items() if k.startswith("classifier.")})
-    return Features(*_vgg(network.features), f"VGG19 conv5_4 from {weights.name}")
+    return Features(*_vgg(network.features), f"VGG19 conv5_4 from {weights.name}", SRGAN_WEIGHT)
 
 
 def random_features(_: Path) -> Features:
@@ -59,7 +60,7 @@ def random_features(_: Path) -> Features:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(19)
         network = vgg19(weights=None)
-    return Features(*_vgg(network.features), "random features")
+    return Features(*_vgg(network.features), "random features", SRGAN_WEIGHT)
 
 
 def classifier_features(folder: Path) -> Features:
@@ -78,7 +79,7 @@ def _vgg(layers: nn.Sequential) -> tuple[Callable[[Tensor], Tensor], nn.Module]:
 
     def extract(image: Tensor) -> Tensor:
         colour = (image.expand(-1, 3, -1, -1) - mean.to(image.device)) / std.to(image.device)
-        result: Tensor = module(colour) * VGG_SCALE
+        result: Tensor = module(colour)
         return result
 
     return extract, module

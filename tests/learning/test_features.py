@@ -23,6 +23,17 @@ def test_vgg19_is_read_from_the_path_that_is_set(tmp_path: Path) -> None:
     assert bool((features.extract(image) < 0).any()), "conv5_4 is taken before its ReLU"
 
 
+def test_srgan_divides_vgg19s_features_by_its_papers_number_and_esrgan_does_not(tmp_path: Path) -> None:
+    layers = vgg19(weights=None)
+    torch.save(layers.state_dict(), tmp_path / "vgg.pth")
+    features = make_features("vgg19", str(tmp_path / "vgg.pth"), "random", tmp_path)
+    assert features.squared_weight == pytest.approx(12.75**-2)
+    image = torch.rand(1, 1, 32, 32)
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+    wanted = layers.features[:35]((image.repeat(1, 3, 1, 1) - mean) / std)
+    torch.testing.assert_close(features.extract(image), wanted)
+
+
 @pytest.mark.parametrize("substitute", ["classifier", "random"])
 def test_without_vgg19_the_substitute_is_used_and_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, substitute: str

@@ -6,15 +6,19 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from components.learning.models.spectral import constrain
+
 
 class ESRGANDiscriminator(nn.Module):
     """Ten convolutions of 64 to 512 channels as published, then two dense layers.
+
+    `spectral_norm` constrains each layer's weights, which the published one does without.
 
     Maps `(B, 1, H, W)` to one logit an image, `(B, 1)`; what it means against other images is the loss's affair
     (arXiv:1809.00219, section 3.2). The last map is averaged to 4 x 4, what the published 128-pixel patches give.
     """
 
-    def __init__(self, channels: int = 64) -> None:
+    def __init__(self, channels: int = 64, spectral_norm: bool = False) -> None:
         super().__init__()
         widths = [channels, 2 * channels, 4 * channels, 8 * channels, 8 * channels]
         layers: list[nn.Module] = [nn.Conv2d(1, channels, 3, padding=1), nn.LeakyReLU(0.2)]
@@ -30,6 +34,8 @@ class ESRGANDiscriminator(nn.Module):
             nn.LeakyReLU(0.2),
             nn.Linear(100, 1),
         )
+        if spectral_norm:
+            constrain(self)
 
     def forward(self, image: Tensor) -> Tensor:
         result: Tensor = self.decision(self.convolutions(image))

@@ -6,15 +6,19 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from components.learning.models.spectral import constrain
+
 
 class SRGANDiscriminator(nn.Module):
     """Eight convolutions of 64 to 512 channels as published, then two dense layers.
+
+    `spectral_norm` constrains each layer's weights, which the published one does without.
 
     Maps `(B, 1, H, W)` to one logit an image, `(B, 1)`. The last map is averaged to 6 x 6, what the published 96-pixel
     patches give, so that any patch size is taken.
     """
 
-    def __init__(self, channels: int = 64) -> None:
+    def __init__(self, channels: int = 64, spectral_norm: bool = False) -> None:
         super().__init__()
         widths = [
             channels,
@@ -38,6 +42,8 @@ class SRGANDiscriminator(nn.Module):
             nn.LeakyReLU(0.2),
             nn.Linear(16 * channels, 1),
         )
+        if spectral_norm:
+            constrain(self)
 
     def forward(self, image: Tensor) -> Tensor:
         result: Tensor = self.decision(self.convolutions(image))
