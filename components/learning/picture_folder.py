@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from torchvision.io import decode_image, read_file
+from torchvision.io import ImageReadMode, decode_image, read_file
 
 from components.handover import StepError
 from components.learning.published import cropped, reduced
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
+PNG, PNG_COLOUR, PNG_PALETTE = b"\x89PNG\r\n\x1a\n", 25, b"\x03"  # signature; place and value of the colour type
 HIGH, LOW = "_HR", "_LR"  # ends of the names where both lie in one folder, as in img_001_SRF_4_HR.png
 
 
@@ -36,10 +38,11 @@ def pictures(folder: Path) -> list[Picture]:
     """
     if not folder.is_dir():
         raise StepError(f"{folder}: expected a folder of PNG or JPEG pictures, found none.")
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not _hidden(path.relative_to(folder)))
     refuse([f"{path}: not PNG or JPEG" for path in files if path.suffix.lower() not in SUFFIXES])
-    twins = {high: low for high in files if (low := _beside(high)) is not None}
-    originals = [path for path in files if path not in twins.values()]
+    twins = {high: twin for high in files if (twin := _beside(high)) is not None}
+    low = set(twins.values())
+    originals = [path for path in files if path not in low]
     if not originals:
         raise StepError(f"{folder}: expected a folder of PNG or JPEG pictures, found an empty one.")
     return [Picture(_name(folder, path), path, twins.get(path)) for path in originals]
@@ -70,11 +73,18 @@ def refuse(problems: list[str]) -> None:
 
 
 def read_picture(path: Path) -> Tensor:
-    """The picture at `path`, uint8 `(1, H, W)` grey or `(3, H, W)` RGB. Raises `UnusablePicture`."""
+    """The picture at `path`, uint8 `(1, H, W)` grey or `(3, H, W)` RGB. Raises `UnusablePicture`.
+
+    A palette is looked up: decoded unchanged, its numbers would pass for grey values.
+    """
     try:
-        picture: Tensor = decode_image(read_file(str(path)))
+        content = read_file(str(path))
+        header = content[: PNG_COLOUR + 1].numpy().tobytes()
+        palette = header.startswith(PNG) and header[PNG_COLOUR:] == PNG_PALETTE
+        picture: Tensor = decode_image(content, ImageReadMode.RGB if palette else ImageReadMode.UNCHANGED)
     except RuntimeError as error:
-        raise UnusablePicture(f"not a picture that can be read ({str(error).splitlines()[0]})") from error
+        reason = re.sub(r"^.*\.cpp:\d+, ", "", str(error).splitlines()[0])  # where in the decoder helps nobody
+        raise UnusablePicture(f"not a picture that can be read ({reason})") from error
     if picture.dtype != torch.uint8 or picture.ndim != 3 or picture.shape[0] not in (1, 3):
         found = f"{picture.shape[-3]} channels of {str(picture.dtype).removeprefix('torch.')}"
         raise UnusablePicture(f"expected 8 bits, grey or RGB, found {found}")
@@ -100,10 +110,16 @@ def read_pair(picture: Picture, scale: int) -> tuple[Tensor, Tensor]:
     if picture.low is None:
         return reduced(high, scale), high
     low = read_picture(picture.low)
-    if tuple(scale * length for length in low.shape[1:]) != tuple(high.shape[1:]):
-        found = f"{low.shape[1]} x {low.shape[2]} to {high.shape[1]} x {high.shape[2]}"
-        raise UnusablePicture(f"expected {picture.low.name} smaller by {scale}, found {found}")
+    expected = (high.shape[0], high.shape[1] // scale, high.shape[2] // scale)
+    if tuple(low.shape) != expected:
+        found = f"{tuple(low.shape)}, channels first"
+        raise UnusablePicture(f"expected {picture.low.name} smaller by {scale}, {expected}, found {found}")
     return low, high
+
+
+def _hidden(path: Path) -> bool:
+    """Left there by a file manager or an editor, such as .DS_Store or ._picture.jpg."""
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _beside(high: Path) -> Path | None:

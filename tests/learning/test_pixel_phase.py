@@ -15,6 +15,7 @@ def make(tmp_path: Path, name: str) -> PixelPhase:
     settings = small(**{name: {"ema": 0.0, "rate": 1e-2}}).train[name]
     folder = prepared.super_resolution(tmp_path).super_resolution
     patches = Patches(load_pairs(folder, "train", 4), 4, 32, 4, 0, torch.device("cpu"))
+    torch.manual_seed(0)
     network = build(settings.network, scale=4)  # type: ignore[union-attr]
     fabric = Fabric(accelerator="cpu", devices=1)
     return PixelPhase(network, settings, fabric, patches, load_pairs(folder, "validation", 4))  # type: ignore[arg-type]

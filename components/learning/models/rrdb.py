@@ -28,8 +28,9 @@ class DenseBlock(nn.Module):
             nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        seen = x
-        for convolution in self.convolutions[:-1]:
+        first = F.leaky_relu(self.convolutions[0](x), 0.2)
+        seen = torch.cat((x.to(first.dtype), first), 1)  # x itself stays in full precision under mixed precision
+        for convolution in self.convolutions[1:-1]:
             seen = torch.cat((seen, F.leaky_relu(convolution(seen), 0.2)), 1)
         result: Tensor = x + RESIDUAL_SCALE * self.convolutions[-1](seen)
         return result
@@ -70,7 +71,7 @@ class RRDBNet(nn.Module):
         return self.tail
 
     def forward(self, low_resolution: Tensor) -> Tensor:
-        x = self.head(low_resolution)
+        x = in_full_precision(self.head, low_resolution)
         x = x + self.trunk(x)
         for factor, convolution in zip(self.factors, self.upsampling, strict=True):
             x = F.leaky_relu(convolution(F.interpolate(x, scale_factor=factor, mode="nearest")), 0.2)

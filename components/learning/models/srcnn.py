@@ -36,7 +36,7 @@ class SRCNN(nn.Module):
 
     def forward(self, low_resolution: Tensor) -> Tensor:
         x = enlarge(low_resolution, self.scale)
-        x = F.relu(self.extraction(x))
+        x = F.relu(in_full_precision(self.extraction, x))
         x = F.relu(self.mapping(x))
         return in_full_precision(self.reconstruction, x)
 

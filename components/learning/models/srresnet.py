@@ -52,7 +52,7 @@ class SRResNet(nn.Module):
         return self.tail
 
     def forward(self, low_resolution: Tensor) -> Tensor:
-        features = self.head(low_resolution)
+        features = in_full_precision(self.head, low_resolution)
         return in_full_precision(self.tail, self.upsampling(features + self.trunk(features)))
 
 

@@ -1,4 +1,4 @@
-"""What the generators share: how a scale is made of small steps, and a last layer that rounds nothing away."""
+"""What the generators share: how a scale is made of small steps, and outer layers that round nothing away."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ def doublings(scale: int) -> tuple[int, ...]:
 
 
 def in_full_precision(layer: nn.Module, x: Tensor) -> Tensor:
-    """`layer(x)` in float32, also under mixed precision: bfloat16 would leave 8 of an image's 12 to 16 bits."""
+    """`layer(x)` in float32, also under mixed precision: bfloat16 would leave 8 of an image's 12 to 16 bits.
+
+    For the first and the last layer: in between, rounding errors of many channels cancel out.
+    """
     with torch.autocast(x.device.type, enabled=False):
         result: Tensor = layer(x.float())
     return result
