@@ -26,7 +26,8 @@ from components.dicom.read import BROKEN, UnreadableImage, open_dicom, padding_m
 from components.dicom.write import derive, obstacles, save
 from components.handover import Replacing, StepError
 from components.learning.generator import Generator
-from components.learning.sharpening import TILE, Values, sharpen_colour, sharpen_grey
+from components.learning.sharpening import Values, sharpen_colour, sharpen_grey
+from components.learning.tiling import TILE
 
 PICTURES = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF"}
 PICTURE_MODES = {"L": np.uint8, "I;16": np.uint16, "I;16B": np.uint16, "RGB": np.uint8}
@@ -116,19 +117,21 @@ def _enhance_dicom(
 def _sharpen_frames(
     image: Dataset, source: Path, place: Path, generator: Generator, tile: int, on_frame: Callable[[int, int], None]
 ) -> Stored:
-    """All frames, as ([frames,] rows, columns[, 3]), in the file `place`."""
+    """All frames, as ([frames,] rows, columns[, 3]), in the file `place`, where they are written band by band."""
     expected = int(image.get("NumberOfFrames") or 1)
-    dtype, done = np.dtype(np.uint8), 0
-    shape: tuple[int, ...] = ()
+    dtype, done, rows = np.dtype(np.uint8), 0, 0
+    beside: tuple[int, ...] = ()
     with place.open("wb") as handle:
         for done, frame in enumerate(_decoded(image, source.name), start=1):
-            sharp = _sharpen_frame(frame, image, generator, tile)
-            dtype, shape = sharp.dtype, sharp.shape
-            handle.write(sharp.tobytes())
+            rows = len(frame) * generator.scale
+            for band in _sharpen_frame(frame, image, generator, tile):
+                dtype, beside = band.dtype, band.shape[1:]
+                handle.write(band.tobytes())
             on_frame(done, expected)
     if done != expected:
         raise UnreadableImage(source.name, f"truncated: the header says {expected} frames, {done} are there")
-    return np.memmap(place, dtype, mode="r", shape=shape if expected == 1 else (expected, *shape))
+    shape = (rows, *beside) if expected == 1 else (expected, rows, *beside)
+    return np.memmap(place, dtype, mode="r", shape=shape)
 
 
 def _decoded(image: Dataset, name: str) -> Iterator[Stored]:
@@ -146,16 +149,17 @@ def _decoded(image: Dataset, name: str) -> Iterator[Stored]:
         yield frame.astype(frame.dtype.newbyteorder("<"), copy=False)
 
 
-def _sharpen_frame(frame: Stored, image: Dataset, generator: Generator, tile: int) -> Stored:
+def _sharpen_frame(frame: Stored, image: Dataset, generator: Generator, tile: int) -> Iterator[Stored]:
+    """Bands of stored values."""
     if image.PhotometricInterpretation == "PALETTE COLOR":
         frame = (frame >> 8 * (frame.dtype.itemsize - 1)).astype(np.uint8)  # a screen shows its palette in 8 bits
         return _as_stored(sharpen_colour(_as_values(frame), generator, tile), (0, 255), frame.dtype)
     limits = _limits(int(image.BitsStored), signed=frame.dtype.kind == "i")
     if frame.ndim == 3:
         return _as_stored(sharpen_colour(_as_values(frame), generator, tile), limits, frame.dtype)
-    mirrored = image.PhotometricInterpretation == "MONOCHROME1"
-    sharp = sharpen_grey(_as_values(frame), generator, tile, mirrored, padding_mask(frame, image))
-    return _keep_padding(_as_stored(sharp, limits, frame.dtype), frame, image, generator.scale)
+    mirrored, padding = image.PhotometricInterpretation == "MONOCHROME1", padding_mask(frame, image)
+    sharp = _as_stored(sharpen_grey(_as_values(frame), generator, tile, mirrored, padding), limits, frame.dtype)
+    return _keep_padding(sharp, frame, padding, image, generator.scale) if padding.any() else sharp
 
 
 def _limits(bits: int, signed: bool) -> tuple[int, int]:
@@ -166,23 +170,27 @@ def _as_values(stored: Stored) -> Values:
     return stored.astype(np.float64) if stored.dtype.itemsize > 2 else stored.astype(np.float32)
 
 
-def _as_stored(values: Values, limits: tuple[int, int], dtype: np.dtype[Any]) -> Stored:
-    """Rounded to what the stored bits can hold; `values` is used up."""
-    np.rint(values, out=values)
-    return np.clip(values, *limits, out=values).astype(dtype)
+def _as_stored(bands: Iterator[Values], limits: tuple[int, int], dtype: np.dtype[Any]) -> Iterator[Stored]:
+    """Rounded to what the stored bits can hold."""
+    for values in bands:
+        np.rint(values, out=values)
+        yield np.clip(values, *limits, out=values).astype(dtype)
 
 
-def _keep_padding(sharp: Stored, frame: Stored, image: Dataset, scale: int) -> Stored:
+def _keep_padding(
+    bands: Iterator[Stored], frame: Stored, padding: NDArray[np.bool_], image: Dataset, scale: int
+) -> Iterator[Stored]:
     """Padding stays padding; an image pixel that took a padding value by chance takes the nearest real one."""
-    padding = padding_mask(frame, image)
-    if not padding.any():
-        return sharp
-    fine = padding.repeat(scale, 0).repeat(scale, 1)
-    if not padding.all():
-        real = frame[~padding].astype(np.int64)
-        nearest = real[np.abs(real - int(frame[padding][0])).argmin()]
-        sharp = np.where(padding_mask(sharp, image), nearest, sharp)
-    return np.where(fine, frame.repeat(scale, 0).repeat(scale, 1), sharp).astype(frame.dtype)
+    real = frame[~padding].astype(np.int64)
+    nearest = real[np.abs(real - int(frame[padding][0])).argmin()] if len(real) else None
+    first = 0
+    for sharp in bands:
+        rows = slice(first, first + len(sharp) // scale)
+        fine, kept = (part[rows].repeat(scale, 0).repeat(scale, 1) for part in (padding, frame))
+        if nearest is not None:
+            sharp = np.where(padding_mask(sharp, image), nearest, sharp)
+        yield np.where(fine, kept, sharp).astype(frame.dtype)
+        first = rows.stop
 
 
 def _enhance_picture(
@@ -191,7 +199,7 @@ def _enhance_picture(
     stored, dpi = _read_picture(source)
     sharpen = sharpen_colour if stored.ndim == 3 else sharpen_grey
     limits = _limits(stored.dtype.itemsize * 8, signed=False)
-    sharp = _as_stored(sharpen(_as_values(stored), generator, tile), limits, stored.dtype)
+    sharp = np.concatenate(list(_as_stored(sharpen(_as_values(stored), generator, tile), limits, stored.dtype)))
     made_by = f"Enlarged x{generator.scale} by {generator.name}, version {generator.version}. {RESEARCH_USE}"
     note = PngInfo()
     note.add_text("Description", made_by)

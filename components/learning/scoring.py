@@ -18,7 +18,6 @@ from components.learning.patches import Pair
 from components.learning.tiling import sharpen_tiled
 from components.learning.weights import sha256_of
 
-TILE, OVERLAP = 192, 16  # low-resolution pixels
 Upscale = Callable[[Tensor], Tensor]  # (1, 1, h, w) to (1, 1, scale * h, scale * w), in [0, 1]
 
 
@@ -40,9 +39,9 @@ def held_out_digest(folder: Path) -> str:
 
 
 def network_upscale(network: nn.Module, scale: int, device: torch.device) -> Upscale:
-    """`network` over overlapping tiles in full precision, as `medsr enhance` runs it."""
+    """`network` over overlapping tiles, as `medsr enhance` runs it."""
     network = network.to(device).eval()
-    return lambda low: sharpen_tiled(network, low.to(device), scale, TILE, OVERLAP).cpu()
+    return lambda low: sharpen_tiled(network, low, scale)
 
 
 def bicubic_upscale(scale: int) -> Upscale:

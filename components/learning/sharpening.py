@@ -1,11 +1,13 @@
 """One frame, in its own values, sharpened by a network that knows images in [0, 1] and bright for dense.
 
 What lies outside the frame's percentile range is not shown to the network and not lost either: it is enlarged
-bicubically and added. Colour goes through bicubically, lightness through the network.
+bicubically and added. Colour goes through bicubically, lightness through the network. Results come in bands of rows, so
+that a radiograph of sixteen times the pixels is never in memory as a whole.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,9 +17,9 @@ from numpy.typing import NDArray
 from components.imaging.degradation import enlarge
 from components.imaging.intensity import LUMA_WEIGHTS, percentile_range
 from components.learning.generator import Generator
-from components.learning.tiling import sharpen_tiled
+from components.learning.tiling import OVERLAP, TILE, sharpen_bands
 
-TILE, OVERLAP = 192, 32  # low-resolution pixels
+REACH = 3  # rows beyond its own that bicubic enlargement of a band looks at
 
 Values = NDArray[np.floating[Any]]  # float64 for more bits than 24; what comes out is as what went in
 
@@ -28,34 +30,39 @@ def sharpen_grey(
     tile: int = TILE,
     mirrored: bool = False,
     padding: NDArray[np.bool_] | None = None,
-) -> Values:
+) -> Iterator[Values]:
     """`values` (rows, columns) with `generator.scale` times as many of both, in the same unit, not rounded.
 
-    `mirrored` says that larger values are darker (MONOCHROME1). Pixels under `padding` hold no image: they take no
-    part in the range and count as background; what comes out in their place is not an image either.
+    They come as bands of whole rows, from top to bottom. `mirrored` says that larger values are darker (MONOCHROME1).
+    Pixels under `padding` hold no image: they take no part in the range and count as background; what comes out in
+    their place is not an image either.
     """
     low, high = _range(values if padding is None or padding.all() else values[~padding], generator.percentiles)
     unit = ((values - low) / (high - low)).astype(values.dtype)
     if mirrored:
-        unit = 1 - unit
+        np.subtract(1, unit, out=unit)
     if padding is not None:
         unit[padding] = 0
-    sharp = _sharpen_unit(unit, generator, tile)  # a radiograph of sixteen times the pixels: in place from here on
-    if mirrored:
-        np.subtract(1, sharp, out=sharp)
-    sharp *= high - low
-    sharp += low
-    return sharp
+    for sharp in _sharpen_unit(unit, generator, tile):
+        if mirrored:
+            np.subtract(1, sharp, out=sharp)
+        sharp *= high - low
+        sharp += low
+        yield sharp
 
 
-def sharpen_colour(values: Values, generator: Generator, tile: int = TILE) -> Values:
-    """`values` (rows, columns, 3) as RGB, with `generator.scale` times as many rows and columns.
+def sharpen_colour(values: Values, generator: Generator, tile: int = TILE) -> Iterator[Values]:
+    """`values` (rows, columns, 3) as RGB, with `generator.scale` times as many rows and columns, in bands of rows.
 
     Differences from luma are enlarged bicubically, which is the same as enlarging both chroma components.
     """
     luma = (values @ np.array(LUMA_WEIGHTS)).astype(values.dtype)
-    sharp = sharpen_grey(luma, generator, tile)
-    return np.stack([sharp + _enlarge(values[..., c] - luma, generator.scale) for c in range(3)], axis=-1)
+    first = 0
+    for sharp in sharpen_grey(luma, generator, tile):
+        rows = slice(first, first + len(sharp) // generator.scale)
+        tints = (_enlarge(values[..., channel] - luma, rows, generator.scale) for channel in range(3))
+        yield np.stack([sharp + tint for tint in tints], axis=-1)
+        first = rows.stop
 
 
 def _range(values: Values, percentiles: tuple[float, float]) -> tuple[float, float]:
@@ -66,16 +73,22 @@ def _range(values: Values, percentiles: tuple[float, float]) -> tuple[float, flo
     return percentile_range(narrow, *percentiles)
 
 
-def _sharpen_unit(unit: Values, generator: Generator, tile: int) -> Values:
+def _sharpen_unit(unit: Values, generator: Generator, tile: int) -> Iterator[Values]:
     inside = np.clip(unit, 0, 1)
     image = torch.from_numpy(inside.astype(np.float32))[None, None]
-    tiled = sharpen_tiled(generator.network, image, generator.scale, tile, overlap=min(OVERLAP, tile // 4))
-    sharp: Values = tiled[0, 0].numpy().astype(unit.dtype, copy=False)
     excess = unit - inside
-    if excess.any():
-        sharp += _enlarge(excess, generator.scale)
-    return sharp
+    outside, first = bool(excess.any()), 0
+    for band in sharpen_bands(generator.network, image, generator.scale, tile, min(OVERLAP, tile // 4)):
+        sharp: Values = band[0, 0].numpy().astype(unit.dtype)
+        rows = slice(first, first + len(sharp) // generator.scale)
+        if outside:
+            sharp += _enlarge(excess, rows, generator.scale)
+        yield sharp
+        first = rows.stop
 
 
-def _enlarge(values: Values, scale: int) -> Values:
-    return enlarge(values.astype(np.float32, copy=False), scale).astype(values.dtype, copy=False)
+def _enlarge(values: Values, rows: slice, scale: int) -> Values:
+    """The `rows` of `values`, enlarged as they would be in the whole."""
+    above, below = max(0, rows.start - REACH), min(len(values), rows.stop + REACH)
+    large = enlarge(values[above:below].astype(np.float32), scale)
+    return large[(rows.start - above) * scale : (rows.stop - above) * scale].astype(values.dtype, copy=False)

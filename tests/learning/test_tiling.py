@@ -4,8 +4,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from components.handover import Layout
 from components.learning import tiling
-from components.learning.tiling import sharpen_tiled
+from components.learning.models import build
+from components.learning.tiling import sharpen_bands, sharpen_tiled
+from components.learning.weights import load_weights
+from tests.drawing import shapes
 
 
 class Convolutions(nn.Module):
@@ -36,14 +40,15 @@ def test_tiles_give_what_the_whole_image_gives_where_the_overlap_covers_the_netw
     network, image = Convolutions(scale), torch.rand(2, 1, rows, columns)
     with torch.inference_mode():
         whole = network(image)
-    torch.testing.assert_close(sharpen_tiled(network, image, scale, tile=32, overlap=16), whole, atol=1e-5, rtol=0)
+    tiled = sharpen_tiled(network, image, scale, tile=32, overlap=16, half=False)
+    torch.testing.assert_close(tiled, whole, atol=1e-5, rtol=0)
 
 
 def test_too_small_an_overlap_shows_in_the_result() -> None:
     network, image = Convolutions(2), torch.rand(1, 1, 64, 64)
     with torch.inference_mode():
         whole = network(image)
-    assert (sharpen_tiled(network, image, 2, tile=32, overlap=0) - whole).abs().max() > 1e-3
+    assert (sharpen_tiled(network, image, 2, tile=32, overlap=0, half=False) - whole).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("overlap", [0, 1, 5, 16, 31])
@@ -62,7 +67,34 @@ def test_the_network_never_sees_more_than_one_batch_of_tiles() -> None:
     network = Convolutions(2)
     sharpen_tiled(network, torch.rand(1, 1, 300, 170), 2, tile=48, overlap=8)
     assert {tuple(size[1:]) for size in network.seen} == {(1, 48, 48)}
-    assert max(size[0] for size in network.seen) == tiling.BATCH
+    assert max(size[0] for size in network.seen) == tiling.BATCH["cpu"]
+
+
+def test_bands_are_the_image_and_no_higher_than_a_tile() -> None:
+    network, image = Convolutions(2), torch.rand(2, 1, 131, 70)
+    bands = list(sharpen_bands(network, image, 2, tile=32, overlap=8, half=False))
+    assert max(band.shape[2] for band in bands) <= 64 and len(bands) == 6
+    torch.testing.assert_close(torch.cat(bands, 2), sharpen_tiled(network, image, 2, 32, 8, half=False))
+
+
+@pytest.mark.parametrize("name", ["srcnn", "srresnet", "rrdb"])
+def test_half_precision_moves_no_pixel_by_more_than_is_promised(trained: Layout, name: str) -> None:
+    network, _ = load_weights(trained.model(name))
+    image = torch.from_numpy(shapes(64, 48))[None, None]
+    exact, half = (sharpen_tiled(network, image, 4, half=wanted) for wanted in (False, True))
+    assert 0 < float((half - exact).square().mean().sqrt()) < 5e-4
+
+
+def test_half_precision_is_used_where_the_device_is_fast_at_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, image = (
+        build({"name": "rrdb", "channels": 8, "blocks": 1, "growth_channels": 4}, scale=2),
+        torch.rand(1, 1, 20, 20),
+    )
+    for fast in (True, False):
+        monkeypatch.setattr(tiling, "half_is_fast", lambda device, fast=fast: fast)
+        torch.testing.assert_close(
+            sharpen_tiled(network, image, 2), sharpen_tiled(network, image, 2, half=fast), atol=0, rtol=0
+        )
 
 
 def test_the_network_is_used_in_evaluation_mode() -> None:
