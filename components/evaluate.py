@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from components.command import run_step
 from components.handover import (
     CLASSIFIER,
     GENERATORS,
@@ -31,7 +31,7 @@ from components.learning.patches import Pair, load_pairs
 from components.learning.ranking import auroc
 from components.learning.scoring import Upscale, bicubic_upscale, network_upscale, score
 from components.learning.weights import load_weights
-from components.params import AdversarialTraining, Params, ParamsError, PixelTraining, load
+from components.params import AdversarialTraining, Params, PixelTraining
 
 
 def run(layout: Layout, params: Params) -> list[MethodSummary]:
@@ -196,18 +196,15 @@ def _share(values: NDArray[np.bool_]) -> float:
     return float(values.mean()) if len(values) else float("nan")
 
 
+def _line(summary: MethodSummary) -> str:
+    return (
+        f"{summary.method:<9} PSNR {summary.psnr_db_mean:6.2f} dB  SSIM {summary.ssim_mean:.4f}  over bicubic "
+        f"{summary.psnr_gain_db:+.2f} dB [{summary.psnr_gain_db_low:+.2f}, {summary.psnr_gain_db_high:+.2f}]"
+    )
+
+
 def main() -> int:
-    try:
-        summary = run(Layout(), load(Path("params.yaml")))
-    except (StepError, ParamsError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    for line in summary:
-        print(
-            f"{line.method:<9} PSNR {line.psnr_db_mean:6.2f} dB  SSIM {line.ssim_mean:.4f}  over bicubic "
-            f"{line.psnr_gain_db:+.2f} dB [{line.psnr_gain_db_low:+.2f}, {line.psnr_gain_db_high:+.2f}]"
-        )
-    return 0
+    return run_step(lambda layout, settings: map(_line, run(layout, settings)))
 
 
 if __name__ == "__main__":

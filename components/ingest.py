@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Iterable, Sized
 from dataclasses import replace
@@ -18,13 +17,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
+from components.command import run_step
 from components.dicom import identity
 from components.dicom.burned_in import read_reviewed
 from components.dicom.deidentify import Pseudonyms
 from components.dicom.duplicates import duplicates
 from components.dicom.identity import Identity
 from components.handover import IndexRow, Layout, StepError, write_rows
-from components.params import Params, ParamsError, load
+from components.params import Params
 from components.sources.intake import Intake, Taken, take
 from components.sources.items import Item
 from components.sources.registry import open_source
@@ -149,13 +149,7 @@ def _kind(row: IndexRow) -> tuple[str, str, str]:
 
 
 def main() -> int:
-    try:
-        rows = run(Layout(), load(Path("params.yaml")))
-    except (StepError, ParamsError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(summary(rows))
-    return 0
+    return run_step(lambda layout, settings: [summary(run(layout, settings))])
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ import yaml
 from torch import Tensor
 
 from components import params
+from components.command import report
 from components.handover import Layout, PreparedRow, StepError, write_rows
 from components.learning import published
 from components.learning.picture_folder import (
@@ -179,17 +179,18 @@ def _upscale(model: str, scale: int) -> Upscale:
 
 def main(arguments: list[str] | None = None) -> int:
     chosen = _parser().parse_args(arguments)
-    try:
-        if chosen.task == "prepare":
-            rows = prepare(Layout(chosen.into), chosen.images, chosen.validation, chosen.scale)
-            print(f"{len(rows)} pictures prepared in {Layout(chosen.into).super_resolution}")
-        else:
-            table = score(chosen.images, chosen.low, chosen.scale, chosen.model)
-            print(json.dumps(table.as_dict(), indent=2) if chosen.json else "\n".join(table.lines()))
-    except StepError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return report(lambda: _prepared(chosen) if chosen.task == "prepare" else _scored(chosen))
+
+
+def _prepared(chosen: argparse.Namespace) -> list[str]:
+    layout = Layout(chosen.into)
+    rows = prepare(layout, chosen.images, chosen.validation, chosen.scale)
+    return [f"{len(rows)} pictures prepared in {layout.super_resolution}"]
+
+
+def _scored(chosen: argparse.Namespace) -> list[str]:
+    table = score(chosen.images, chosen.low, chosen.scale, chosen.model)
+    return [json.dumps(table.as_dict(), indent=2)] if chosen.json else list(table.lines())
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -255,6 +255,11 @@ def load(path: Path) -> Params:
     return parse(content, str(path))
 
 
+def load_here() -> Params:
+    """The settings of the project in the working folder."""
+    return load(Path("params.yaml"))
+
+
 def parse(content: Any, name: str = "params.yaml") -> Params:
     """The settings held in `content`, as `yaml.safe_load` gives it."""
     problems: list[str] = []

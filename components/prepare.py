@@ -9,17 +9,15 @@ from __future__ import annotations
 import hashlib
 import math
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from components import params
+from components.command import run_step
 from components.dicom.read import UnreadableImage, read_image
 from components.handover import (
     CLASSIFIER,
@@ -38,7 +36,7 @@ from components.imaging.body import body_mask
 from components.imaging.degradation import degrade
 from components.imaging.geometry import content_box, crop_to_multiple, fit_square, frames_to_take
 from components.imaging.intensity import luma, padding_of, percentile_range, to_unit
-from components.params import ClassifierTraining, Params, ParamsError
+from components.params import ClassifierTraining, Params
 from components.params import Prepare as Settings
 
 BLANK = 0.01  # of the range: an outer line that varies no more is cut off
@@ -259,13 +257,7 @@ def summary(prepared: Prepared) -> Iterator[str]:
 
 
 def main() -> int:
-    try:
-        prepared = run(Layout(), params.load(Path("params.yaml")))
-    except (StepError, ParamsError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    print("\n".join(summary(prepared)))
-    return 0
+    return run_step(lambda layout, settings: summary(run(layout, settings)))
 
 
 if __name__ == "__main__":

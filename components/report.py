@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import math
 import re
-import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from operator import attrgetter
@@ -18,6 +17,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from components.command import run_step
 from components.handover import (
     GENERATORS,
     METHODS,
@@ -32,7 +32,7 @@ from components.handover import (
     read_json,
     read_rows,
 )
-from components.params import Params, ParamsError, Promote, load
+from components.params import Params, Promote
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 NAMES = {
@@ -249,14 +249,12 @@ def kind_of(reason: str) -> str:
     return re.sub(r" of [0-9a-f]{16}$", "", reason.split(":")[0])
 
 
+def _summary(path: Path) -> str:
+    return f"{path}: {path.stat().st_size / 1e6:.1f} MB, opens without a network"
+
+
 def main() -> int:
-    try:
-        path = run(Layout(), load(Path("params.yaml")))
-    except (StepError, ParamsError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, opens without a network")
-    return 0
+    return run_step(lambda layout, settings: [_summary(run(layout, settings))])
 
 
 if __name__ == "__main__":

@@ -7,15 +7,13 @@ pixels. Pseudonyms, salted anew in every clone, and the order of the table decid
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from components import params
+from components.command import run_step
 from components.handover import SPLITS, IndexRow, Layout, SplitRow, StepError, read_rows, write_rows
-from components.params import Params, ParamsError
+from components.params import Params
 
 TEST_IMAGES, TEST_PATIENTS, TEST_MODALITIES = 6, 5, 4  # wanted for super-resolution, where the data allow
 VALIDATION_PATIENTS = 2
@@ -236,13 +234,7 @@ def summary(rows: list[SplitRow]) -> Iterable[str]:
 
 
 def main() -> int:
-    try:
-        rows = run(Layout(), params.load(Path("params.yaml")))
-    except (StepError, ParamsError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    print("\n".join(summary(rows)))
-    return 0
+    return run_step(lambda layout, settings: summary(run(layout, settings)))
 
 
 if __name__ == "__main__":

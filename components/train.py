@@ -8,9 +8,8 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor
 
+from components.command import run_step
 from components.handover import CLASSIFIER, Layout, PreparedRow, RunRecord, StepError, read_rows, write_record
 from components.learning.adversarial_phase import AdversarialPhase, choose_interpolation, interpolated
 from components.learning.checkpoint import Checkpoints, fingerprint, remove_checkpoint
@@ -44,10 +44,8 @@ from components.params import (
     AdversarialTraining,
     ClassifierTraining,
     Params,
-    ParamsError,
     PixelTraining,
     Training,
-    load,
 )
 
 DEVICES = "MEDSR_DEVICES"  # of one training; not a setting, because it decides no result
@@ -267,14 +265,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("name", help="which network: a name under train in params.yaml")
     parser.add_argument("--untracked", action="store_true", help="write the folder only, tell MLflow nothing")
     chosen = parser.parse_args(arguments)
-    try:
-        record = run(Layout(), load(Path("params.yaml")), chosen.name, tracked=not chosen.untracked)
-    except (StepError, ParamsError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    return run_step(lambda layout, params: _summary(run(layout, params, chosen.name, not chosen.untracked)))
+
+
+def _summary(record: RunRecord | None) -> Iterator[str]:
     if record:
-        print(f"{chosen.name}: {record.seconds:.0f} s, weights {record.weights_sha256[:12]}")
-    return 0
+        yield f"{record.name}: {record.seconds:.0f} s, weights {record.weights_sha256[:12]}"
 
 
 if __name__ == "__main__":

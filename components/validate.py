@@ -6,7 +6,6 @@ A critical failure stops the pipeline before anything is trained; a warning is r
 from __future__ import annotations
 
 import csv
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -16,8 +15,9 @@ from typing import Any
 import pandas as pd
 
 from components.adapters.expectations import Expectation, Outcome, Suite, validate_tables
+from components.command import run_step
 from components.handover import SPLITS, IndexRow, Layout, SplitRow, StepError, read_rows, write_json
-from components.params import Params, ParamsError, Validate, load
+from components.params import Params, Validate
 
 PHOTOMETRICS = ["MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"]
 TASKS = ("super_resolution", "classification")
@@ -260,14 +260,14 @@ def _range(row: IndexRow) -> float | None:
     return None if row.minimum is None or row.maximum is None else row.maximum - row.minimum
 
 
+def _accepted(verdict: dict[str, Any]) -> list[str]:
+    if not verdict["passed"]:
+        raise StepError("\n".join(lines(verdict)))
+    return list(lines(verdict))
+
+
 def main() -> int:
-    try:
-        verdict = run(Layout(), load(Path("params.yaml")))
-    except (StepError, ParamsError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    print("\n".join(lines(verdict)), file=sys.stdout if verdict["passed"] else sys.stderr)
-    return 0 if verdict["passed"] else 1
+    return run_step(lambda layout, settings: _accepted(run(layout, settings)))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,54 @@
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from components.command import report, run_step
+from components.handover import StepError
+from components.params import ParamsError
+from tests.settings import PARAMS
+
+
+def test_what_a_step_says_is_printed_as_it_says_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert report(lambda: ["one", "two"]) == 0
+    assert capsys.readouterr().out == "one\ntwo\n"
+
+
+@pytest.mark.parametrize("error", [StepError("a.csv: expected rows."), ParamsError("params.yaml: 1 problem(s)")])
+def test_an_expected_error_is_one_message_and_exit_code_one(
+    capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    def work() -> Iterator[str]:
+        yield "begun"
+        raise error
+
+    assert report(work) == 1
+    assert capsys.readouterr() == ("begun\n", f"{error}\n")
+
+
+def test_a_full_disk_is_said_with_the_file_and_the_remedy(capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> Iterator[str]:
+        raise OSError(errno.ENOSPC, "No space left on device", "data/raw/index.csv")
+
+    assert report(work) == 1
+    said = capsys.readouterr().err
+    assert said == "data/raw/index.csv: not written, No space left on device. Make room and run again.\n"
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), PermissionError(errno.EACCES, "denied")])
+def test_a_fault_of_the_program_is_not_hidden(error: Exception) -> None:
+    def work() -> Iterator[str]:
+        raise error
+
+    with pytest.raises(type(error)):
+        report(work)
+
+
+def test_a_step_gets_the_project_in_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(PARAMS.read_text())
+    assert run_step(lambda layout, params: [f"{layout.index} {params.profile}"]) == 0
+    assert capsys.readouterr().out == "data/raw/index.csv quick\n"
