@@ -30,6 +30,7 @@ from components.learning.intervals import patient_bootstrap
 from components.learning.patches import Pair, load_pairs
 from components.learning.ranking import auroc
 from components.learning.scoring import Upscale, bicubic_upscale, network_upscale, score
+from components.learning.start import check_unseen
 from components.learning.weights import load_weights
 from components.params import AdversarialTraining, Params, PixelTraining
 
@@ -60,7 +61,8 @@ def _score_all(
 ) -> list[SampleScore]:
     upscales: dict[str, Upscale] = {"bicubic": bicubic_upscale(scale)}
     for name in GENERATORS:
-        network, _ = load_weights(layout.model(name))
+        network, config = load_weights(layout.model(name))
+        check_unseen(layout.model(name), config, [pair.row for pair in pairs], "Split and train again.")
         upscales[name] = network_upscale(network, scale, device)
     rows, shown = [], []
     for number, pair in enumerate(pairs, start=1):

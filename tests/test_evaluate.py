@@ -10,10 +10,12 @@ from components.handover import (
     LabelledRow,
     Layout,
     MethodSummary,
+    PreparedRow,
     SampleScore,
     StepError,
     read_json,
     read_rows,
+    write_json,
 )
 from components.learning.classifier_phase import LabelledImages
 from components.learning.models.srcnn import enlarge
@@ -78,3 +80,12 @@ def test_gains_are_paired_with_bicubic_on_the_same_image() -> None:
 def test_generators_of_different_scales_cannot_share_a_table(project: Layout) -> None:
     with pytest.raises(StepError, match=r"found \[2, 4\]"):
         evaluate.run(project, small(srcnn={"scale": 2}))
+
+
+def test_a_network_that_saw_a_held_out_image_is_not_scored(project: Layout) -> None:
+    folder = project.model("srgan")
+    row = next(r for r in read_rows(project.super_resolution / "index.csv", PreparedRow) if r.split == "test")
+    config = read_json(folder / "config.json")
+    write_json(folder / "config.json", config | {"trained_on": [*config["trained_on"], row.image_id]})
+    with pytest.raises(StepError, match=f"srgan: expected weights that saw no held-out image, found {row.image_id}"):
+        evaluate.run(project, small())

@@ -22,7 +22,8 @@ def start_from(network: nn.Module, folder: Path, setting: str, rows: list[Prepar
     image seen in pre-training is not a held-out one.
     """
     other, config = load_weights(folder)
-    check_unseen(folder, setting, config, rows)
+    remedy = f"Keep the seed and the sources they were trained with, or empty {setting}."
+    check_unseen(folder, config, [row for row in rows if row.split != "train"], remedy)
     try:
         network.load_state_dict(other.state_dict())
     except RuntimeError as error:
@@ -33,16 +34,15 @@ def start_from(network: nn.Module, folder: Path, setting: str, rows: list[Prepar
     return list(config[TRAINED_ON])
 
 
-def check_unseen(folder: Path, setting: str, config: dict[str, Any], rows: Collection[PreparedRow]) -> None:
-    """Raises `StepError` naming the held-out images of `rows` that the weights in `folder` were trained on."""
+def check_unseen(folder: Path, config: dict[str, Any], held_out: Collection[PreparedRow], remedy: str) -> None:
+    """Raises `StepError` naming the images of `held_out` that the weights in `folder` were trained on."""
     if TRAINED_ON not in config:
-        raise StepError(f"{setting}: {folder} does not say what it was trained on. Empty {setting}, or train it again.")
-    held_out = {row.image_id for row in rows if row.split != "train"}
-    seen = sorted(held_out & set(config[TRAINED_ON]))
+        raise StepError(f"{folder}: does not say which images its weights were trained on. Train it again.")
+    seen = sorted({row.image_id for row in held_out} & set(config[TRAINED_ON]))
     if seen:
         raise StepError(
-            f"{setting}: expected weights that saw no held-out image; those in {folder} were trained on "
-            f"{', '.join(seen)}. Keep the seed and the sources they were trained with, or empty {setting}."
+            f"{folder}: expected weights that saw no held-out image, found {', '.join(seen)} among those they were "
+            f"trained on. {remedy}"
         )
 
 
