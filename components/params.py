@@ -144,7 +144,7 @@ class PixelTraining:
     precision: Precision
     validate_every: int  # steps
     checkpoint_every: int  # steps
-    start: str = ""  # folder of weights to go on from, such as one of weights/; empty: fresh ones
+    start: str = ""  # folder of weights to go on from, such as one of data/shared; empty: fresh ones
     accumulate: int = 1  # turns that a batch is taken in, where the device cannot hold it at once
     compile: bool = False  # torch.compile: pays on a GPU over many steps; wants a C++ compiler
 

@@ -57,11 +57,10 @@ def sharpen_colour(values: Values, generator: Generator, tile: int = TILE) -> It
     Differences from luma are enlarged bicubically, which is the same as enlarging both chroma components.
     """
     luma = (values @ np.array(LUMA_WEIGHTS)).astype(values.dtype)
-    first = 0
+    tints, first = [values[..., channel] - luma for channel in range(3)], 0
     for sharp in sharpen_grey(luma, generator, tile):
         rows = slice(first, first + len(sharp) // generator.scale)
-        tints = (_enlarge(values[..., channel] - luma, rows, generator.scale) for channel in range(3))
-        yield np.stack([sharp + tint for tint in tints], axis=-1)
+        yield np.stack([sharp + _enlarge(tint, rows, generator.scale) for tint in tints], axis=-1)
         first = rows.stop
 
 
@@ -74,21 +73,20 @@ def _range(values: Values, percentiles: tuple[float, float]) -> tuple[float, flo
 
 
 def _sharpen_unit(unit: Values, generator: Generator, tile: int) -> Iterator[Values]:
-    inside = np.clip(unit, 0, 1)
-    image = torch.from_numpy(inside.astype(np.float32))[None, None]
-    excess = unit - inside
-    outside, first = bool(excess.any()), 0
-    for band in sharpen_bands(generator.network, image, generator.scale, tile, min(OVERLAP, tile // 4)):
+    inside = torch.from_numpy(np.clip(unit, 0, 1, dtype=np.float32))
+    outside, first = unit.min() < 0 or unit.max() > 1, 0
+    for band in sharpen_bands(generator.network, inside[None, None], generator.scale, tile, min(OVERLAP, tile // 4)):
         sharp: Values = band[0, 0].numpy().astype(unit.dtype)
         rows = slice(first, first + len(sharp) // generator.scale)
         if outside:
-            sharp += _enlarge(excess, rows, generator.scale)
+            sharp += _enlarge(unit, rows, generator.scale, excess=True)
         yield sharp
         first = rows.stop
 
 
-def _enlarge(values: Values, rows: slice, scale: int) -> Values:
-    """The `rows` of `values`, enlarged as they would be in the whole."""
+def _enlarge(values: Values, rows: slice, scale: int, excess: bool = False) -> Values:
+    """The `rows` of `values`, or of what lies outside [0, 1] of them, enlarged as they would be in the whole."""
     above, below = max(0, rows.start - REACH), min(len(values), rows.stop + REACH)
-    large = enlarge(values[above:below].astype(np.float32), scale)
+    part = values[above:below]
+    large = enlarge((part - np.clip(part, 0, 1) if excess else part).astype(np.float32), scale)
     return large[(rows.start - above) * scale : (rows.stop - above) * scale].astype(values.dtype, copy=False)
