@@ -7,11 +7,13 @@ out of range is refused, and one error names them all.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 import yaml
+
+from components.sections import build_section
 
 PROFILES = ("quick", "full")
 
@@ -274,7 +276,7 @@ def parse(content: Any, name: str = "params.yaml") -> Params:
     problems += [f"{profile}.{key}: unknown" for key in unknown]
     trainings = merged.pop("train") or {}
     parsed = {key: _training_of(value, f"{profile}.train.{key}", problems) for key, value in dict(trainings).items()}
-    params = _build(Params, merged | {"train": {}}, "", problems)
+    params = build_section(Params, merged | {"train": {}}, "", problems)
     if problems or params is None:
         raise ParamsError(f"{name}: {len(problems)} problem(s)\n  " + "\n  ".join(problems))
     return Params(**{f.name: getattr(params, f.name) for f in fields(params)} | {"train": parsed})
@@ -285,54 +287,7 @@ def _training_of(value: Any, where: str, problems: list[str]) -> Training | None
     if recipe not in RECIPES:
         problems.append(f"{where}.recipe: expected one of {', '.join(RECIPES)}, found {recipe!r}")
         return None
-    return _build(RECIPES[recipe], value, where, problems)
-
-
-Section = TypeVar("Section")
-
-
-def _build(section: type[Section], value: Any, where: str, problems: list[str]) -> Section | None:
-    if not isinstance(value, Mapping):
-        problems.append(f"{where}: expected a section, found {value!r}")
-        return None
-    hints, before = get_type_hints(section), len(problems)
-    prefix = f"{where}." if where else ""
-    problems.extend(f"{prefix}{key}: unknown" for key in value if key not in hints)
-    found = {}
-    for field in fields(section):  # type: ignore[arg-type]
-        if field.name in value:
-            found[field.name] = _typed(value[field.name], hints[field.name], prefix + field.name, problems)
-        elif field.default is MISSING:
-            problems.append(f"{prefix}{field.name}: missing")
-    if len(problems) > before:
-        return None
-    made = section(**found)
-    if hasattr(made, "problems"):
-        problems.extend(prefix + problem for problem in made.problems())
-    return made
-
-
-def _typed(value: Any, hint: Any, where: str, problems: list[str]) -> Any:
-    if is_dataclass(hint):
-        return _build(hint, value, where, problems)  # type: ignore[arg-type]
-    origin = get_origin(hint)
-    if origin is Literal:
-        good, kind = value in get_args(hint), f"one of {', '.join(map(str, get_args(hint)))}"
-    elif origin is tuple:
-        item = get_args(hint)[0]
-        if isinstance(value, (list, tuple)):
-            return tuple(_typed(one, item, where, problems) for one in value)
-        good, kind = False, f"a list of {item.__name__}"
-    elif origin is dict:
-        good, kind = isinstance(value, dict), "a section"
-    elif hint is float:
-        good, kind = isinstance(value, (int, float)) and not isinstance(value, bool), "a number"
-        value = float(value) if good else value
-    else:
-        good, kind = type(value) is hint, {int: "a whole number", str: "text", bool: "true or false"}[hint]
-    if not good:
-        problems.append(f"{where}: expected {kind}, found {value!r}")
-    return value
+    return build_section(RECIPES[recipe], value, where, problems)
 
 
 def _share(section: Any, *names: str) -> Iterator[str]:

@@ -32,7 +32,7 @@ from tests.settings import content
 from tests.test_register import LOW_BAR
 
 PROJECT = Path(__file__).parents[1]
-COPIED = ("components", "flows", "dvc.yaml", ".dvcignore", ".gitignore")
+COPIED = ("components", "flows", "data/shared", "dvc.yaml", ".dvcignore", ".gitignore")
 MODALITIES = ("CT", "MR", "CR", "DX")
 
 
@@ -67,7 +67,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         else:
             shutil.copy(source, root / name)
     draw_archive(root / "archive")
-    (root / "data").mkdir()
     (root / "data" / "reviewed_regions.csv").write_text("sha256,x0,y0,x1,y1,note\n")
     (root / "params.yaml").write_text(yaml.safe_dump(settings(), sort_keys=False))
     run(root, "git", "init", "--quiet")
