@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV_VERSION := 0.13.9
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: pipeline test check setup lock clean
+.PHONY: pipeline test check benchmark setup lock clean
 
 pipeline: setup
 	medsr run
@@ -18,6 +18,10 @@ check: setup
 	ruff format --check .
 	mypy
 	lint-imports
+
+# by hand, on a quiet machine: speed and memory beside basicsr, into benchmarks/RESULTS.md
+benchmark: setup
+	python -m benchmarks
 
 setup: .venv/ready
 

@@ -12,7 +12,7 @@ from copy import deepcopy
 from datetime import datetime
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,7 +124,7 @@ def derive(
     image = _copy(source)
     regrid(image, scale)
     _describe_pixels(image, source, stored)
-    identify(image, source, hashlib.sha256(np.ascontiguousarray(stored).data).hexdigest(), model)
+    identify(image, source, _digest(stored), model)
     explain(image, source, model, created_at or datetime.now())
     return image
 
@@ -192,11 +192,27 @@ def _describe_pixels(image: Dataset, source: Dataset, stored: NDArray[Any]) -> N
 
 def _pixel_data(stored: NDArray[Any]) -> bytes | BufferedReader:
     """Bytes of even length; a mapped file of even length is left on its disk."""
-    if isinstance(stored, np.memmap) and stored.nbytes % 2 == 0 and stored.offset == 0 and stored.filename:
-        stored.flush()
-        return Path(stored.filename).open("rb")
+    if _is_file(stored) and stored.nbytes % 2 == 0:
+        return _opened(stored)
     data = np.ascontiguousarray(stored).tobytes()
     return data + b"\0" * (len(data) % 2)
+
+
+def _digest(stored: NDArray[Any]) -> str:
+    """SHA-256 of the bytes; those of a mapped file are read, not mapped into memory."""
+    if not _is_file(stored):
+        return hashlib.sha256(np.ascontiguousarray(stored).data).hexdigest()
+    with _opened(stored) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_file(stored: NDArray[Any]) -> TypeGuard[np.memmap[Any, Any]]:
+    return isinstance(stored, np.memmap) and stored.offset == 0 and bool(stored.filename)
+
+
+def _opened(stored: np.memmap[Any, Any]) -> BufferedReader:
+    stored.flush()
+    return Path(str(stored.filename)).open("rb")
 
 
 def _carry_loss(image: Dataset, source: Dataset) -> None:

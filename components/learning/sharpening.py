@@ -19,6 +19,7 @@ from components.imaging.intensity import LUMA_WEIGHTS, percentile_range
 from components.learning.generator import Generator
 from components.learning.tiling import OVERLAP, TILE, sharpen_bands
 
+AT_ONCE = 32  # rows that are enlarged bicubically in one go, in double precision
 REACH = 3  # rows beyond its own that bicubic enlargement of a band looks at
 
 Values = NDArray[np.floating[Any]]  # float64 for more bits than 24; what comes out is as what went in
@@ -38,7 +39,8 @@ def sharpen_grey(
     their place is not an image either.
     """
     low, high = _range(values if padding is None or padding.all() else values[~padding], generator.percentiles)
-    unit = ((values - low) / (high - low)).astype(values.dtype)
+    unit = ((values - low) / (high - low)).astype(values.dtype, copy=False)
+    del values  # of a radiograph, two copies in memory are enough
     if mirrored:
         np.subtract(1, unit, out=unit)
     if padding is not None:
@@ -76,12 +78,14 @@ def _sharpen_unit(unit: Values, generator: Generator, tile: int) -> Iterator[Val
     inside = torch.from_numpy(np.clip(unit, 0, 1, dtype=np.float32))
     outside, first = unit.min() < 0 or unit.max() > 1, 0
     for band in sharpen_bands(generator.network, inside[None, None], generator.scale, tile, min(OVERLAP, tile // 4)):
-        sharp: Values = band[0, 0].numpy().astype(unit.dtype)
-        rows = slice(first, first + len(sharp) // generator.scale)
-        if outside:
-            sharp += _enlarge(unit, rows, generator.scale, excess=True)
+        sharp: Values = band[0, 0].numpy().astype(unit.dtype, copy=False)
+        rows = len(sharp) // generator.scale
+        for row in range(0, rows if outside else 0, AT_ONCE):
+            part = slice(first + row, first + min(row + AT_ONCE, rows))
+            place = sharp[row * generator.scale : (row + AT_ONCE) * generator.scale]
+            place += _enlarge(unit, part, generator.scale, excess=True)
         yield sharp
-        first = rows.stop
+        first += rows
 
 
 def _enlarge(values: Values, rows: slice, scale: int, excess: bool = False) -> Values:

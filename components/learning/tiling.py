@@ -57,10 +57,10 @@ def sharpen_bands(
     rows, columns = (_spans(length, tile, overlap, scale) for length in padded.shape[-2:])
     left_over = torch.zeros(*padded.shape[:2], 0, padded.shape[3] * scale)
     for row, after in zip(rows, [*rows[1:], None], strict=True):
-        band = _band(network, padded[..., row.start : row.stop, :], columns, scale, half) * row.weights[:, None]
+        band = _band(network, padded[..., row.start : row.stop, :], columns, scale, half).mul_(row.weights[:, None])
         band[..., : left_over.shape[2], :] += left_over
         done = (after.start if after else height) - row.start
-        left_over = band[..., done * scale :, :]
+        left_over = band[..., done * scale :, :].clone()  # a view would keep the whole band alive
         yield band[..., : done * scale, : width * scale]
 
 
@@ -93,9 +93,13 @@ def _sharpen(
 
 
 def _spans(length: int, tile: int, overlap: int, scale: int) -> list[_Span]:
-    """Tiles of one size that cover an axis, the last one flush with its end; at every pixel their weights sum to 1."""
-    size = min(tile, length)
-    starts = [*range(0, length - size, tile - overlap), length - size]
+    """The fewest tiles that cover an axis, of one size, no larger than need be: little is computed twice.
+
+    At every pixel their weights sum to 1.
+    """
+    count = max(1, -(-(length - overlap) // (tile - overlap)))
+    size = max(-(-(length + (count - 1) * overlap) // count), min(length, MIN_SIDE))
+    starts = [i * (length - size) // max(1, count - 1) for i in range(count)]
     windows = [_window(start, size, length, overlap, scale) for start in starts]
     total = torch.zeros(length * scale, dtype=torch.float64)
     for start, window in zip(starts, windows, strict=True):

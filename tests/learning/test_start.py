@@ -33,9 +33,7 @@ def test_weights_that_saw_a_held_out_image_are_refused(trained: Layout, tmp_path
     held_out = next(row.image_id for row in rows(trained) if row.split == side)
     config = read_json(folder / "config.json")
     write_json(folder / "config.json", config | {"trained_on": [*config["trained_on"], held_out]})
-    with pytest.raises(
-        StepError, match=f"leaky: expected weights that saw no.*{held_out}.*or empty start"
-    ):
+    with pytest.raises(StepError, match=f"leaky: expected weights that saw no.*{held_out}.*or empty start"):
         start_from(build(NETWORK), folder, "start", rows(trained))
 
 

@@ -1,0 +1,130 @@
+"""Before anything is timed: both networks and both loops have to give the same, or the benchmark ends here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks import contestants, drawn
+from benchmarks.inference import plain_tiles
+from benchmarks.results import Section
+from benchmarks.sizes import ImageSize, StepSize, label
+from benchmarks.timing import digits
+from benchmarks.toolbox import BasicSRLoop, Toolbox, copy_weights
+from components.handover import StepError
+from components.learning.metrics import psnr
+from components.learning.optimisation import half_is_fast
+from components.learning.tiling import OVERLAP, TILE, sharpen_tiled
+from components.params import PixelTraining
+
+FULL_TOLERANCE = 1e-5  # of the output's range: the order of a sum in float32
+HALF_TOLERANCE_DB = 50.0  # PSNR against their float32: 0.3 % of the range in root mean square
+LOSS_TOLERANCE = {"32-true": 1e-4, "bf16-mixed": 2e-2}  # relative, over the first steps
+STEPS = 3
+HEIGHT, WIDTH = 64, 2 * TILE - OVERLAP  # low-resolution pixels: tiles in a row, two of ours, three of theirs
+UNSEAMED = 128  # the first columns of these, far from every seam
+
+METHOD = f"""The same weights in both networks (fresh ones), the same input. Tolerances: a patch in float32 within
+{FULL_TOLERANCE:g} of the output's range; tiles at least {HALF_TOLERANCE_DB:g} dB (peak: the output's range) from their
+float32 network over the whole image at once; the losses of the first {STEPS} training steps within
+{LOSS_TOLERANCE["32-true"]:g} (float32) and {LOSS_TOLERANCE["bf16-mixed"]:g} (bfloat16) of theirs."""
+
+
+def check(toolbox: Toolbox, steps: Sequence[StepSize], images: Sequence[ImageSize], device: torch.device) -> Section:
+    """The differences, as a table. Raises `StepError` that names every one beyond its tolerance."""
+    rows, problems = [], []
+    for settings in _distinct([*(size.settings for size in steps), *(size.settings for size in images)]):
+        for name, found, fine in _comparisons(toolbox, settings, device):
+            rows.append((label(settings), name, found))
+            if not fine:
+                problems.append(f"{label(settings)}: {name}: {found}")
+    if problems:
+        raise StepError("expected outputs equal to basicsr's before timing them, found:\n  " + "\n  ".join(problems))
+    return Section("Equal outputs, checked before timing", METHOD, ("network", "comparison", "found"), rows)
+
+
+def _distinct(all_settings: list[PixelTraining]) -> list[PixelTraining]:
+    return [settings for n, settings in enumerate(all_settings) if settings not in all_settings[:n]]
+
+
+def _comparisons(toolbox: Toolbox, settings: PixelTraining, device: torch.device) -> list[tuple[str, str, bool]]:
+    ours = contestants.network(settings).to(device).eval()
+    theirs = toolbox.build(settings).to(device).eval()
+    copy_weights(ours, theirs)
+    with _strict_float32():
+        found = [_outputs(theirs, ours, settings, device), *_tiles(theirs, ours, settings, device)]
+        found.append(_losses(toolbox, settings, device, "32-true"))
+    usual = contestants.precision(settings, device)
+    return found if usual == "32-true" else [*found, _losses(toolbox, settings, device, usual)]
+
+
+@torch.inference_mode()
+def _outputs(
+    theirs: nn.Module, ours: nn.Module, settings: PixelTraining, device: torch.device
+) -> tuple[str, str, bool]:
+    low = drawn.low_resolution(settings.patch // settings.scale, settings.patch // settings.scale).to(device)
+    wanted = theirs(low)
+    difference = float((ours(low) - wanted).abs().max() / _range(wanted))
+    return "one patch, float32", f"largest difference {difference:.1e} of the range", difference <= FULL_TOLERANCE
+
+
+@torch.inference_mode()
+def _tiles(
+    theirs: nn.Module, ours: nn.Module, settings: PixelTraining, device: torch.device
+) -> list[tuple[str, str, bool]]:
+    low = drawn.low_resolution(HEIGHT, WIDTH)
+    wanted = theirs(low.to(device)).cpu()
+    scale, half = settings.scale, half_is_fast(device)
+    found = {
+        "their tiles, float32": plain_tiles(theirs, low.to(device), scale).cpu(),
+        "our tiles, float32": sharpen_tiled(ours, low, scale, half=False),
+        f"our tiles, {'bfloat16 between the outer layers' if half else 'float32'}, as timed": sharpen_tiled(
+            ours, low, scale
+        ),
+    }
+    return [(name, *_against(image, wanted, scale)) for name, image in found.items()]
+
+
+def _against(image: Tensor, wanted: Tensor, scale: int) -> tuple[str, bool]:
+    """PSNR over the whole image, and the largest difference where neither loop has a seam near."""
+    decibels = float(psnr(image, wanted, data_range=_range(wanted)))
+    inside = float((image - wanted)[..., : UNSEAMED * scale].abs().max() / _range(wanted))
+    return f"{digits(decibels)} dB, largest difference far from seams {inside:.1e}", decibels >= HALF_TOLERANCE_DB
+
+
+def _losses(toolbox: Toolbox, settings: PixelTraining, device: torch.device, precision: str) -> tuple[str, str, bool]:
+    batches = contestants.held(settings, device)
+    ours = contestants.network(settings)
+    loop = BasicSRLoop(toolbox, settings, batches, device)
+    copy_weights(ours, loop.network)
+    phase = contestants.phase(ours, settings, contestants.HeldBatches(batches), device, precision)
+    theirs = _trained(loop.step)
+    found = _trained(lambda step: float(phase.step(step)["pixel_loss"]))
+    worst = max(abs(a - b) / b for a, b in zip(found, theirs, strict=True))
+    return (
+        f"losses of {STEPS} steps, {precision}",
+        f"largest difference {worst:.1e}",
+        worst <= LOSS_TOLERANCE[precision],
+    )
+
+
+def _trained(step: Callable[[int], float]) -> list[float]:
+    return [step(number) for number in range(STEPS)]
+
+
+@contextmanager
+def _strict_float32() -> Iterator[None]:
+    """In which a GPU convolves in float32 itself, not in TF32."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+
+
+def _range(image: Tensor) -> float:
+    return float(image.max() - image.min())

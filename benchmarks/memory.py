@@ -1,0 +1,94 @@
+"""How much memory `enhance` takes: each image in a process of its own, which `python -m benchmarks.memory` is."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from benchmarks import contestants, drawn
+from benchmarks.results import Section
+from benchmarks.sizes import label, recipe
+from benchmarks.timing import digits
+from components.enhance import enhance_file
+from components.handover import StepError
+from components.learning.generator import Generator
+from components.params import PixelTraining
+from tests.drawing import dicom, write_dicom
+
+STATUS = Path("/proc/self/status")  # Linux; its high-water mark is this process's own, which getrusage's is not
+STORED_BYTES = 2  # a pixel, in the file that comes in and in the one that goes out
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Bytes of one process: when everything was imported and built, and at most; seconds for the image."""
+
+    before: int
+    peak: int
+    seconds: float
+
+
+def section(sizes: Sequence[tuple[int, int]]) -> Section:
+    """The table of images, from small to large. Raises `StepError` where a process fails."""
+    settings = recipe("quick")
+    found = [(rows, columns, _measure(rows, columns)) for rows, columns in sizes]
+    method = f"""`components.enhance.enhance_file` on drawn 16-bit DICOM images, ×{settings.scale}, the quick profile's
+RRDB ({label(settings)}) with fresh weights, a process each. Images: the stored pixels of the file that comes in and of
+the one that goes out, together. Working memory: the peak, less the process before the image came, less the images."""
+    columns = ("image", "megapixels in", "seconds", "before, MiB", "peak, MiB", "images, MiB", "working memory, MiB")
+    rows = [_row(rows, columns_, taken, settings.scale) for rows, columns_, taken in found]
+    finding = f"memory of enhance: {rows[-1][-3]} MiB at the peak for {rows[-1][0]}, working memory {rows[-1][-1]} MiB"
+    return Section("Memory of enhance", method, columns, rows, finding)
+
+
+def _row(rows: int, columns: int, taken: Taken, scale: int) -> tuple[str, ...]:
+    pixels = rows * columns
+    images = STORED_BYTES * pixels * (1 + scale**2)
+    in_mib = (taken.before, taken.peak, images, taken.peak - taken.before - images)
+    return (
+        f"{columns} × {rows}",
+        digits(pixels / 1e6),
+        digits(taken.seconds),
+        *(f"{size / MIB:,.0f}" for size in in_mib),
+    )
+
+
+def _measure(rows: int, columns: int) -> Taken:
+    with TemporaryDirectory() as folder:
+        source = Path(folder) / "in.dcm"
+        stored = (drawn.image(rows, columns) * 4095).round().astype(np.uint16)
+        write_dicom(source, dicom(stored, "CR", BitsStored=12, HighBit=11))
+        command = [sys.executable, "-m", "benchmarks.memory", str(source)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise StepError(f"enhance, {columns} × {rows}: expected an image, got: {done.stderr.strip()[-500:]}")
+    return Taken(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def enhance_once(source: Path, settings: PixelTraining) -> Taken:
+    """Enhances `source` beside itself and says what that took of this process."""
+    network = contestants.network(settings).eval()
+    generator = Generator(network, settings.scale, "benchmark", "0", (0.1, 99.9))
+    before = _in_status("VmRSS")
+    record = enhance_file(source, source.with_name("out.dcm"), generator)
+    return Taken(before, _in_status("VmHWM"), round(record.seconds, 3))
+
+
+def _in_status(name: str) -> int:
+    found = re.search(rf"^{name}:\s*(\d+) kB", STATUS.read_text(encoding="utf-8"), re.MULTILINE)
+    if not found:
+        raise StepError(f"{STATUS}: expected {name}, found none. Memory is measured on Linux only.")
+    return int(found[1]) * 1024
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(enhance_once(Path(sys.argv[1]), recipe("quick")))))
