@@ -42,18 +42,28 @@ def section(sizes: Sequence[tuple[int, int]]) -> Section:
     settings = recipe("quick")
     found = [(rows, columns, _measure(rows, columns)) for rows, columns in sizes]
     method = f"""`components.enhance.enhance_file` on drawn 16-bit DICOM images, ×{settings.scale}, the quick profile's
-RRDB ({label(settings)}) with fresh weights, a process each. Images: the stored pixels of the file that comes in and of
-the one that goes out, together. Working memory: the peak, less the process before the image came, less the images."""
-    columns = ("image", "megapixels in", "seconds", "before, MiB", "peak, MiB", "images, MiB", "working memory, MiB")
+RRDB ({label(settings)}) with fresh weights, a process each. Stored: the pixels of the file that comes in; of the one
+that goes out. Working memory: the peak, less the process before the image came. What goes out is never in it as a
+whole; what comes in is, twice, with a row of tiles as wide as the image."""
+    columns = (
+        "image",
+        "megapixels in",
+        "seconds",
+        "in, MiB",
+        "out, MiB",
+        "before, MiB",
+        "peak, MiB",
+        "working memory, MiB",
+    )
     rows = [_row(rows, columns_, taken, settings.scale) for rows, columns_, taken in found]
-    finding = f"memory of enhance: {rows[-1][-3]} MiB at the peak for {rows[-1][0]}, working memory {rows[-1][-1]} MiB"
+    finding = f"memory of enhance: {rows[-1][-2]} MiB at the peak for {rows[-1][0]}, working memory {rows[-1][-1]} MiB"
     return Section("Memory of enhance", method, columns, rows, finding)
 
 
 def _row(rows: int, columns: int, taken: Taken, scale: int) -> tuple[str, ...]:
     pixels = rows * columns
-    images = STORED_BYTES * pixels * (1 + scale**2)
-    in_mib = (taken.before, taken.peak, images, taken.peak - taken.before - images)
+    stored = STORED_BYTES * pixels
+    in_mib = (stored, stored * scale**2, taken.before, taken.peak, taken.peak - taken.before)
     return (
         f"{columns} × {rows}",
         digits(pixels / 1e6),

@@ -126,7 +126,7 @@ def _sharpen_frames(
             rows = len(frame) * generator.scale
             for band in _sharpen_frame(frame, image, generator, tile):
                 dtype, beside = band.dtype, band.shape[1:]
-                handle.write(band.tobytes())
+                handle.write(np.ascontiguousarray(band).data)
             on_frame(done, expected)
     if done != expected:
         raise UnreadableImage(source.name, f"truncated: the header says {expected} frames, {done} are there")
@@ -153,21 +153,19 @@ def _sharpen_frame(frame: Stored, image: Dataset, generator: Generator, tile: in
     """Bands of stored values."""
     if image.PhotometricInterpretation == "PALETTE COLOR":
         frame = (frame >> 8 * (frame.dtype.itemsize - 1)).astype(np.uint8)  # a screen shows its palette in 8 bits
-        return _as_stored(sharpen_colour(_as_values(frame), generator, tile), (0, 255), frame.dtype)
+        return _as_stored(sharpen_colour(frame, generator, tile), (0, 255), frame.dtype)
     limits = _limits(int(image.BitsStored), signed=frame.dtype.kind == "i")
     if frame.ndim == 3:
-        return _as_stored(sharpen_colour(_as_values(frame), generator, tile), limits, frame.dtype)
+        return _as_stored(sharpen_colour(frame, generator, tile), limits, frame.dtype)
     mirrored, padding = image.PhotometricInterpretation == "MONOCHROME1", padding_mask(frame, image)
-    sharp = _as_stored(sharpen_grey(_as_values(frame), generator, tile, mirrored, padding), limits, frame.dtype)
-    return _keep_padding(sharp, frame, padding, image, generator.scale) if padding.any() else sharp
+    if not padding.any():
+        return _as_stored(sharpen_grey(frame, generator, tile, mirrored), limits, frame.dtype)
+    sharp = _as_stored(sharpen_grey(frame, generator, tile, mirrored, padding), limits, frame.dtype)
+    return _keep_padding(sharp, frame, padding, image, generator.scale)
 
 
 def _limits(bits: int, signed: bool) -> tuple[int, int]:
     return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-
-
-def _as_values(stored: Stored) -> Values:
-    return stored.astype(np.float64) if stored.dtype.itemsize > 2 else stored.astype(np.float32)
 
 
 def _as_stored(bands: Iterator[Values], limits: tuple[int, int], dtype: np.dtype[Any]) -> Iterator[Stored]:
@@ -199,7 +197,7 @@ def _enhance_picture(
     stored, dpi = _read_picture(source)
     sharpen = sharpen_colour if stored.ndim == 3 else sharpen_grey
     limits = _limits(stored.dtype.itemsize * 8, signed=False)
-    sharp = np.concatenate(list(_as_stored(sharpen(_as_values(stored), generator, tile), limits, stored.dtype)))
+    sharp = np.concatenate(list(_as_stored(sharpen(stored, generator, tile), limits, stored.dtype)))
     made_by = f"Enlarged x{generator.scale} by {generator.name}, version {generator.version}. {RESEARCH_USE}"
     note = PngInfo()
     note.add_text("Description", made_by)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,7 +29,10 @@ def padding_of(image: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def percentile_range(
-    image: NDArray[np.float32], low: float, high: float, padding: NDArray[np.bool_] | None = None
+    image: NDArray[np.floating[Any] | np.integer[Any]],
+    low: float,
+    high: float,
+    padding: NDArray[np.bool_] | None = None,
 ) -> tuple[float, float]:
     """The values at the percentiles `low` and `high`, padding left out; always two different ones.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -25,6 +25,21 @@ class _Span:
     weights: Tensor
 
 
+@dataclass(frozen=True)
+class Rows:
+    """An image that is there a few rows at a time: `take(start, stop)` gives (B, 1, stop - start, `width`)."""
+
+    height: int
+    width: int
+    take: Callable[[int, int], Tensor]
+
+    def padded(self, start: int, stop: int) -> Tensor:
+        """Rows of the image with its last row and column repeated until both sides are `MIN_SIDE`."""
+        missing = max(0, MIN_SIDE - self.width), max(0, stop - self.height)
+        rows = self.take(start, min(stop, self.height))
+        return functional.pad(rows, (0, missing[0], 0, missing[1]), mode="replicate")
+
+
 def sharpen_tiled(
     network: nn.Module, image: Tensor, scale: int, tile: int = TILE, overlap: int = OVERLAP, half: bool | None = None
 ) -> Tensor:
@@ -37,31 +52,42 @@ def sharpen_tiled(
 
 @torch.inference_mode()
 def sharpen_bands(
-    network: nn.Module, image: Tensor, scale: int, tile: int = TILE, overlap: int = OVERLAP, half: bool | None = None
+    network: nn.Module,
+    image: Tensor | Rows,
+    scale: int,
+    tile: int = TILE,
+    overlap: int = OVERLAP,
+    half: bool | None = None,
 ) -> Iterator[Tensor]:
     """Bands of the answer from top to bottom, each float32 (B, 1, rows * scale, W * scale), on the CPU.
 
-    Memory is bounded by a row of tiles, whatever the image's height. `tile` and `overlap` count low-resolution pixels.
-    A tile's outermost quarter overlap has no weight, the next half rises as a raised cosine. The result equals the
-    untiled one to float32 rounding (1e-5 for values in [0, 1]) where a pixel depends on none further away than a
-    quarter overlap. `half` computes in bfloat16 between the outer layers, by default where the device is fast at it:
-    that moves a trained generator's pixels by a few thousandths of the range at most, 5e-4 in root mean square.
-    The network is used, and left, in evaluation mode. Raises `ValueError` where tile and overlap do not fit, or the
-    network answers with another size.
+    Memory is bounded by a row of tiles, whatever the image's height; of `Rows` no more are asked for. `tile` and
+    `overlap` count low-resolution pixels. A tile's outermost quarter overlap has no weight, the next half rises as
+    a raised cosine. The result equals the untiled one to float32 rounding (1e-5 for values in [0, 1]) where a pixel
+    depends on none further away than a quarter overlap. `half` computes in bfloat16 between the outer layers, by
+    default where the device is fast at it: that moves a trained generator's pixels by a few thousandths of the
+    range at most, 5e-4 in root mean square. The network is used, and left, in evaluation mode. Raises `ValueError`
+    where tile and overlap do not fit, or the network answers with another size.
     """
     if not 0 <= overlap < tile or tile < MIN_SIDE:
         raise ValueError(f"expected tile >= {MIN_SIDE} and 0 <= overlap < tile, found tile {tile}, overlap {overlap}")
     network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    height, width = image.shape[-2:]
-    padded = functional.pad(image, (0, max(0, MIN_SIDE - width), 0, max(0, MIN_SIDE - height)), mode="replicate")
-    rows, columns = (_spans(length, tile, overlap, scale) for length in padded.shape[-2:])
-    left_over = torch.zeros(*padded.shape[:2], 0, padded.shape[3] * scale)
+    source = _rows_of(image) if isinstance(image, Tensor) else image
+    rows, columns = (_spans(max(length, MIN_SIDE), tile, overlap, scale) for length in (source.height, source.width))
+    left_over = None
     for row, after in zip(rows, [*rows[1:], None], strict=True):
-        band = _band(network, padded[..., row.start : row.stop, :], columns, scale, half).mul_(row.weights[:, None])
-        band[..., : left_over.shape[2], :] += left_over
-        done = (after.start if after else height) - row.start
+        band = _band(network, source.padded(row.start, row.stop), columns, scale, half).mul_(row.weights[:, None])
+        if left_over is not None:
+            band[..., : left_over.shape[2], :] += left_over
+        done = (after.start if after else source.height) - row.start
         left_over = band[..., done * scale :, :].clone()  # a view would keep the whole band alive
-        yield band[..., : done * scale, : width * scale]
+        band = band[..., : done * scale, : source.width * scale]
+        yield band
+        del band
+
+
+def _rows_of(image: Tensor) -> Rows:
+    return Rows(image.shape[-2], image.shape[-1], lambda start, stop: image[..., start:stop, :])
 
 
 def _band(network: nn.Module, rows: Tensor, columns: list[_Span], scale: int, half: bool | None) -> Tensor:
