@@ -84,7 +84,6 @@ def run(layout: Layout, params: Params, name: str, tracked: bool = True) -> RunR
     owner = fingerprint(name, asdict(settings), params.seed, data, _start_digest(layout, settings))
     plan = Plan(settings.steps, settings.schedule, settings.validate_every, settings.checkpoint_every)
     first = fabric.is_global_zero
-    first = fabric.is_global_zero
     with _tracking(layout, name, settings, data, params, tracked and first) as run_:
         reporters = _Everyone(*([ConsoleReporter(name)] if first else []), *([run_] if run_ else []))
         progress = fit(work.phase, plan, Checkpoints(layout.checkpoints(name), owner, writes=first), reporters)

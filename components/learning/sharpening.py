@@ -67,12 +67,12 @@ def sharpen_colour(values: Stored | Values, generator: Generator, tile: int = TI
     Differences from luma are enlarged bicubically, which is the same as enlarging both chroma components.
     """
     luma, first = _luma(values), 0
+
+    def tint(start: int, stop: int, channel: int) -> Values:
+        return as_values(values[start:stop, :, channel]) - luma[start:stop]
+
     for sharp in sharpen_grey(luma, generator, tile):
         rows = slice(first, first + len(sharp) // generator.scale)
-
-        def tint(start: int, stop: int, channel: int) -> Values:
-            return as_values(values[start:stop, :, channel]) - luma[start:stop]
-
         tints = (_enlarge(partial(tint, channel=n), rows, len(values), generator.scale) for n in range(3))
         yield np.stack([sharp + one for one in tints], axis=-1)
         first = rows.stop
@@ -100,6 +100,8 @@ def _range(values: Stored | Values, percentiles: tuple[float, float]) -> tuple[f
 def _sharpen_unit(
     unit: Callable[[int, int], Values], shape: tuple[int, ...], generator: Generator, tile: int
 ) -> Iterator[Values]:
+    """The network's answer to `unit`, with what lies outside [0, 1] of it; `unit(start, stop)` gives these rows."""
+
     def inside(start: int, stop: int) -> Tensor:
         return torch.from_numpy(np.clip(unit(start, stop), 0, 1).astype(np.float32, copy=False))[None, None]
 
@@ -107,10 +109,10 @@ def _sharpen_unit(
         part = unit(start, stop)
         return part - np.clip(part, 0, 1)
 
-    image, first = Rows(shape[0], shape[1], inside), 0
+    image, dtype, first = Rows(shape[0], shape[1], inside), unit(0, 1).dtype, 0
     for band in sharpen_bands(generator.network, image, generator.scale, tile, min(OVERLAP, tile // 4)):
         rows = band.shape[2] // generator.scale
-        sharp: Values = band[0, 0].numpy().astype(unit(first, first + 1).dtype, copy=False)
+        sharp: Values = band[0, 0].numpy().astype(dtype, copy=False)
         for row in range(0, rows, AT_ONCE):
             part = slice(first + row, first + min(row + AT_ONCE, rows))
             place = sharp[row * generator.scale : (row + AT_ONCE) * generator.scale]
