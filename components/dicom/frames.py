@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,7 @@ END_OF_JPEG = b"\xff\xd9"
 def stored_frames(dataset: Dataset) -> Iterator[NDArray[Any]]:
     """Each frame as stored: (rows, columns), or (rows, columns, 3) with YBR as RGB; bits above `BitsStored` dropped."""
     _check_codestreams(dataset)
-    for frame in iter_pixels(dataset):
-        yield _pixel_bits(frame, dataset)
+    yield from map(partial(_pixel_bits, dataset=dataset), iter_pixels(dataset))  # which lets go of the frame as it came
 
 
 def frame_values(frame: NDArray[Any], dataset: Dataset, number: int) -> NDArray[np.float32]:
@@ -85,8 +85,8 @@ def _pixel_bits(frame: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
     above = allocated - 1 - int(dataset.get("HighBit", stored - 1))
     if stored >= allocated or allocated != frame.dtype.itemsize * 8:
         return frame
-    shifted: NDArray[Any] = np.right_shift(np.left_shift(frame, above), allocated - stored)
-    return shifted
+    shifted: NDArray[Any] = np.left_shift(frame, above)
+    return np.right_shift(shifted, allocated - stored, out=shifted)
 
 
 def _palette(dataset: Dataset) -> Dataset:

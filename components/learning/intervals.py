@@ -18,7 +18,7 @@ def patient_bootstrap(
     """
     random = np.random.default_rng(seed)
     names = np.asarray(patients)
-    groups = [np.flatnonzero(names == patient) for patient in sorted(set(patients))]
+    groups = [np.flatnonzero(names == patient) for patient in dict.fromkeys(patients)]  # their order decides the draws
     values = []
     for _ in range(samples):
         drawn = random.integers(len(groups), size=len(groups))

@@ -21,7 +21,6 @@ from components.imaging.intensity import LUMA_WEIGHTS, percentile_range
 from components.learning.generator import Generator
 from components.learning.tiling import OVERLAP, TILE, Rows, sharpen_bands
 
-AT_ONCE = 32  # rows that are enlarged bicubically in one go, in double precision
 REACH = 3  # rows beyond its own that bicubic enlargement of a band looks at
 
 Stored = NDArray[np.integer[Any]]
@@ -113,10 +112,7 @@ def _sharpen_unit(
     for band in sharpen_bands(generator.network, image, generator.scale, tile, min(OVERLAP, tile // 4)):
         rows = band.shape[2] // generator.scale
         sharp: Values = band[0, 0].numpy().astype(dtype, copy=False)
-        for row in range(0, rows, AT_ONCE):
-            part = slice(first + row, first + min(row + AT_ONCE, rows))
-            place = sharp[row * generator.scale : (row + AT_ONCE) * generator.scale]
-            place += _enlarge(outside, part, shape[0], generator.scale)
+        sharp += _enlarge(outside, slice(first, first + rows), shape[0], generator.scale)
         yield sharp
         first += rows
 

@@ -13,6 +13,9 @@ from components.learning.optimisation import half_is_fast
 
 TILE, OVERLAP = 256, 32  # low-resolution pixels; what every score and every enhanced image is made with
 MIN_SIDE = 16  # pixels; smaller images are padded with their edge, so that every network has something to look at
+BAND_VALUES = 2**24  # high-resolution pixels of a row of tiles: 64 MiB; tiles of wider images are flatter for it
+LEAST_HEIGHT = 2 * OVERLAP  # of a tile, low-resolution pixels, however wide the image
+ROWS_AT_ONCE = 32  # low-resolution rows that are handed on together
 BATCH = {"cpu": 1, "cuda": 8}  # tiles at once: one fills a processor's cache, a GPU wants more
 
 
@@ -61,7 +64,8 @@ def sharpen_bands(
 ) -> Iterator[Tensor]:
     """Bands of the answer from top to bottom, each float32 (B, 1, rows * scale, W * scale), on the CPU.
 
-    Memory is bounded by a row of tiles, whatever the image's height; of `Rows` no more are asked for. `tile` and
+    A band has `ROWS_AT_ONCE` low-resolution rows or fewer. Memory is bounded by a row of tiles, of `BAND_VALUES` pixels
+    unless the image is wider than that allows for `LEAST_HEIGHT` rows; of `Rows` no more are asked for. `tile` and
     `overlap` count low-resolution pixels. A tile's outermost quarter overlap has no weight, the next half rises as
     a raised cosine. The result equals the untiled one to float32 rounding (1e-5 for values in [0, 1]) where a pixel
     depends on none further away than a quarter overlap. `half` computes in bfloat16 between the outer layers, by
@@ -73,7 +77,8 @@ def sharpen_bands(
         raise ValueError(f"expected tile >= {MIN_SIDE} and 0 <= overlap < tile, found tile {tile}, overlap {overlap}")
     network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     source = _rows_of(image) if isinstance(image, Tensor) else image
-    rows, columns = (_spans(max(length, MIN_SIDE), tile, overlap, scale) for length in (source.height, source.width))
+    columns = _spans(max(source.width, MIN_SIDE), tile, overlap, scale)
+    rows = _spans(max(source.height, MIN_SIDE), _height(tile, source.width, scale), overlap, scale)
     left_over = None
     for row, after in zip(rows, [*rows[1:], None], strict=True):
         band = _band(network, source.padded(row.start, row.stop), columns, scale, half).mul_(row.weights[:, None])
@@ -82,8 +87,14 @@ def sharpen_bands(
         done = (after.start if after else source.height) - row.start
         left_over = band[..., done * scale :, :].clone()  # a view would keep the whole band alive
         band = band[..., : done * scale, : source.width * scale]
-        yield band
-        del band
+        for part in band.split(ROWS_AT_ONCE * scale, 2):
+            yield part.clone()  # a view that is held on to would keep the whole band while the next one is made
+        del band, part
+
+
+def _height(tile: int, width: int, scale: int) -> int:
+    """The tile's height in an image of `width`: flatter where a row of squares would be too much to hold."""
+    return min(tile, max(LEAST_HEIGHT, BAND_VALUES // (width * scale**2)))
 
 
 def _rows_of(image: Tensor) -> Rows:

@@ -24,3 +24,10 @@ def test_an_interval_of_a_normal_mean_is_about_two_standard_errors() -> None:
 
 def test_a_statistic_that_is_never_defined_has_no_interval() -> None:
     assert np.isnan(patient_bootstrap(lambda _: float("nan"), ["a", "b"], 100, 0)).all()
+
+
+def test_a_patients_name_decides_nothing() -> None:
+    values = np.random.default_rng(1).normal(0, 1, 40)
+    forward, backward = ([f"{n if up else 99 - n:02}" for n in range(40)] for up in (True, False))
+    found = [patient_bootstrap(lambda i: float(values[i].mean()), names, 200, 0) for names in (forward, backward)]
+    assert found[0] == found[1]

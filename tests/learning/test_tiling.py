@@ -124,3 +124,15 @@ def test_a_network_of_another_scale_is_refused() -> None:
 def test_tiles_that_cannot_cover_an_image_are_refused(tile: int, overlap: int) -> None:
     with pytest.raises(ValueError, match="0 <= overlap < tile"):
         sharpen_tiled(nearest(2), torch.rand(1, 1, 20, 20), 2, tile, overlap)
+
+
+def test_a_wide_image_takes_flatter_tiles_and_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiling, "BAND_VALUES", 80 * 200 * 4)
+    network, image = Convolutions(2), torch.rand(1, 1, 150, 200)
+    with torch.inference_mode():
+        whole = network(image)
+    network.seen.clear()
+    bands = list(sharpen_bands(network, image, 2, tile=128, overlap=32, half=False))
+    assert max(shape[2] for shape in network.seen) <= 80 < max(shape[3] for shape in network.seen)
+    assert max(band.shape[2] for band in bands) == tiling.ROWS_AT_ONCE * 2
+    torch.testing.assert_close(torch.cat(bands, 2), whole, atol=1e-5, rtol=0)
