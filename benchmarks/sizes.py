@@ -8,7 +8,8 @@ from pathlib import Path
 import yaml
 
 from components.handover import StepError
-from components.params import PixelTraining, parse
+from components.params import parse
+from components.trainings import PixelTraining
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 
@@ -69,10 +70,10 @@ def label(settings: PixelTraining) -> str:
 
 
 def for_processor() -> Sizes:
-    quick, larger = recipe("quick"), resized(recipe("full"), (64, 6, 32), 128, 4)
+    quick, larger, full = recipe("quick"), *(resized(recipe("full"), (64, n, 32), 128, 4) for n in (6, 23))
     growing = ((16, 2, 8), (32, 3, 16), (48, 4, 24), (64, 6, 32))
     return Sizes(
-        steps=(StepSize("quick", quick, 30), StepSize("larger", larger, 10)),
+        steps=(StepSize("quick", quick, 30), StepSize("larger", larger, 10), StepSize("published", full, 3)),
         images=(
             ImageSize("quick", quick, 768, 768, 3),
             ImageSize("quick", quick, 766, 1166, 2),

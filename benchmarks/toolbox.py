@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import rgb_to_grayscale
 
 from components.handover import StepError
-from components.params import PixelTraining
+from components.trainings import PixelTraining
 
 VERSION = "1.4.2"
 FOLDER = Path(__file__).parent / ".basicsr"

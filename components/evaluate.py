@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,46 +13,33 @@ from torch import Tensor
 
 from components.command import run_step
 from components.handover import (
-    CLASSIFIER,
     GENERATORS,
     METHODS,
     Layout,
     MethodSummary,
     SampleScore,
-    StepError,
     write_json,
     write_rows,
 )
 from components.imaging.pictures import save_error, save_grey, zoom_window
-from components.learning.classifier_phase import LabelledImages, load_labelled, logits_of
 from components.learning.intervals import patient_bootstrap
 from components.learning.patches import Pair, load_pairs
-from components.learning.ranking import auroc
-from components.learning.scoring import Upscale, bicubic_upscale, network_upscale, score
+from components.learning.scoring import Upscale, bicubic_upscale, network_upscale, scale_of, score
 from components.learning.start import check_unseen
 from components.learning.weights import load_weights
-from components.params import AdversarialTraining, Params, PixelTraining
+from components.params import Params
 
 
 def run(layout: Layout, params: Params) -> list[MethodSummary]:
-    """Writes `sr_samples.csv`, `sr_summary.csv`, `classifier.json` and the pictures; gives the summary, best first."""
+    """Writes `sr_samples.csv`, `sr_summary.csv` and the pictures; gives the summary, best first."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    scale = _scale(params)
+    scale = scale_of(params)
     pairs = load_pairs(layout.super_resolution, "test", scale)
     rows = _score_all(layout, params, pairs, scale, device)
     summary = summarise(rows, params.evaluate.bootstrap_samples, params.seed)
     write_rows(layout.sr_samples, SampleScore, rows)
     write_rows(layout.sr_summary, MethodSummary, summary)
-    write_json(layout.classifier_report, _read_test_images(layout, params, device))
     return summary
-
-
-def _scale(params: Params) -> int:
-    trainings = [t for t in params.train.values() if isinstance(t, PixelTraining | AdversarialTraining)]
-    scales = {training.scale for training in trainings}
-    if len(scales) != 1:
-        raise StepError(f"train: expected one scale for every generator, found {sorted(scales)}. Set them alike.")
-    return scales.pop()
 
 
 def _score_all(
@@ -145,57 +131,6 @@ def _show(
 
 def _nearest(low: NDArray[np.float32], scale: int) -> NDArray[np.float32]:
     return low.repeat(scale, 0).repeat(scale, 1)
-
-
-def _read_test_images(layout: Layout, params: Params, device: torch.device) -> dict[str, Any]:
-    network, config = load_weights(layout.model(CLASSIFIER))
-    classes = tuple(config["classes"])
-    images = load_labelled(layout.classification, "test", classes)
-    scores = logits_of(network.to(device), images.images, device).softmax(1)[:, 1].numpy()
-    return classifier_report(
-        images, scores, classes, config["threshold"], params.evaluate.bootstrap_samples, params.seed
-    )
-
-
-def classifier_report(
-    images: LabelledImages,
-    scores: NDArray[np.float32],
-    classes: tuple[str, ...],
-    threshold: float,
-    samples: int,
-    seed: int,
-) -> dict[str, Any]:
-    """Accuracy, sensitivity, specificity and AUROC with patient-bootstrap intervals, and the confusion behind them."""
-    truth, called = images.labels.bool().numpy(), scores >= threshold
-    patients = [row.patient_id for row in images.rows]
-    measures: dict[str, Callable[[NDArray[np.int64]], float]] = {
-        "accuracy": lambda i: _share(truth[i] == called[i]),
-        "sensitivity": lambda i: _share(called[i][truth[i]]),
-        "specificity": lambda i: _share(~called[i][~truth[i]]),
-        "auroc": lambda i: auroc(truth[i], scores[i]),
-    }
-    report: dict[str, Any] = {}
-    for name, measure in measures.items():
-        low, high = patient_bootstrap(measure, patients, samples, seed)
-        report[name] = {"value": measure(np.arange(len(truth))), "low": low, "high": high}
-    return report | {
-        "n": len(truth),
-        "patients": len(set(patients)),
-        "simulated": all(row.simulated for row in images.rows),
-        "labels": list(classes),
-        "positive": classes[1],
-        "threshold": threshold,
-        "confusion": {
-            "true_positive": int((truth & called).sum()),
-            "false_positive": int((~truth & called).sum()),
-            "true_negative": int((~truth & ~called).sum()),
-            "false_negative": int((truth & ~called).sum()),
-        },
-    }
-
-
-def _share(values: NDArray[np.bool_]) -> float:
-    return float(values.mean()) if len(values) else float("nan")
 
 
 def _line(summary: MethodSummary) -> str:

@@ -59,6 +59,11 @@ class Layout:
         return self.prepared / "classification"
 
     @property
+    def held_out_readable(self) -> Path:
+        """Held-out labelled images as large as they came, `<image_id>.npy` (rows, columns) float32 in [0, 1]."""
+        return self.prepared / "held_out_readable"
+
+    @property
     def reports(self) -> Path:
         return self.data / "reports"
 
@@ -77,6 +82,26 @@ class Layout:
     @property
     def classifier_report(self) -> Path:
         return self.reports / "classifier.json"
+
+    @property
+    def readings(self) -> Path:
+        return self.reports / "readings.csv"
+
+    @property
+    def readers(self) -> Path:
+        return self.reports / "readers.csv"
+
+    @property
+    def reader_curves(self) -> Path:
+        return self.reports / "reader_curves.csv"
+
+    @property
+    def reader_pictures(self) -> Path:
+        return self.reports / "readers"
+
+    @property
+    def sr_reading(self) -> Path:
+        return self.reports / "sr_reading.csv"
 
     @property
     def pictures(self) -> Path:

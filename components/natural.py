@@ -35,7 +35,8 @@ from components.learning.published import WHITE, PictureScore, Table, luma, redu
 from components.learning.scoring import Upscale, bicubic_upscale
 from components.learning.tiling import sharpen_tiled
 from components.learning.weights import CONFIG, load_weights
-from components.params import AdversarialTraining, Params, PixelTraining
+from components.params import Params
+from components.trainings import AdversarialTraining, PixelTraining
 
 BICUBIC = "bicubic"
 TILE, OVERLAP = 320, 32  # low-resolution pixels: the pictures of the usual x4 test sets go through whole

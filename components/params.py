@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 import yaml
 
-from components.sections import build_section
+from components.sections import at_least, build_section, share
+from components.trainings import RECIPES, Training
 
 PROFILES = ("quick", "full")
 
@@ -34,7 +35,7 @@ class Ingest:
             yield "super_resolution: expected at least one source"
         for source in sorted({*self.super_resolution} & {*self.train_only}):
             yield f"train_only: {source} stands in super_resolution too"
-        yield from _share(self, "max_bad_share")
+        yield from share(self, "max_bad_share")
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class Simulate:
     size: int  # pixels a side
 
     def problems(self) -> Iterator[str]:
-        yield from _at_least(self, 8, "patients")
-        yield from _at_least(self, 32, "size")
+        yield from at_least(self, 8, "patients")
+        yield from at_least(self, 32, "size")
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Split:
     min_side: int  # pixels; smaller images are left out by name
 
     def problems(self) -> Iterator[str]:
-        yield from _share(self, "test_share", "validation_share")
+        yield from share(self, "test_share", "validation_share")
         if self.test_share + self.validation_share >= 1:
             yield "test_share + validation_share: expected less than 1, or nothing is left to train on"
 
@@ -71,7 +72,7 @@ class Validate:
     min_label_share: float  # of the rarest label
 
     def problems(self) -> Iterator[str]:
-        yield from _share(self, "max_quarantined_share", "min_label_share")
+        yield from share(self, "max_quarantined_share", "min_label_share")
         if not self.min_side <= self.max_side:
             yield "min_side: expected at most max_side"
         if not 0 < self.min_spacing_mm <= self.max_spacing_mm:
@@ -93,7 +94,7 @@ class Prepare:
             yield f"scales: expected some of 2, 3, 4, 8, found {list(self.scales)}"
         if not 0 <= self.percentile_low < self.percentile_high <= 100:
             yield "percentile_low, percentile_high: expected 0 <= low < high <= 100"
-        yield from _at_least(self, 1, "frames_per_image")
+        yield from at_least(self, 1, "frames_per_image")
         if any(reduction < 2 for reduction in self.training_reductions):
             yield f"training_reductions: expected 2 or more, found {list(self.training_reductions)}"
 
@@ -104,8 +105,8 @@ class Evaluate:
     pictures: int  # held-out images shown side by side
 
     def problems(self) -> Iterator[str]:
-        yield from _at_least(self, 100, "bootstrap_samples")
-        yield from _at_least(self, 1, "pictures")
+        yield from at_least(self, 100, "bootstrap_samples")
+        yield from at_least(self, 1, "pictures")
 
 
 @dataclass(frozen=True)
@@ -118,116 +119,11 @@ class Promote:
     gain_over_bicubic_ssim: float
     gain_over_champion_db: float  # on the same held-out images
     classifier_floor_auroc: float
+    reader_cost_auroc: float  # AUROC that the reader may lose on sharpened images, against their originals
+    reader_agreement: float  # least share of images that the reader calls as it calls their originals
 
     def problems(self) -> Iterator[str]:
-        yield from _share(self, "floor_ssim", "classifier_floor_auroc")
-
-
-Precision = Literal["32-true", "bf16-mixed"]
-Schedule = Literal["constant", "cosine", "cosine_restarts", "halving", "tenth"]
-
-
-@dataclass(frozen=True)
-class PixelTraining:
-    """SRCNN, SRResNet and RRDB: the distance between pixels, nothing else."""
-
-    recipe: Literal["pixel"]
-    network: dict[str, Any]  # name and sizes; see components/learning/models
-    scale: int
-    loss: Literal["mse", "l1"]
-    steps: int
-    batch: int
-    patch: int  # high-resolution pixels a side
-    rate: float
-    last_layer_rate: float  # as a share of `rate`; SRCNN trains its last layer ten times slower
-    beta2: float
-    schedule: Schedule
-    ema: float  # decay of the averaged weights; 0 turns averaging off
-    precision: Precision
-    validate_every: int  # steps
-    checkpoint_every: int  # steps
-    start: str = ""  # folder of weights to go on from, such as one of data/shared; empty: fresh ones
-    accumulate: int = 1  # turns that a batch is taken in, where the device cannot hold it at once
-    compile: bool = False  # torch.compile: pays on a GPU over many steps; wants a C++ compiler
-
-    def problems(self) -> Iterator[str]:
-        yield from _training(self)
-        yield from _patch(self)
-
-
-@dataclass(frozen=True)
-class AdversarialTraining:
-    """SRGAN and ESRGAN: from a generator's pixel phase, with a content and an adversarial loss."""
-
-    recipe: Literal["adversarial"]
-    generator: Literal["srresnet", "rrdb"]  # whose pixel phase is the start
-    discriminator: dict[str, Any]
-    relativistic: bool  # Jolicoeur-Martineau's average loss (ESRGAN) instead of the plain one (SRGAN)
-    pixel_weight: float
-    content_weight: float
-    adversarial_weight: float
-    features: Literal["vgg19", "classifier", "random"]  # what the content loss compares
-    features_path: str  # VGG19 weights; empty: torchvision's cache
-    features_substitute: Literal["classifier", "random"]  # used, and said, where VGG19's weights are not there
-    interpolation: tuple[float, ...]  # alphas tried on validation patients: (1 - alpha) pixel + alpha adversarial
-    interpolation_cost_db: float  # PSNR that a sharper network may cost on validation patients
-    scale: int
-    steps: int
-    batch: int
-    patch: int
-    rate: float
-    beta2: float
-    schedule: Schedule
-    ema: float
-    precision: Precision
-    validate_every: int
-    checkpoint_every: int
-    accumulate: int = 1  # a relativistic loss then compares within a turn
-    compile: bool = False
-
-    def problems(self) -> Iterator[str]:
-        yield from _training(self)
-        yield from _patch(self)
-        if any(not 0 <= alpha <= 1 for alpha in self.interpolation):
-            yield "interpolation: expected weights from 0 to 1"
-        if self.interpolation_cost_db < 0:
-            yield "interpolation_cost_db: expected 0 or more"
-
-
-@dataclass(frozen=True)
-class ClassifierTraining:
-    """DenseNet-201 on labelled images."""
-
-    recipe: Literal["classifier"]
-    network: dict[str, Any]
-    weights: str  # ImageNet weights to start from; empty: torchvision's cache, or from scratch, and it is said which
-    size: int  # pixels a side
-    steps: int
-    batch: int
-    rate: float
-    weight_decay: float
-    beta2: float
-    schedule: Schedule
-    ema: float
-    precision: Precision
-    sensitivity: float  # wanted on validation patients; decides the threshold
-    validate_every: int
-    checkpoint_every: int
-    accumulate: int = 1
-    compile: bool = False
-
-    def problems(self) -> Iterator[str]:
-        yield from _training(self)
-        yield from _at_least(self, 32, "size")
-        yield from _share(self, "sensitivity")
-
-
-Training = PixelTraining | AdversarialTraining | ClassifierTraining
-RECIPES: dict[str, type[Training]] = {
-    "pixel": PixelTraining,
-    "adversarial": AdversarialTraining,
-    "classifier": ClassifierTraining,
-}
+        yield from share(self, "floor_ssim", "classifier_floor_auroc", "reader_cost_auroc", "reader_agreement")
 
 
 @dataclass(frozen=True)
@@ -288,32 +184,3 @@ def _training_of(value: Any, where: str, problems: list[str]) -> Training | None
         problems.append(f"{where}.recipe: expected one of {', '.join(RECIPES)}, found {recipe!r}")
         return None
     return build_section(RECIPES[recipe], value, where, problems)
-
-
-def _share(section: Any, *names: str) -> Iterator[str]:
-    for name in names:
-        if not 0 <= getattr(section, name) <= 1:
-            yield f"{name}: expected a share from 0 to 1, found {getattr(section, name)}"
-
-
-def _at_least(section: Any, least: int, *names: str) -> Iterator[str]:
-    for name in names:
-        if getattr(section, name) < least:
-            yield f"{name}: expected {least} or more, found {getattr(section, name)}"
-
-
-def _training(section: Any) -> Iterator[str]:
-    yield from _at_least(section, 1, "steps", "batch", "validate_every", "checkpoint_every", "accumulate")
-    if section.accumulate > 0 and section.batch % section.accumulate:
-        yield f"batch: expected a multiple of accumulate ({section.accumulate}), found {section.batch}"
-    if section.rate <= 0:
-        yield f"rate: expected above 0, found {section.rate}"
-    if not 0 <= section.ema < 1:
-        yield f"ema: expected from 0 to below 1, found {section.ema}"
-
-
-def _patch(section: Any) -> Iterator[str]:
-    if section.scale not in (2, 3, 4, 8):
-        yield f"scale: expected 2, 3, 4 or 8, found {section.scale}"
-    elif section.patch % section.scale or section.patch < 4 * section.scale:
-        yield f"patch: expected a multiple of scale ({section.scale}), at least {4 * section.scale}"

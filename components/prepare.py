@@ -36,8 +36,9 @@ from components.imaging.body import body_mask
 from components.imaging.degradation import degrade
 from components.imaging.geometry import content_box, crop_to_multiple, fit_square, frames_to_take
 from components.imaging.intensity import luma, padding_of, percentile_range, to_unit
-from components.params import ClassifierTraining, Params
+from components.params import Params
 from components.params import Prepare as Settings
+from components.trainings import ClassifierTraining
 
 BLANK = 0.01  # of the range: an outer line that varies no more is cut off
 LEAST_SIDE = 32  # pixels left after cutting; SSIM's window and the border it drops need most of them
@@ -203,10 +204,14 @@ def _classification(layout: Layout, settings: Params) -> list[LabelledRow]:
     images = np.lib.format.open_memmap(
         layout.classification / "images.npy", "w+", np.dtype(np.float32), (len(works), 1, size, size)
     )
+    layout.held_out_readable.mkdir(parents=True)
     constant = []
     for number, work in enumerate(track(works, "classification")):
         try:
-            images[number, 0] = fit_square(_unit(_pixels(layout, work.image, 1)[1], settings.prepare)[0][0], size)
+            unit = _unit(_pixels(layout, work.image, 1)[1], settings.prepare)[0][0]
+            images[number, 0] = fit_square(unit, size)
+            if work.split == "test":
+                np.save(layout.held_out_readable / f"{work.image.image_id}.npy", unit)
         except ValueError as error:
             constant.append(f"{_name(work.image)}: {error}")
     if constant:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -13,22 +14,22 @@ import torch
 from components.adapters import registry, tracking
 from components.adapters.registry import CHALLENGER, CHAMPION, GENERATOR, PREVIOUS, Loaded, Version
 from components.handover import (
-    CLASSIFIER,
     GENERATORS,
     Layout,
     MethodSummary,
     RunRecord,
-    read_json,
     read_record,
     read_rows,
 )
 from components.learning.checkpoint import fingerprint
-from components.learning.classifier_phase import load_labelled, logits_of
+from components.learning.classifier_phase import load_labelled
 from components.learning.patches import load_pairs
 from components.learning.ranking import auroc
+from components.learning.reading import reader_of
 from components.learning.scoring import held_out_digest, network_upscale, score
 from components.learning.weights import sha256_of
 from components.params import Params
+from components.reader_rows import READERS, ReaderSummary, SharpenedReading
 
 
 @dataclass(frozen=True)
@@ -85,11 +86,10 @@ def run(layout: Layout, params: Params) -> list[Decision]:
     """Brings MLflow up to date with the trained models, then registers and promotes. Running twice changes nothing."""
     tracking.initialise(layout)
     records = {
-        name: tracking.restore(layout, read_record(layout.model(name) / "run.json"))
-        for name in (*GENERATORS, CLASSIFIER)
+        name: tracking.restore(layout, read_record(layout.model(name) / "run.json")) for name in (*GENERATORS, *READERS)
     }
     _log_evidence(layout, records)
-    candidates = [_generator(layout, params, records), _classifier(layout, params, records[CLASSIFIER])]
+    candidates = [_generator(layout, params, records), _classifier(layout, params, records)]
     return [_decide(layout, candidate) for candidate in candidates]
 
 
@@ -99,11 +99,14 @@ def _generator(layout: Layout, params: Params, records: dict[str, RunRecord]) ->
     best = max((summary[name] for name in GENERATORS), key=lambda line: line.psnr_db_mean)
     policy = params.promote
     ssim_gain = best.ssim_mean - summary["bicubic"].ssim_mean
+    read = {line.shown: line for line in read_rows(layout.sr_reading, SharpenedReading)}[best.method]
     lines = (
         _at_least("mean PSNR (dB)", policy.floor_psnr_db, best.psnr_db_mean),
         _at_least("mean SSIM", policy.floor_ssim, best.ssim_mean),
         _at_least("PSNR over bicubic (dB)", policy.gain_over_bicubic_db, best.psnr_gain_db),
         _at_least("SSIM over bicubic", policy.gain_over_bicubic_ssim, ssim_gain),
+        _at_most("AUROC lost by sharpening", policy.reader_cost_auroc, read.auroc_cost),
+        _at_least("agreement with the reading of the original", policy.reader_agreement, read.agreement),
     )
 
     def against(champion: Loaded) -> Line:
@@ -113,15 +116,17 @@ def _generator(layout: Layout, params: Params, records: dict[str, RunRecord]) ->
     return Candidate(GENERATOR, records[best.method], held_out_digest(layout.super_resolution), lines, against)
 
 
-def _classifier(layout: Layout, params: Params, record: RunRecord) -> Candidate:
-    found = read_json(layout.classifier_report)["auroc"]["value"]
-    lines = (_at_least("AUROC", params.promote.classifier_floor_auroc, found),)
+def _classifier(layout: Layout, params: Params, records: dict[str, RunRecord]) -> Candidate:
+    """The reader with the highest AUROC on held-out images."""
+    lines_of = {line.reader: line for line in read_rows(layout.readers, ReaderSummary)}
+    best = max((lines_of[name] for name in READERS), key=lambda line: line.auroc)
+    lines = (_at_least("AUROC", params.promote.classifier_floor_auroc, best.auroc),)
 
     def against(champion: Loaded) -> Line:
-        return _above("AUROC over the champion", 0.0, found - _auroc(layout, champion))
+        return _above("AUROC over the champion", 0.0, best.auroc - _auroc(layout, champion))
 
     digest = fingerprint(*(sha256_of(layout.classification / name) for name in ("index.csv", "images.npy")))
-    return Candidate(registry.CLASSIFIER, record, digest, lines, against)
+    return Candidate(registry.CLASSIFIER, records[best.reader], digest, lines, against)
 
 
 def _decide(layout: Layout, candidate: Candidate) -> Decision:
@@ -197,12 +202,12 @@ def _log_evidence(layout: Layout, records: dict[str, RunRecord]) -> None:
             metrics = {f"held_out_{key}": value for key, value in asdict(line).items() if isinstance(value, float)}
             pictures = sorted(layout.pictures.glob(f"S*-{line.method}*.png"))
             tracking.log_evaluation(layout, records[line.method].run_id, digest, metrics, [*samples, *pictures])
-    report = read_json(layout.classifier_report)
-    metrics = {
-        f"held_out_{name}": report[name]["value"] for name in ("accuracy", "sensitivity", "specificity", "auroc")
-    }
-    digest = sha256_of(layout.classifier_report)
-    tracking.log_evaluation(layout, records[CLASSIFIER].run_id, digest, metrics, [layout.classifier_report])
+    digest = sha256_of(layout.readings)
+    tables = [layout.readers, layout.readings, layout.reader_curves, layout.sr_reading]
+    for reader in read_rows(layout.readers, ReaderSummary):
+        metrics = {f"held_out_{key}": value for key, value in asdict(reader).items() if isinstance(value, float)}
+        defined = {key: value for key, value in metrics.items() if math.isfinite(value)}
+        tracking.log_evaluation(layout, records[reader.reader].run_id, digest, defined, tables)
 
 
 def _mean_psnr(layout: Layout, champion: Loaded) -> float:
@@ -215,14 +220,17 @@ def _mean_psnr(layout: Layout, champion: Loaded) -> float:
 
 
 def _auroc(layout: Layout, champion: Loaded) -> float:
-    classes = tuple(champion.config["classes"])
-    images = load_labelled(layout.classification, "test", classes)
-    scores = logits_of(champion.network, images.images, torch.device("cpu")).softmax(1)[:, 1].numpy()
-    return auroc(images.labels.bool().numpy(), scores)
+    reader = reader_of(champion.network, champion.config, f"{champion.version.name} {champion.version.number}")
+    images = load_labelled(layout.classification, "test", reader.classes)
+    return auroc(images.labels.bool().numpy(), reader.probabilities(images.images.numpy()))
 
 
 def _at_least(rule: str, wanted: float, found: float) -> Line:
     return Line(f"{rule} at least", wanted, found, found >= wanted)
+
+
+def _at_most(rule: str, wanted: float, found: float) -> Line:
+    return Line(f"{rule} at most", wanted, found, found <= wanted)
 
 
 def _above(rule: str, wanted: float, found: float) -> Line:

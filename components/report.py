@@ -5,17 +5,15 @@ Every number in it is read from the tables and records of the steps before, or i
 
 from __future__ import annotations
 
-import base64
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
 
 from components.command import run_step
 from components.handover import (
@@ -33,6 +31,8 @@ from components.handover import (
     read_rows,
 )
 from components.params import Params, Promote
+from components.reader_report import data_uri, effect, expect, gathered, lines_of
+from components.reader_rows import SharpenedReading
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 NAMES = {
@@ -60,19 +60,19 @@ def run(layout: Layout, settings: Params) -> Path:
 
 def gather(layout: Layout, settings: Params) -> dict[str, Any]:
     """All that the template shows."""
-    return scores(layout) | data(layout) | judged(layout, settings)
+    return scores(layout) | data(layout) | gathered(layout) | {"effect": effect} | judged(layout, settings)
 
 
 def scores(layout: Layout) -> dict[str, Any]:
     """What the tables and charts of methods hold, best method first."""
     summary = sorted(read_rows(layout.sr_summary, MethodSummary), key=lambda line: -line.psnr_db_mean)
-    _expect(layout.sr_summary, METHODS, {line.method for line in summary})
+    expect(layout.sr_summary, METHODS, {line.method for line in summary})
     samples = read_rows(layout.sr_samples, SampleScore)
     if not samples:
         raise StepError(f"{layout.sr_samples}: expected held-out images, found none. Run split, then evaluate again.")
     found = by_sample(samples)
     for entry in found:
-        _expect(layout.sr_samples, METHODS, entry["scores"], f" of {entry['sample']}")
+        expect(layout.sr_samples, METHODS, entry["scores"], f" of {entry['sample']}")
     return {
         "names": NAMES,
         "methods": METHODS,
@@ -94,7 +94,7 @@ def data(layout: Layout) -> dict[str, Any]:
     """What came in, what was kept, how it was split and what validation said."""
     index, splits = read_rows(layout.index, IndexRow), read_rows(layout.splits, SplitRow)
     validation = read_json(layout.validation)
-    _expect(layout.validation, ("passed", "images", "quarantined", "expectations"), validation)
+    expect(layout.validation, ("passed", "images", "quarantined", "expectations"), validation)
     quarantined = [row for row in index if row.quarantined]
     left_out = [row.reason for row in splits if not row.split and not row.reason.startswith("quarantined")]
     return {
@@ -111,15 +111,11 @@ def data(layout: Layout) -> dict[str, Any]:
 def judged(layout: Layout, settings: Params) -> dict[str, Any]:
     """The classifier's record, and the lines of the promotion policy that need no champion."""
     classifier = read_json(layout.classifier_report)
-    _expect(layout.classifier_report, CLASSIFIER_KEYS, classifier)
-    policy = policy_lines(read_rows(layout.sr_summary, MethodSummary), classifier["auroc"]["value"], settings.promote)
+    expect(layout.classifier_report, CLASSIFIER_KEYS, classifier)
+    summary = read_rows(layout.sr_summary, MethodSummary)
+    read = lines_of(layout, best_generator(summary).method)
+    policy = policy_lines(summary, classifier["auroc"]["value"], read, settings.promote)
     return {"profile": settings.profile, "classifier": classifier, "policy": policy}
-
-
-def _expect(path: Path, wanted: Iterable[str], found: Collection[str], about: str = "") -> None:
-    missing = [name for name in wanted if name not in found]
-    if missing:
-        raise StepError(f"{path}: expected {', '.join(missing)}{about}, found none. Run the step that writes it again.")
 
 
 def render(content: dict[str, Any]) -> str:
@@ -134,18 +130,33 @@ def best_generator(summary: Iterable[MethodSummary]) -> MethodSummary:
     return max((by_method[name] for name in GENERATORS), key=lambda line: line.psnr_db_mean)
 
 
-def policy_lines(summary: Sequence[MethodSummary], auroc: float, policy: Promote) -> list[dict[str, Any]]:
-    """The policy's lines that need no champion, held against the best generator and the classifier."""
+def policy_lines(
+    summary: Sequence[MethodSummary], auroc: float, read: SharpenedReading, policy: Promote
+) -> list[dict[str, Any]]:
+    """The policy's lines that need no champion, held against the best generator and the classifier.
+
+    `read` is what the classifier makes of that generator's images.
+    """
     best = best_generator(summary)
     bicubic = next(line for line in summary if line.method == "bicubic")
     held = [
-        ("mean PSNR (dB)", policy.floor_psnr_db, best.psnr_db_mean),
-        ("mean SSIM", policy.floor_ssim, best.ssim_mean),
-        ("PSNR over bicubic (dB)", policy.gain_over_bicubic_db, best.psnr_gain_db),
-        ("SSIM over bicubic", policy.gain_over_bicubic_ssim, best.ssim_mean - bicubic.ssim_mean),
-        ("AUROC of the classifier", policy.classifier_floor_auroc, auroc),
+        ("mean PSNR (dB)", "at least", policy.floor_psnr_db, best.psnr_db_mean),
+        ("mean SSIM", "at least", policy.floor_ssim, best.ssim_mean),
+        ("PSNR over bicubic (dB)", "at least", policy.gain_over_bicubic_db, best.psnr_gain_db),
+        ("SSIM over bicubic", "at least", policy.gain_over_bicubic_ssim, best.ssim_mean - bicubic.ssim_mean),
+        ("AUROC of the classifier", "at least", policy.classifier_floor_auroc, auroc),
+        ("AUROC lost by sharpening", "at most", policy.reader_cost_auroc, read.auroc_cost),
+        ("agreement with the reading of the original", "at least", policy.reader_agreement, read.agreement),
     ]
-    return [{"rule": rule, "wanted": wanted, "found": found, "holds": found >= wanted} for rule, wanted, found in held]
+    return [
+        {
+            "rule": f"{rule} {bound}",
+            "wanted": wanted,
+            "found": found,
+            "holds": found >= wanted if bound == "at least" else found <= wanted,
+        }
+        for rule, bound, wanted, found in held
+    ]
 
 
 def by_sample(samples: Iterable[SampleScore]) -> list[dict[str, Any]]:
@@ -195,11 +206,11 @@ def pictures(layout: Layout) -> list[dict[str, Any]]:
     path = layout.pictures / "pictures.json"
     shown = read_json(path)
     for entry in shown:
-        _expect(path, ("original", "input", *METHODS), entry["methods"], f" of {entry['sample']}")
+        expect(path, ("original", "input", *METHODS), entry["methods"], f" of {entry['sample']}")
         entry["box"] = zoom_box(entry)
         for files in entry["methods"].values():
             for kind, name in files.items():
-                files[kind] = _data_uri(layout.pictures / name)
+                files[kind] = data_uri(layout.pictures / name)
     return sorted(shown, key=lambda entry: entry["modality"] not in ("CR", "DX"))
 
 
@@ -211,12 +222,6 @@ def zoom_box(entry: dict[str, Any]) -> dict[str, float] | None:
     rows, columns = entry["size"]
     shares = {"top": row / rows, "left": column / columns, "height": height / rows, "width": width / columns}
     return {name: round(100 * share, 3) for name, share in shares.items()}
-
-
-def _data_uri(path: Path) -> Markup:
-    if not path.is_file():
-        raise StepError(f"{path}: expected a picture that pictures.json names, found none. Run evaluate again.")
-    return Markup("data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii"))
 
 
 def sides(splits: Iterable[SplitRow]) -> list[dict[str, Any]]:

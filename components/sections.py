@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -56,3 +56,17 @@ def _typed(value: Any, hint: Any, where: str, problems: list[str]) -> Any:
     if not good:
         problems.append(f"{where}: expected {kind}, found {value!r}")
     return value
+
+
+def share(section: Any, *names: str) -> Iterator[str]:
+    """A line for each of `names` that is no share."""
+    for name in names:
+        if not 0 <= getattr(section, name) <= 1:
+            yield f"{name}: expected a share from 0 to 1, found {getattr(section, name)}"
+
+
+def at_least(section: Any, least: int, *names: str) -> Iterator[str]:
+    """A line for each of `names` that is less than `least`."""
+    for name in names:
+        if getattr(section, name) < least:
+            yield f"{name}: expected {least} or more, found {getattr(section, name)}"

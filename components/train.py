@@ -23,13 +23,12 @@ from torch import Tensor
 from components.command import run_step
 from components.handover import CLASSIFIER, Layout, PreparedRow, RunRecord, StepError, read_rows, write_record
 from components.learning.adversarial_phase import AdversarialPhase, choose_interpolation, interpolated
+from components.learning.calibration import temperature_of, threshold_for
 from components.learning.checkpoint import Checkpoints, fingerprint, remove_checkpoint
 from components.learning.classifier_phase import (
     ClassifierPhase,
     classes_of,
     load_labelled,
-    logits_of,
-    threshold_for,
 )
 from components.learning.features import make_features
 from components.learning.models import build
@@ -37,15 +36,18 @@ from components.learning.optimisation import usable_precision
 from components.learning.patches import Pair, Patches, load_pairs
 from components.learning.pixel_phase import PixelPhase
 from components.learning.progress import ConsoleReporter, write_history
+from components.learning.reading import Manner, logits_of, positive
 from components.learning.start import TRAINED_ON, imagenet, start_from
 from components.learning.trainer import Phase, Plan, Progress, Reporter, fit
 from components.learning.weights import WEIGHTS, load_weights, save_weights, sha256_of
-from components.params import (
+from components.params import Params
+from components.trainings import (
     AdversarialTraining,
+    ClassicalTraining,
     ClassifierTraining,
-    Params,
+    GenerativeTraining,
+    NetworkTraining,
     PixelTraining,
-    Training,
 )
 
 DEVICES = "MEDSR_DEVICES"  # of one training; not a setting, because it decides no result
@@ -77,6 +79,8 @@ def run(layout: Layout, params: Params, name: str, tracked: bool = True) -> RunR
     if name not in params.train:
         raise StepError(f"train {name}: expected one of {', '.join(params.train)}. Add a section to params.yaml.")
     started, settings = time.monotonic(), params.train[name]
+    if isinstance(settings, ClassicalTraining):
+        raise StepError(f"train {name}: a classical reader. Run `python -m components.train_classical {name}`.")
     fabric = _fabric(settings)
     torch.manual_seed(params.seed)  # after the launch: every process draws the same first weights
     work = _work(Setting(layout, params, fabric), settings)
@@ -101,7 +105,7 @@ def run(layout: Layout, params: Params, name: str, tracked: bool = True) -> RunR
     return record
 
 
-def _fabric(settings: Training) -> Fabric:
+def _fabric(settings: NetworkTraining) -> Fabric:
     """The device, or the processes that `MEDSR_DEVICES` asks for, each on its own; they are started here."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     precision = usable_precision(settings.precision, device)
@@ -121,7 +125,7 @@ def _devices() -> int:
     return int(wanted)
 
 
-def _work(setting: Setting, settings: Training) -> Work:
+def _work(setting: Setting, settings: NetworkTraining) -> Work:
     match settings:
         case PixelTraining():
             return _pixel(setting, settings)
@@ -177,19 +181,25 @@ def _adversarial(setting: Setting, settings: AdversarialTraining) -> Work:
 
 
 def _classifier(setting: Setting, settings: ClassifierTraining) -> Work:
-    folder, device = setting.layout.classification, setting.fabric.device
+    folder, device, prepare = setting.layout.classification, setting.fabric.device, setting.params.prepare
     classes = classes_of(folder)
     training, validation = (load_labelled(folder, split, classes) for split in ("train", "validation"))
+    seen = sorted(row.image_id for row in training.rows)
     network = build(settings.network, classes=len(classes))
     start = imagenet(network, settings.weights)
     print(f"classifier starts from {start}")
     phase = ClassifierPhase(network, settings, setting.fabric, training, validation, setting.params.seed)
+    percentiles, channels = (prepare.percentile_low, prepare.percentile_high), training.images.shape[1]
 
     def finish(progress: Progress) -> tuple[dict[str, Tensor], dict[str, Any]]:
         network.load_state_dict(progress.best_state)
-        scores = logits_of(network, validation.images, device).softmax(1)[:, 1].numpy()
+        asked = (settings.augmentation, settings.views, setting.params.seed)
+        logits = logits_of(network, validation.images, device, *asked)
+        temperature = temperature_of(logits, validation.labels)
+        scores = positive(logits, temperature)
         threshold = threshold_for(settings.sensitivity, validation.labels.bool().numpy(), scores)
-        described = {"classes": list(classes), "threshold": threshold, "start": start, "size": settings.size}
+        manner = Manner(classes, settings.size, channels, percentiles, *asked, temperature, threshold)
+        described = {"classes": list(classes), "start": start, TRAINED_ON: seen, "reading": manner.described()}
         return progress.best_state, {"network": {**settings.network, "classes": len(classes)}, **described}
 
     return Work(phase, finish)
@@ -206,7 +216,7 @@ def _patches(setting: Setting, settings: PixelTraining | AdversarialTraining, pa
 
 
 def _described(
-    name: str, settings: Training, config: dict[str, Any], progress: Progress, fabric: Fabric
+    name: str, settings: NetworkTraining, config: dict[str, Any], progress: Progress, fabric: Fabric
 ) -> dict[str, Any]:
     return config | {
         "name": name,
@@ -217,13 +227,13 @@ def _described(
     }
 
 
-def _data_digest(layout: Layout, settings: Training) -> str:
-    classifier = isinstance(settings, ClassifierTraining)
-    folder = layout.classification if classifier else layout.super_resolution
+def _data_digest(layout: Layout, settings: NetworkTraining) -> str:
+    labelled = isinstance(settings, ClassifierTraining | GenerativeTraining)
+    folder = layout.classification if labelled else layout.super_resolution
     return fingerprint(*[(p.name, sha256_of(p)) for p in sorted(folder.iterdir())])
 
 
-def _start_digest(layout: Layout, settings: Training) -> str:
+def _start_digest(layout: Layout, settings: NetworkTraining) -> str:
     match settings:
         case PixelTraining(start=folder) if folder:
             return sha256_of(Path(folder) / WEIGHTS)
@@ -249,7 +259,7 @@ class _Everyone:
 
 
 def _tracking(
-    layout: Layout, name: str, settings: Training, data: str, params: Params, wanted: bool
+    layout: Layout, name: str, settings: NetworkTraining, data: str, params: Params, wanted: bool
 ) -> AbstractContextManager[Any]:
     if not wanted or importlib.util.find_spec("mlflow") is None:
         print("this training is not tracked: MLflow is not asked for, or not installed")

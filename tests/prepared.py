@@ -34,6 +34,7 @@ def classification(root: Path, size: int = 32, patients: int = 24) -> Layout:
     """Half the patients have a bright disc in the middle; every third is validation, every fourth test."""
     layout = Layout(root)
     layout.classification.mkdir(parents=True)
+    layout.held_out_readable.mkdir(parents=True)
     images, rows = [], []
     for number in range(patients):
         label = ("normal", "heart_failure")[number % 2]
@@ -42,7 +43,9 @@ def classification(root: Path, size: int = 32, patients: int = 24) -> Layout:
             image[size // 3 : 2 * size // 3, size // 3 : 2 * size // 3] += 0.4
         split = ("train", "train", "validation", "test")[(number // 2) % 4]
         images.append(image[None].astype(np.float32))
-        rows.append(LabelledRow(f"{number:016x}", f"P{number:012x}", label, split, True))
+        rows.append(LabelledRow(f"{4096 + number:016x}", f"P{number:012x}", label, split, True))
+        if split == "test":
+            np.save(layout.held_out_readable / f"{rows[-1].image_id}.npy", images[-1][0].repeat(2, 0).repeat(2, 1))
     np.save(layout.classification / "images.npy", np.stack(images))
     write_rows(layout.classification / "index.csv", LabelledRow, rows)
     return layout

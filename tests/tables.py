@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from components import evaluate_readers
 from components.evaluate import summarise
+from components.evaluate_readers import Read
 from components.handover import (
     METHODS,
     IndexRow,
@@ -18,6 +20,7 @@ from components.handover import (
     write_rows,
 )
 from components.imaging.pictures import save_grey
+from components.reader_rows import SHOWN, CurvePoint, ReaderSummary, SharpenedReading
 from tests.drawing import shapes
 
 KEPT = IndexRow(
@@ -86,7 +89,29 @@ def write_scores(layout: Layout) -> list[SampleScore]:
     report |= {"n": 113, "patients": 113, "simulated": True, "labels": ["normal", "heart_failure"]}
     report |= {"positive": "heart_failure", "threshold": 0.4321, "confusion": confusion}
     write_json(layout.classifier_report, report)
+    write_readers(layout)
     return rows
+
+
+def write_readers(layout: Layout) -> None:
+    """A reader's tables, of probabilities that are drawn, with pictures of two images."""
+    random = np.random.default_rng(6)
+    truth = np.arange(80) % 2 == 1
+    patients = [f"P{number // 2}" for number in range(80)]
+    scores = {name: np.clip(truth * 0.3 + random.uniform(0, 0.7, 80), 0, 1) for name in ("classifier", *SHOWN)}
+    reads = {name: Read(name, truth, found, 0.5, patients, 12.0) for name, found in scores.items()}
+    write_rows(layout.readers, ReaderSummary, evaluate_readers.summarise([reads["classifier"]], 100, 0))
+    write_rows(layout.reader_curves, CurvePoint, evaluate_readers.curve_points(reads["classifier"]))
+    lines = [evaluate_readers.sharpened_line(reads[name], reads["original"], 4, 100, 0) for name in SHOWN]
+    write_rows(layout.sr_reading, SharpenedReading, lines)
+    shown = []
+    for number, kind in enumerate(("false alarm", "missed")):
+        files = {"file": f"{number}.png", "heat": f"{number}-heat.png"}
+        for file in files.values():
+            save_grey(layout.reader_pictures / file, shapes(32, 32, seed=number))
+        about = {"image_id": f"{number:016x}", "label": "normal", "probability": 0.71, "threshold": 0.5}
+        shown.append(about | files | {"called": kind == "false alarm", "kind": kind})
+    write_json(layout.reader_pictures / "pictures.json", shown)
 
 
 def _picture(layout: Layout, rows: list[SampleScore], sample: str) -> dict[str, object]:

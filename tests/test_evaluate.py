@@ -1,13 +1,11 @@
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
 from components import evaluate
 from components.handover import (
     METHODS,
-    LabelledRow,
     Layout,
     MethodSummary,
     PreparedRow,
@@ -17,7 +15,6 @@ from components.handover import (
     read_rows,
     write_json,
 )
-from components.learning.classifier_phase import LabelledImages
 from components.learning.models.srcnn import enlarge
 from components.learning.patches import load_pairs
 from tests.settings import small
@@ -49,20 +46,6 @@ def test_pictures_are_there_for_every_method_and_hold_what_they_say(project: Lay
     original = np.asarray(Image.open(project.pictures / shown[0]["methods"]["original"]["full"]))
     np.testing.assert_allclose(original / 255, pair.high[0].numpy(), atol=0.003)
     assert all((project.pictures / name).is_file() for files in shown[0]["methods"].values() for name in files.values())
-
-
-def test_the_classifier_report_counts_what_it_says() -> None:
-    truth = torch.tensor([1, 1, 1, 0, 0, 0, 0, 0])
-    scores = np.array([0.9, 0.8, 0.2, 0.7, 0.3, 0.2, 0.1, 0.05], np.float32)
-    rows = [LabelledRow(str(i), f"P{i}", "", "test", True) for i in range(8)]
-    images = LabelledImages(torch.zeros(8, 1, 2, 2), truth, rows)
-    report = evaluate.classifier_report(images, scores, ("normal", "heart_failure"), 0.5, 200, 0)
-    assert report["confusion"] == {"true_positive": 2, "false_positive": 1, "true_negative": 4, "false_negative": 1}
-    assert report["sensitivity"]["value"] == pytest.approx(2 / 3)
-    assert report["specificity"]["value"] == pytest.approx(4 / 5)
-    assert report["accuracy"]["value"] == pytest.approx(6 / 8)
-    assert report["accuracy"]["low"] <= report["accuracy"]["value"] <= report["accuracy"]["high"]
-    assert report["positive"] == "heart_failure" and report["simulated"] is True
 
 
 def test_gains_are_paired_with_bicubic_on_the_same_image() -> None:

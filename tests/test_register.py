@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from components import evaluate, register, train
+from components import evaluate, evaluate_readers, register, train
 from components.adapters import registry
 from components.adapters.tracking import connect
 from components.handover import GENERATORS, Layout, MethodSummary, read_record, read_rows
@@ -20,6 +20,8 @@ LOW_BAR = {
     "gain_over_bicubic_db": -99.0,
     "gain_over_bicubic_ssim": -1.0,
     "classifier_floor_auroc": 0.0,
+    "reader_cost_auroc": 1.0,
+    "reader_agreement": 0.0,
 }
 
 
@@ -28,6 +30,7 @@ def evaluated(trained: Layout, tmp_path_factory: pytest.TempPathFactory) -> Layo
     root = tmp_path_factory.mktemp("evaluated") / "project"
     shutil.copytree(trained.root, root)
     evaluate.run(Layout(root), small())
+    evaluate_readers.run(Layout(root), small())
     return Layout(root)
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from components.handover import Layout, RunRecord, read_json
+from components.reader_rows import READERS
 
-EXPERIMENTS = {"classifier": "classification"}
+EXPERIMENTS = dict.fromkeys(READERS, "classification")
 DEFAULT_EXPERIMENT = "super-resolution"
 PYFUNC = Path(__file__).with_name("pyfunc_model.py")
 REQUIREMENTS = ("torch", "torchvision", "numpy", "safetensors", "PyYAML")
@@ -121,7 +122,7 @@ def log_model(mlflow: Any, folder: Path) -> str:
     from mlflow.types import Schema, TensorSpec
 
     free = TensorSpec(np.dtype(np.float32), (-1, 1, -1, -1))
-    outputs = TensorSpec(np.dtype(np.float32), (-1, -1)) if folder.name in EXPERIMENTS else free
+    outputs = TensorSpec(np.dtype(np.float32), (-1, -1)) if folder.name in READERS else free
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # about examples and type hints: the signature says it all
         info = mlflow.pyfunc.log_model(

@@ -86,7 +86,8 @@ def _pixel_bits(frame: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
     if stored >= allocated or allocated != frame.dtype.itemsize * 8:
         return frame
     shifted: NDArray[Any] = np.left_shift(frame, above)
-    return np.right_shift(shifted, allocated - stored, out=shifted)
+    np.right_shift(shifted, allocated - stored, out=shifted)
+    return shifted
 
 
 def _palette(dataset: Dataset) -> Dataset:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 ERROR_WHITE = 0.1  # an error of a tenth of the range is shown at full brightness
+HEAT_COVERS = 0.6  # of the picture below, where the heat is greatest
 LONGEST_SIDE = 512  # pixels; a page of full-size radiographs would weigh tens of megabytes
 
 
@@ -44,6 +45,14 @@ def save_grey(path: Path, image: NDArray[np.float32]) -> None:
 def save_error(path: Path, error: NDArray[np.float32]) -> None:
     """A PNG of absolute errors; white is a tenth of the range or more."""
     _save(path, np.clip(error / ERROR_WHITE, 0, 1))
+
+
+def save_heat(path: Path, image: NDArray[np.float32], heat: NDArray[np.float32]) -> None:
+    """A colour PNG of `image` (rows, columns) with `heat`, as large and in [0, 1], over it: clear, red, then yellow."""
+    strength = np.clip(heat, 0, 1)[..., None]
+    colour = np.concatenate([np.ones_like(strength), strength, np.zeros_like(strength)], 2)
+    cover = HEAT_COVERS * strength
+    _save(path, np.clip(image, 0, 1)[..., None] * (1 - cover) + colour * cover)
 
 
 def _save(path: Path, unit: NDArray[np.float32]) -> None:

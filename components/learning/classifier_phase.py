@@ -1,8 +1,7 @@
-"""Training of the reader: DenseNet-201 on labelled images, turned, shifted and flipped on the device."""
+"""Training of the reader: DenseNet-201 on labelled images that are varied on the device."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +13,13 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from components.handover import LabelledRow, StepError, read_rows
+from components.learning.augmentation import augmented, mixed
 from components.learning.optimisation import MovingAverage, compiled
 from components.learning.ranking import auroc
+from components.learning.reading import logits_of
 from components.learning.sharing import Sharing, Turn
 from components.learning.trainer import prepare_rates
-from components.params import ClassifierTraining
+from components.trainings import ClassifierTraining
 
 NEGATIVE = ("normal", "negative", "healthy", "0")  # a label that means nothing was found
 
@@ -73,48 +74,63 @@ class ClassifierPhase:
         self._settings, self._fabric, self._seed = settings, fabric, seed
         self._sharing = Sharing(fabric, settings.accumulate)
         self._images, self._labels = training.images.to(fabric.device), training.labels.to(fabric.device)
+        self._training_labels = training.labels.numpy()
         self._validation = validation
         counts = torch.bincount(training.labels, minlength=2).clamp(min=1)
-        self._class_weights = (counts.sum() / (2 * counts)).to(fabric.device)
+        self._shares = (len(training.labels) / (2 * counts)).to(fabric.device)  # of each class, for equal say
         self._network = network = self._sharing.prepared(network)
-        adam = AdamW(
-            network.parameters(),
-            settings.rate,
-            betas=(0.9, settings.beta2),
-            weight_decay=settings.weight_decay,
-            fused=True,
-        )
-        self._wrapped, self._optimiser = fabric.setup(compiled(network, settings.compile), prepare_rates(adam))
+        self._body: list[nn.Parameter] = [p for group in network.by_depth()[:-1] for p in group]  # type: ignore[operator]
+        optimiser = _adam(network, settings)
+        self._wrapped, self._optimiser = fabric.setup(compiled(network, settings.compile), optimiser)
         self.modules = {"classifier": network}
         self.optimisers: dict[str, Optimizer] = {"classifier": self._optimiser}
         self.average = MovingAverage(network, settings.ema)
 
     def step(self, step: int) -> dict[str, Tensor]:
-        self._network.train()
+        """The head alone for the first `head_steps`, on features that stay as they are; then everything."""
+        head_alone = step < self._settings.head_steps
+        self._network.train(not head_alone)
         self._optimiser.zero_grad(set_to_none=True)
-        images, labels = self._batch(step)
-        loss = torch.stack([self._turn(images, labels, turn) for turn in self._sharing.turns()]).sum()
+        images, targets = self._batch(step)
+        loss = torch.stack([self._turn(images, targets, turn) for turn in self._sharing.turns()]).sum()
+        if head_alone:
+            for parameter in self._body:
+                parameter.grad = None  # which the optimiser passes over
         self._optimiser.step()
         self.average.update()
         return {"cross_entropy": loss}
 
     def _batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """The whole batch of a step, whoever learns from which part of it: it depends on seed and step alone."""
-        random = np.random.default_rng((self._seed, step))
-        chosen = torch.from_numpy(random.choice(len(self._labels), self._settings.batch)).to(self._fabric.device)
-        return augmented(self._images[chosen], random), self._labels[chosen]
+        """The whole batch of a step, images and targets (N, classes), whoever learns from which part of it.
 
-    def _turn(self, images: Tensor, labels: Tensor, turn: Turn) -> Tensor:
-        mine = torch.arange(len(labels), device=labels.device).tensor_split(turn.parts)[turn.part]
+        It depends on seed and step alone.
+        """
+        settings, random = self._settings, np.random.default_rng((self._seed, step))
+        labels = self._training_labels
+        if settings.balance == "sampling":
+            per_image = 1 / np.bincount(labels, minlength=2)[labels]
+            chosen = random.choice(len(labels), settings.batch, p=per_image / per_image.sum())
+        else:
+            chosen = random.choice(len(labels), settings.batch)
+        place = torch.from_numpy(chosen).to(self._fabric.device)
+        targets = F.one_hot(self._labels[place], 2).float()
+        targets = targets * (1 - settings.label_smoothing) + settings.label_smoothing / 2
+        images = augmented(self._images[place], settings.augmentation, random)
+        return mixed(images, targets, settings.mixup, random)
+
+    def _turn(self, images: Tensor, targets: Tensor, turn: Turn) -> Tensor:
+        mine = torch.arange(len(targets), device=targets.device).tensor_split(turn.parts)[turn.part]
+        weighted = targets * self._shares if self._settings.balance == "weights" else targets
         with self._sharing.quiet(self._wrapped, turn):
-            logits = self._wrapped(images[mine]).float()
-            loss = F.cross_entropy(logits, labels[mine], weight=self._class_weights, reduction="sum")
-            return self._sharing.backward(loss * turn.parts / self._class_weights[labels].sum())
+            logits = self._wrapped(images[mine].contiguous(memory_format=torch.channels_last)).float()
+            loss = -(weighted[mine] * logits.log_softmax(1)).sum()
+            return self._sharing.backward(loss * turn.parts / weighted.sum())
 
     def validate(self) -> dict[str, float]:
         own = {key: value.detach().clone() for key, value in self._network.state_dict().items()}
         self._network.load_state_dict(self.average.state)
-        logits = logits_of(self._network, self._validation.images, self._fabric.device)
+        settings, images = self._settings, self._validation.images
+        logits = logits_of(self._network, images, self._fabric.device, settings.augmentation, 1, self._seed)
         self._network.load_state_dict(own)
         likelihood = -float(F.cross_entropy(logits, self._validation.labels))
         truth = self._validation.labels.bool().numpy()
@@ -122,33 +138,14 @@ class ClassifierPhase:
         return {"validation_log_likelihood": likelihood, "validation_auroc": auroc(truth, scores)}
 
 
-def augmented(images: Tensor, random: np.random.Generator) -> Tensor:
-    """Each image turned up to 10 degrees, moved and scaled up to 6 %, its brightness up to 10 %.
-
-    No mirroring: a heart on the right side is another finding.
-    """
-    count = len(images)
-    angle = random.uniform(-10, 10, count) * math.pi / 180
-    zoom = random.uniform(0.94, 1.06, count)
-    shift = random.uniform(-0.06, 0.06, (count, 2)) * 2
-    cosine, sine = np.cos(angle) * zoom, np.sin(angle) * zoom
-    affine = np.stack([cosine, -sine, shift[:, 0], sine, cosine, shift[:, 1]], 1).reshape(count, 2, 3)
-    grid = F.affine_grid(torch.from_numpy(affine).to(images), list(images.shape), align_corners=False)
-    moved = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
-    gain = torch.from_numpy(random.uniform(0.9, 1.1, (count, 1, 1, 1))).to(images)
-    return (moved * gain).clamp(0, 1)
-
-
-@torch.inference_mode()
-def logits_of(network: nn.Module, images: Tensor, device: torch.device, batch: int = 64) -> Tensor:
-    """Logits `(N, classes)` in float32 on the CPU; `images` are `(N, 1, S, S)`, read a batch at a time."""
-    network.eval()
-    return torch.cat([network(part.to(device)).float().cpu() for part in torch.split(images, batch)])
-
-
-def threshold_for(sensitivity: float, truth: np.ndarray, scores: np.ndarray) -> float:
-    """The highest threshold that still finds at least `sensitivity` of the positives; scores at it count as found."""
-    positives = np.sort(scores[truth])[::-1]
-    if not len(positives):
-        raise StepError("expected positive cases among the validation patients to choose a threshold, found none.")
-    return float(positives[max(0, math.ceil(sensitivity * len(positives)) - 1)])
+def _adam(network: nn.Module, settings: ClassifierTraining) -> Optimizer:
+    """Rates fall geometrically from the head to the stem; biases and batch norm are not decayed."""
+    depths = network.by_depth()  # type: ignore[operator]
+    groups = []
+    for depth, parameters in enumerate(depths):
+        share = settings.first_layer_rate ** (1 - depth / (len(depths) - 1))
+        for decayed in (True, False):
+            own = [parameter for parameter in parameters if (parameter.ndim > 1) == decayed]
+            decay = settings.weight_decay if decayed else 0.0
+            groups.append({"params": own, "lr": settings.rate * share, "weight_decay": decay})
+    return prepare_rates(AdamW(groups, betas=(0.9, settings.beta2), fused=True))

@@ -13,7 +13,7 @@ from components.learning.optimisation import MovingAverage, compiled
 from components.learning.patches import Pair, Patches
 from components.learning.sharing import Sharing, Turn
 from components.learning.trainer import prepare_rates
-from components.params import PixelTraining
+from components.trainings import PixelTraining
 
 VALIDATION_SIDE = 96  # low-resolution pixels: the middle of a validation image, so that validating stays cheap
 

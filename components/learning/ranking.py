@@ -1,4 +1,4 @@
-"""How well scores rank positives over negatives, with numpy alone so that it serves wherever training runs."""
+"""How well scores tell positives from negatives, with numpy alone so that it serves wherever training runs."""
 
 from __future__ import annotations
 
@@ -17,3 +17,30 @@ def auroc(truth: NDArray[np.bool_], scores: NDArray[np.floating]) -> float:
     below = np.searchsorted(negatives, positives, "left")
     at_most = np.searchsorted(negatives, positives, "right")
     return float((below + at_most).sum() / (2 * len(positives) * len(negatives)))
+
+
+def average_precision(truth: NDArray[np.bool_], scores: NDArray[np.floating]) -> float:
+    """Mean precision over the positives, each at its own threshold; equal scores share one (as scikit-learn's).
+
+    Not a number where there is no positive.
+    """
+    if not truth.any():
+        return float("nan")
+    order = np.argsort(-scores, kind="stable")
+    ordered, found = scores[order], np.cumsum(truth[order])
+    last = np.append(ordered[1:] != ordered[:-1], True)  # of each run of equal scores
+    precision, recall = found[last] / (np.flatnonzero(last) + 1), found[last] / found[-1]
+    return float(np.sum(np.diff(recall, prepend=0.0) * precision))
+
+
+def calibration_error(truth: NDArray[np.bool_], probabilities: NDArray[np.floating], bins: int = 10) -> float:
+    """Expected calibration error of the positive class's probability (Naeini et al. 2015; Guo et al. 2017).
+
+    The mean distance, over `bins` bins of equal width and weighted by what is in them, between a bin's mean
+    probability and its share of positives.
+    """
+    if not len(truth):
+        return float("nan")
+    place = np.minimum((probabilities * bins).astype(np.int64), bins - 1)
+    distance = np.bincount(place, weights=probabilities - truth, minlength=bins)
+    return float(np.abs(distance).sum() / len(truth))

@@ -10,13 +10,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from components.handover import PreparedRow, read_rows
+from components.handover import PreparedRow, StepError, read_rows
 from components.learning.checkpoint import fingerprint
 from components.learning.metrics import crop_border, psnr, ssim
 from components.learning.models.srcnn import enlarge
 from components.learning.patches import Pair
 from components.learning.tiling import sharpen_tiled
 from components.learning.weights import sha256_of
+from components.params import Params
+from components.trainings import AdversarialTraining, PixelTraining
 
 Upscale = Callable[[Tensor], Tensor]  # (1, 1, h, w) to (1, 1, scale * h, scale * w), in [0, 1]
 
@@ -30,6 +32,15 @@ class Score:
     psnr_body_db: float
     ssim_body: float
     seconds: float
+
+
+def scale_of(params: Params) -> int:
+    """The one scale of every generator. Raises `StepError` where there are several."""
+    trainings = [t for t in params.train.values() if isinstance(t, PixelTraining | AdversarialTraining)]
+    scales = {training.scale for training in trainings}
+    if len(scales) != 1:
+        raise StepError(f"train: expected one scale for every generator, found {sorted(scales)}. Set them alike.")
+    return scales.pop()
 
 
 def held_out_digest(folder: Path) -> str:

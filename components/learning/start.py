@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from components.handover import PreparedRow, StepError
+from components.handover import LabelledRow, PreparedRow, StepError
 from components.learning.weights import load_weights
 
 TRAINED_ON = "trained_on"  # in a model's configuration: the images it, and what it started from, learned from
@@ -34,7 +34,9 @@ def start_from(network: nn.Module, folder: Path, setting: str, rows: list[Prepar
     return list(config[TRAINED_ON])
 
 
-def check_unseen(folder: Path, config: dict[str, Any], held_out: Collection[PreparedRow], remedy: str) -> None:
+def check_unseen(
+    folder: Path, config: dict[str, Any], held_out: Collection[PreparedRow | LabelledRow], remedy: str
+) -> None:
     """Raises `StepError` naming the images of `held_out` that the weights in `folder` were trained on."""
     if TRAINED_ON not in config:
         raise StepError(f"{folder}: does not say which images its weights were trained on. Train it again.")

@@ -87,7 +87,7 @@ def sharpen_bands(
         done = (after.start if after else source.height) - row.start
         left_over = band[..., done * scale :, :].clone()  # a view would keep the whole band alive
         band = band[..., : done * scale, : source.width * scale]
-        for part in band.split(ROWS_AT_ONCE * scale, 2):
+        for part in torch.split(band, ROWS_AT_ONCE * scale, 2):
             yield part.clone()  # a view that is held on to would keep the whole band while the next one is made
         del band, part
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from components.imaging.pictures import save_error, save_grey, zoom_window
+from components.imaging.pictures import save_error, save_grey, save_heat, zoom_window
 
 
 def test_the_zoom_lands_on_the_edges_inside_the_body() -> None:
@@ -28,3 +28,14 @@ def test_pictures_are_eight_bits_clipped_and_not_too_large(tmp_path: Path) -> No
     assert np.asarray(Image.open(tmp_path / "e.png")).tolist() == [[0, 128, 255]]
     save_grey(tmp_path / "big.png", np.zeros((2000, 1000), np.float32))
     assert Image.open(tmp_path / "big.png").size == (256, 512)
+
+
+def test_heat_lies_over_the_picture_and_nowhere_else(tmp_path: Path) -> None:
+    image, heat = np.full((20, 30), 0.5, np.float32), np.zeros((20, 30), np.float32)
+    heat[5:8, 9:12] = 1
+    save_heat(tmp_path / "heat.png", image, heat)
+    found = np.asarray(Image.open(tmp_path / "heat.png")).astype(int)
+    assert found.shape == (20, 30, 3)
+    assert (found[heat == 0] == 128).all()
+    red, green, blue = found[6, 10]
+    assert red == green > 128 > blue

@@ -1,3 +1,4 @@
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,8 @@ from lightning_fabric import Fabric
 from components.handover import LabelledRow, StepError, write_rows
 from components.learning.classifier_phase import (
     ClassifierPhase,
-    augmented,
     classes_of,
     load_labelled,
-    threshold_for,
 )
 from components.learning.models import build
 from tests import prepared
@@ -35,24 +34,6 @@ def test_a_small_densenet_learns_a_bright_disc(tmp_path: Path) -> None:
     assert scores["validation_log_likelihood"] > before and scores["validation_auroc"] > 0.9
 
 
-def test_augmentation_keeps_shape_and_range_and_depends_on_the_draw_alone() -> None:
-    images = torch.rand(3, 1, 32, 32)
-    one, other = (augmented(images, np.random.default_rng(4)) for _ in range(2))
-    torch.testing.assert_close(one, other)
-    assert one.shape == images.shape and 0 <= float(one.min()) <= float(one.max()) <= 1
-    assert not torch.allclose(one, images)
-
-
-def test_the_threshold_finds_the_wanted_share_and_is_the_highest_that_does() -> None:
-    truth = np.array([True] * 10 + [False] * 10)
-    scores = np.linspace(0.95, 0.0, 20)
-    threshold = threshold_for(0.9, truth, scores)
-    assert (scores[truth] >= threshold).mean() == 0.9
-    assert (scores[truth] >= np.nextafter(threshold, 1)).mean() < 0.9
-    with pytest.raises(StepError, match="expected positive cases"):
-        threshold_for(0.9, np.zeros(3, bool), np.ones(3))
-
-
 def test_one_label_or_an_unknown_one_is_named(tmp_path: Path) -> None:
     folder = prepared.classification(tmp_path).classification
     with pytest.raises(StepError, match="found heart_failure"):
@@ -60,3 +41,46 @@ def test_one_label_or_an_unknown_one_is_named(tmp_path: Path) -> None:
     write_rows(folder / "index.csv", LabelledRow, [LabelledRow("0", "P0", "normal", "train", True)])
     with pytest.raises(StepError, match="expected two labels, found 1: normal"):
         classes_of(folder)
+
+
+def phase_of(folder: Path, **settings: object) -> ClassifierPhase:
+    training = small(classifier={"batch": 12, "rate": 3e-3, **settings}).train["classifier"]
+    sides = [load_labelled(folder, split, classes_of(folder)) for split in ("train", "validation")]
+    torch.manual_seed(0)
+    network = build(training.network, classes=2)  # type: ignore[union-attr]
+    return ClassifierPhase(network, training, Fabric(accelerator="cpu", devices=1), *sides, 0)  # type: ignore[arg-type]
+
+
+def changed(phase: ClassifierPhase, steps: range) -> list[float]:
+    """How far each depth of the network moves, from the stem to the head; batch norm's counts too, in the last."""
+    network = phase.modules["classifier"]
+    before = [[p.detach().clone() for p in group] for group in network.by_depth()]  # type: ignore[operator]
+    for step in steps:
+        phase.step(step)
+    after = network.by_depth()  # type: ignore[operator]
+    return [
+        max(float((p.detach() - old).abs().max()) for p, old in zip(group, olds, strict=True))
+        for group, olds in zip(after, before, strict=True)
+    ]
+
+
+def test_at_first_the_head_learns_alone_and_then_early_layers_more_slowly(tmp_path: Path) -> None:
+    folder = prepared.classification(tmp_path).classification
+    phase = phase_of(folder, head_steps=2, first_layer_rate=0.01, weight_decay=0.0)
+    counts = {key: value.clone() for key, value in phase.modules["classifier"].state_dict().items() if "running" in key}
+    *body, head = changed(phase, range(2))
+    assert head > 0 and not any(body)
+    assert all(torch.equal(phase.modules["classifier"].state_dict()[key], value) for key, value in counts.items())
+    depths = changed(phase, range(2, 3))
+    assert all(0 < early < late for early, late in pairwise(depths)), depths
+
+
+def test_balanced_sampling_shows_both_classes_equally_often(tmp_path: Path) -> None:
+    folder = prepared.classification(tmp_path).classification
+    phase = phase_of(folder, batch=400, balance="sampling", label_smoothing=0.1)
+    keep = np.r_[np.flatnonzero(phase._training_labels == 0), np.flatnonzero(phase._training_labels == 1)[:1]]
+    phase._training_labels, phase._labels = phase._training_labels[keep], phase._labels[keep]
+    phase._images = phase._images[keep]
+    _, targets = phase._batch(0)
+    torch.testing.assert_close(targets.unique(), torch.tensor([0.05, 0.95]))
+    assert 0.4 < float(targets[:, 1].mean()) < 0.6

@@ -1,4 +1,4 @@
-"""DenseNet-201 for images of one channel (Huang et al., CVPR 2017, arXiv:1608.06993), on torchvision's network."""
+"""DenseNet-201 for images of one or three channels (Huang et al., CVPR 2017, arXiv:1608.06993), on torchvision's."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import DenseNet
 
+STEMS = ("imagenet", "small")
+
 
 class DenseNet201(nn.Module):
-    """Maps `(B, 1, H, W)` in [0, 1] to `(B, classes)` logits; H and W at least 32.
+    """Maps `(B, input_channels, H, W)` in [0, 1] to `(B, classes)` logits.
 
-    The defaults are the published sizes. Inputs are centred on 0 as ImageNet's are.
+    The defaults are the published sizes; H and W are then at least 32. The `small` stem, a 3 × 3 convolution of stride
+    2 and no pooling, leaves the first block half an image of 28 pixels instead of a quarter. Inputs are centred on 0 as
+    ImageNet's are.
     """
 
     def __init__(
@@ -21,35 +25,56 @@ class DenseNet201(nn.Module):
         growth_rate: int = 32,
         blocks: Sequence[int] = (6, 12, 48, 32),
         initial_channels: int = 64,
+        input_channels: int = 1,
+        stem: str = "imagenet",
     ) -> None:
         super().__init__()
+        if stem not in STEMS or input_channels not in (1, 3):
+            raise ValueError(
+                f"densenet201: expected 1 or 3 input_channels and a stem of {', '.join(STEMS)}, "
+                f"found {input_channels} and {stem!r}"
+            )
+        self.input_channels = input_channels
         self.network = DenseNet(
             growth_rate=growth_rate, block_config=tuple(blocks), num_init_features=initial_channels, num_classes=classes
         )
-        self.network.features.conv0 = nn.Conv2d(1, initial_channels, 7, 2, 3, bias=False)
+        kernel, padding = (7, 3) if stem == "imagenet" else (3, 1)
+        self.network.features.conv0 = nn.Conv2d(input_channels, initial_channels, kernel, 2, padding, bias=False)
         nn.init.kaiming_normal_(self.network.features.conv0.weight)
+        if stem == "small":
+            self.network.features.pool0 = nn.Identity()
 
     def forward(self, image: Tensor) -> Tensor:
         result: Tensor = self.network((image - 0.5) * 4)
         return result
 
     def features(self, image: Tensor) -> Tensor:
-        """What the first dense block and its transition see: `(B, C, H / 8, W / 8)`."""
-        x = (image - 0.5) * 4
+        """What the first dense block and its transition see of `(B, 1, H, W)`."""
+        x = (image.expand(-1, self.input_channels, -1, -1) - 0.5) * 4
         for name, layer in self.network.features.named_children():
             x = layer(x)
             if name == "transition1":
                 break
         return x
 
-    def load_imagenet(self, state: dict[str, Tensor]) -> None:
-        """Takes torchvision's DenseNet-201 weights; the three colours' first kernels are summed, the head stays new.
+    def by_depth(self) -> list[list[nn.Parameter]]:
+        """Its parameters from the stem to the head: the stem, each dense block with its transition, the head."""
+        groups: list[list[nn.Parameter]] = [[]]
+        for name, layer in self.network.features.named_children():
+            if name.startswith("denseblock"):
+                groups.append([])
+            groups[-1] += layer.parameters()
+        return [*groups, list(self.network.classifier.parameters())]
 
-        Raises `ValueError` naming what does not fit.
+    def load_imagenet(self, state: dict[str, Tensor]) -> None:
+        """Takes torchvision's DenseNet-201 weights; one channel takes the sum of the three colours' first kernels.
+
+        The head stays new. Raises `ValueError` naming what does not fit.
         """
         own = self.network.state_dict()
         taken = {key: value for key, value in state.items() if not key.startswith("classifier.")}
-        taken["features.conv0.weight"] = state["features.conv0.weight"].sum(1, keepdim=True)
+        if self.input_channels == 1:
+            taken["features.conv0.weight"] = state["features.conv0.weight"].sum(1, keepdim=True)
         wrong = [key for key, value in taken.items() if key not in own or own[key].shape != value.shape]
         if wrong:
             raise ValueError(f"expected torchvision's DenseNet-201 weights; {len(wrong)} do not fit, first {wrong[0]}")

@@ -1,0 +1,253 @@
+"""Compares every reader on the held-out patients, and asks what sharpening does to the first of them.
+
+`python -m components.evaluate_readers` writes the tables of `components/reader_rows.py`, `classifier.json` and the
+pictures of the hardest mistakes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from components.command import run_step
+from components.handover import CLASSIFIER, LabelledRow, Layout, read_record, write_json, write_rows
+from components.imaging.pictures import save_grey, save_heat
+from components.learning.classifier_phase import LabelledImages, load_labelled
+from components.learning.gradcam import grad_cam
+from components.learning.intervals import patient_bootstrap
+from components.learning.ranking import auroc, average_precision, calibration_error
+from components.learning.reading import Reader, load_reader
+from components.learning.sharpened_reading import shown_images
+from components.params import Params
+from components.reader_rows import (
+    ORIGINAL,
+    READERS,
+    CurvePoint,
+    ReaderSummary,
+    Reading,
+    SharpenedReading,
+)
+
+Probabilities = NDArray[np.floating]
+Measure = Callable[[NDArray[np.int64]], float]  # of images, by their place; repeated as often as drawn
+
+
+@dataclass(frozen=True)
+class Read:
+    """The held-out images as one reader reads them."""
+
+    reader: str
+    truth: NDArray[np.bool_]
+    probabilities: Probabilities
+    threshold: float
+    patients: list[str]
+    seconds: float  # of its training
+
+    @property
+    def called(self) -> NDArray[np.bool_]:
+        return np.asarray(self.probabilities >= self.threshold)
+
+
+def run(layout: Layout, params: Params) -> list[ReaderSummary]:
+    """Writes every table and picture; gives the summary of readers, the highest AUROC first."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    first = load_reader(layout.model(CLASSIFIER))
+    images = load_labelled(layout.classification, "test", first.classes)
+    reads = [_read(layout, name, images) for name in READERS]
+    summaries = summarise(reads, params.evaluate.bootstrap_samples, params.seed)
+    write_rows(layout.readers, ReaderSummary, summaries)
+    write_rows(layout.readings, Reading, (row for read in reads for row in _rows(read, images.rows)))
+    write_rows(layout.reader_curves, CurvePoint, (point for read in reads for point in curve_points(read)))
+    write_json(layout.classifier_report, classifier_report(reads[0], summaries, images, first.classes))
+    _show_hardest(layout, first, reads[0], images, params.evaluate.pictures)
+    write_rows(layout.sr_reading, SharpenedReading, _sharpened(layout, params, first, images.rows, device))
+    return summaries
+
+
+def _read(layout: Layout, name: str, images: LabelledImages) -> Read:
+    folder = layout.model(name)
+    reader = load_reader(folder)
+    print(f"{name} reads {len(images.rows)} images")
+    patients = [row.patient_id for row in images.rows]
+    probabilities = reader.probabilities(images.images.numpy())
+    seconds = read_record(folder / "run.json").seconds
+    return Read(name, images.labels.bool().numpy(), probabilities, reader.threshold, patients, seconds)
+
+
+def measures(read: Read) -> dict[str, Measure]:
+    """Every measure of a reader, as a function of the images drawn."""
+    truth, called, probabilities = read.truth, read.called, read.probabilities
+    return {
+        "accuracy": lambda i: _share(truth[i] == called[i]),
+        "sensitivity": lambda i: _share(called[i][truth[i]]),
+        "specificity": lambda i: _share(~called[i][~truth[i]]),
+        "auroc": lambda i: auroc(truth[i], probabilities[i]),
+        "average_precision": lambda i: average_precision(truth[i], probabilities[i]),
+        "calibration_error": lambda i: calibration_error(truth[i], probabilities[i]),
+    }
+
+
+def summarise(reads: list[Read], samples: int, seed: int) -> list[ReaderSummary]:
+    """One line a reader, the highest AUROC first; differences are paired with the first of `reads`."""
+    lines = [_summary(read, reads[0], samples, seed) for read in reads]
+    return sorted(lines, key=lambda line: -line.auroc)
+
+
+def _summary(read: Read, baseline: Read, samples: int, seed: int) -> ReaderSummary:
+    found = _with_intervals(measures(read), read.patients, samples, seed)
+    own, other = measures(read)["auroc"], measures(baseline)["auroc"]
+    gain = _with_intervals({"auroc_gain": lambda i: own(i) - other(i)}, read.patients, samples, seed)
+    return ReaderSummary(
+        reader=read.reader,
+        n=len(read.truth),
+        patients=len(set(read.patients)),
+        threshold=read.threshold,
+        train_seconds=read.seconds,
+        **found,
+        **gain,
+    )
+
+
+def _with_intervals(wanted: dict[str, Measure], patients: list[str], samples: int, seed: int) -> dict[str, float]:
+    """Each measure under its name, with the ends of its interval under `<name>_low` and `<name>_high`.
+
+    The same patients are drawn for every measure and every reader, so that differences are paired.
+    """
+    found: dict[str, float] = {}
+    for name, measure in wanted.items():
+        low, high = patient_bootstrap(measure, patients, samples, seed)
+        found |= {name: measure(np.arange(len(patients))), f"{name}_low": low, f"{name}_high": high}
+    return found
+
+
+def _share(values: NDArray[np.bool_]) -> float:
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def _rows(read: Read, rows: list[LabelledRow]) -> Iterator[Reading]:
+    for row, probability, called in zip(rows, read.probabilities, read.called, strict=True):
+        about = (read.reader, row.image_id, row.patient_id, row.label)
+        yield Reading(*about, float(probability), read.threshold, bool(called))
+
+
+def curve_points(read: Read) -> Iterator[CurvePoint]:
+    """Points of the three curves, each from left to right."""
+    truth, probabilities = read.truth, read.probabilities
+    false_rate, true_rate, _ = roc_curve(truth, probabilities)
+    precision, recall, _ = precision_recall_curve(truth, probabilities)
+    share, mean = calibration_curve(truth, np.clip(probabilities, 0, 1), n_bins=10)
+    curves = {"roc": (false_rate, true_rate), "precision_recall": (recall[::-1], precision[::-1])}
+    for curve, (xs, ys) in (curves | {"reliability": (mean, share)}).items():
+        yield from (CurvePoint(read.reader, curve, float(x), float(y)) for x, y in zip(xs, ys, strict=True))
+
+
+def classifier_report(
+    read: Read, summaries: list[ReaderSummary], images: LabelledImages, classes: tuple[str, ...]
+) -> dict[str, Any]:
+    """The classifier's own line, with the confusion behind it."""
+    line = next(summary for summary in summaries if summary.reader == read.reader)
+    truth, called = read.truth, read.called
+    report: dict[str, Any] = {
+        name: {"value": getattr(line, name), "low": getattr(line, f"{name}_low"), "high": getattr(line, f"{name}_high")}
+        for name in measures(read)
+    }
+    return report | {
+        "n": line.n,
+        "patients": line.patients,
+        "simulated": all(row.simulated for row in images.rows),
+        "labels": list(classes),
+        "positive": classes[1],
+        "threshold": read.threshold,
+        "confusion": {
+            "true_positive": int((truth & called).sum()),
+            "false_positive": int((~truth & called).sum()),
+            "true_negative": int((~truth & ~called).sum()),
+            "false_negative": int((truth & ~called).sum()),
+        },
+    }
+
+
+def hardest(read: Read, wanted: int) -> list[int]:
+    """Places of the images that were read wrongly with the most confidence; then the rightly found ones."""
+    wrong = read.called != read.truth
+    distance = np.abs(read.probabilities - read.threshold)
+    order = sorted(range(len(wrong)), key=lambda i: (not wrong[i], not read.called[i], -distance[i]))
+    return order[:wanted]
+
+
+def _show_hardest(layout: Layout, reader: Reader, read: Read, images: LabelledImages, wanted: int) -> None:
+    shown = []
+    for i in hardest(read, wanted):
+        row, name = images.rows[i], images.rows[i].image_id
+        picture = images.images[i, 0].numpy()
+        save_grey(layout.reader_pictures / f"{name}.png", picture)
+        heat = grad_cam(reader.network, images.images[i : i + 1])
+        save_heat(layout.reader_pictures / f"{name}-heat.png", picture, heat)
+        wrong = "false alarm" if read.called[i] else "missed"
+        shown.append(
+            {
+                "image_id": name,
+                "label": row.label,
+                "probability": float(read.probabilities[i]),
+                "threshold": read.threshold,
+                "called": bool(read.called[i]),
+                "kind": wrong if read.called[i] != read.truth[i] else "found" if read.truth[i] else "rightly left",
+                "file": f"{name}.png",
+                "heat": f"{name}-heat.png",
+            }
+        )
+    write_json(layout.reader_pictures / "pictures.json", shown)
+
+
+def _sharpened(
+    layout: Layout, params: Params, reader: Reader, rows: list[LabelledRow], device: torch.device
+) -> list[SharpenedReading]:
+    """The reader's answers to what each method makes of the low-resolution twin of every held-out image."""
+    scale, images = shown_images(layout, params, rows, reader.size, device)
+    probabilities = {shown: reader.probabilities(found) for shown, found in images.items()}
+    truth = np.array([row.label == reader.classes[1] for row in rows])
+    patients = [row.patient_id for row in rows]
+    reads = {name: Read(name, truth, found, reader.threshold, patients, 0.0) for name, found in probabilities.items()}
+    samples, seed = params.evaluate.bootstrap_samples, params.seed
+    return [sharpened_line(read, reads[ORIGINAL], scale, samples, seed) for read in reads.values()]
+
+
+def sharpened_line(read: Read, original: Read, scale: int, samples: int, seed: int) -> SharpenedReading:
+    """How one method's images are read, beside their originals."""
+    own, other = measures(read)["auroc"], measures(original)["auroc"]
+    wanted: dict[str, Measure] = {
+        "auroc": own,
+        "auroc_cost": lambda i: other(i) - own(i),
+        "agreement": lambda i: _share(read.called[i] == original.called[i]),
+    }
+    return SharpenedReading(
+        shown=read.reader,
+        n=len(read.truth),
+        patients=len(set(read.patients)),
+        scale=scale,
+        probability_shift=float(np.abs(read.probabilities - original.probabilities).mean()),
+        **_with_intervals(wanted, read.patients, samples, seed),
+    )
+
+
+def _line(line: ReaderSummary) -> str:
+    return (
+        f"{line.reader:<17} AUROC {line.auroc:.3f} [{line.auroc_low:.3f}, {line.auroc_high:.3f}]  accuracy "
+        f"{line.accuracy:.3f}  over {CLASSIFIER} {line.auroc_gain:+.3f} [{line.auroc_gain_low:+.3f}, "
+        f"{line.auroc_gain_high:+.3f}]  trained in {line.train_seconds:.0f} s"
+    )
+
+
+def main() -> int:
+    return run_step(lambda layout, settings: map(_line, run(layout, settings)))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

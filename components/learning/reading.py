@@ -1,0 +1,108 @@
+"""A trained network as a reader: images in, calibrated probabilities out, rebuilt from its folder alone."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from components.handover import StepError
+from components.learning.augmentation import view
+from components.learning.weights import load_weights
+from components.trainings import Augmentation
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a network is asked: what its images are brought to, how often they are looked at, what decides."""
+
+    classes: tuple[str, ...]  # the negative one first
+    size: int  # pixels a side
+    channels: int
+    percentiles: tuple[float, float]  # of an image: what became 0 and 1
+    augmentation: Augmentation
+    views: int
+    seed: int  # of the views
+    temperature: float
+    threshold: float
+
+    def described(self) -> dict[str, Any]:
+        """As `config.json` keeps it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A network and the manner in which it reads."""
+
+    network: nn.Module
+    manner: Manner
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.manner.classes
+
+    @property
+    def size(self) -> int:
+        return self.manner.size
+
+    @property
+    def channels(self) -> int:
+        return self.manner.channels
+
+    @property
+    def threshold(self) -> float:
+        """Of the positive class's probability; from it on an image counts as found."""
+        return self.manner.threshold
+
+    def probabilities(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Of the positive class, (N,); `images` are (N, channels, size, size) in [0, 1]."""
+        device = next(self.network.parameters()).device
+        manner = self.manner
+        logits = logits_of(
+            self.network, torch.from_numpy(images), device, manner.augmentation, manner.views, manner.seed
+        )
+        return positive(logits, manner.temperature)
+
+
+def load_reader(folder: Path) -> Reader:
+    """The reader in `folder`, on the CPU."""
+    return reader_of(*load_weights(folder), str(folder))
+
+
+def reader_of(network: nn.Module, config: dict[str, Any], name: str) -> Reader:
+    """The reader that `config` describes. Raises `StepError` where it describes none; `name` is for that message."""
+    try:
+        found = dict(config["reading"])
+        found["augmentation"] = Augmentation(**found["augmentation"])
+        found["classes"], found["percentiles"] = tuple(found["classes"]), tuple(found["percentiles"])
+        return Reader(network, Manner(**found))
+    except (KeyError, TypeError) as error:
+        raise StepError(f"{name}: expected the configuration of a reader; {error}. Train it again.") from error
+
+
+@torch.inference_mode()
+def logits_of(
+    network: nn.Module, images: Tensor, device: torch.device, augmentation: Augmentation, views: int, seed: int
+) -> Tensor:
+    """Logits (N, classes), the mean over `views`, in float32 on the CPU; `images` (N, C, S, S), read in batches."""
+    network.eval()
+    found = []
+    for part in torch.split(images, BATCH):
+        seen = part.to(device)
+        looks = [network(view(seen, augmentation, number, seed)).float() for number in range(views)]
+        found.append(torch.stack(looks).mean(0).cpu())
+    return torch.cat(found)
+
+
+def positive(logits: Tensor, temperature: float) -> NDArray[np.float64]:
+    """The positive class's probability, (N,), of logits (N, 2)."""
+    probabilities: NDArray[np.float64] = (logits.double() / temperature).softmax(1)[:, 1].numpy()
+    return probabilities

@@ -1,0 +1,91 @@
+"""What the report says of readers: their table and curves, what sharpening does to them, their hardest mistakes."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from components.handover import CLASSIFIER, Layout, StepError, read_json, read_rows
+from components.reader_rows import CURVES, READERS, SHOWN, CurvePoint, ReaderSummary, SharpenedReading
+
+READER_NAMES = {CLASSIFIER: "DenseNet-201"}
+MEASURES = ("auroc", "accuracy", "sensitivity", "specificity", "average_precision", "calibration_error")
+AXES = {
+    "roc": ("ROC", "false positive rate", "true positive rate"),
+    "precision_recall": ("Precision and recall", "recall", "precision"),
+    "reliability": ("Reliability", "mean probability of a bin", "share of positives in it"),
+}
+# other data, other patients: what the literature reports, to stand beside and not to be compared figure by figure
+LITERATURE = (
+    ("Heart failure on chest radiographs, augmentation and transfer learning", "82 %", "95 %", "74 %"),
+    ("Histopathology, supervised network with PCA", "94.52 %", "", ""),
+    ("Histopathology, one layer of k-means centroids", "93.56 %", "", ""),
+)
+
+
+def gathered(layout: Layout) -> dict[str, Any]:
+    """All that the template shows of readers. Raises `StepError` naming the file that is missing or not ours."""
+    readers = read_rows(layout.readers, ReaderSummary)
+    expect(layout.readers, READERS, {line.reader for line in readers})
+    sharpened = read_rows(layout.sr_reading, SharpenedReading)
+    expect(layout.sr_reading, SHOWN, {line.shown for line in sharpened})
+    return {
+        "readers": readers,
+        "reader_names": READER_NAMES,
+        "measures": MEASURES,
+        "curves": [_curve(layout, curve) for curve in CURVES],
+        "literature": LITERATURE,
+        "sharpened": sharpened,
+        "mistakes": _mistakes(layout),
+    }
+
+
+def effect(line: SharpenedReading) -> str:
+    """What the interval of the AUROC's cost allows to say."""
+    if line.auroc_cost_low > 0:
+        return "costs the reader"
+    return "helps the reader" if line.auroc_cost_high < 0 else "no difference that these patients could show"
+
+
+def lines_of(layout: Layout, method: str) -> SharpenedReading:
+    """What the reader makes of one method's images."""
+    return next(line for line in read_rows(layout.sr_reading, SharpenedReading) if line.shown == method)
+
+
+def _curve(layout: Layout, curve: str) -> dict[str, Any]:
+    """One figure: its titles, and a reader's points as SVG takes them, in percent, y downwards."""
+    title, across, up = AXES[curve]
+    points = [point for point in read_rows(layout.reader_curves, CurvePoint) if point.curve == curve]
+    lines = {name: _path([point for point in points if point.reader == name]) for name in READERS}
+    diagonal = None if curve == "precision_recall" else "0,100 100,0"
+    return {"title": title, "across": across, "up": up, "lines": lines, "diagonal": diagonal}
+
+
+def _path(points: Sequence[CurvePoint]) -> str:
+    return " ".join(f"{100 * point.x:.2f},{100 - 100 * point.y:.2f}" for point in points)
+
+
+def _mistakes(layout: Layout) -> list[dict[str, Any]]:
+    path = layout.reader_pictures / "pictures.json"
+    shown: list[dict[str, Any]] = read_json(path)
+    return [
+        entry | {name: data_uri(layout.reader_pictures / entry[name]) for name in ("file", "heat")} for entry in shown
+    ]
+
+
+def data_uri(path: Path) -> Markup:
+    """The PNG at `path`, to stand in the page itself."""
+    if not path.is_file():
+        raise StepError(f"{path}: expected a picture that pictures.json names, found none. Run evaluate again.")
+    return Markup("data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii"))
+
+
+def expect(path: Path, wanted: Iterable[str], found: Collection[str], about: str = "") -> None:
+    """Raises `StepError` naming what of `wanted` is not among `found`, which the file at `path` holds."""
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise StepError(f"{path}: expected {', '.join(missing)}{about}, found none. Run the step that writes it again.")

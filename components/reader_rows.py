@@ -1,0 +1,94 @@
+"""What the comparison of readers leaves: rows of its tables. Standard library only.
+
+A reader tells the probability of the positive class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from components.handover import CLASSIFIER, METHODS
+
+READERS = (CLASSIFIER,)
+ORIGINAL, DOWNSAMPLED = "original", "downsampled"
+SHOWN = (ORIGINAL, DOWNSAMPLED, *METHODS)  # what the reader is shown of each held-out image
+CURVES = ("roc", "precision_recall", "reliability")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One reader on one held-out image (`data/reports/readings.csv`)."""
+
+    reader: str
+    image_id: str
+    patient_id: str
+    label: str
+    probability: float  # of the positive class, calibrated on validation patients
+    threshold: float  # chosen on validation patients
+    called: bool  # probability >= threshold
+
+
+@dataclass(frozen=True)
+class ReaderSummary:
+    """One reader over all held-out images (`data/reports/readers.csv`); intervals are patient-level bootstraps."""
+
+    reader: str
+    n: int
+    patients: int
+    threshold: float
+    accuracy: float
+    accuracy_low: float
+    accuracy_high: float
+    sensitivity: float
+    sensitivity_low: float
+    sensitivity_high: float
+    specificity: float
+    specificity_low: float
+    specificity_high: float
+    auroc: float
+    auroc_low: float
+    auroc_high: float
+    average_precision: float
+    average_precision_low: float
+    average_precision_high: float
+    calibration_error: float  # expected, ten bins of equal width (Guo et al. 2017)
+    calibration_error_low: float
+    calibration_error_high: float
+    auroc_gain: float  # over `classifier`, paired: the same patients drawn for both
+    auroc_gain_low: float
+    auroc_gain_high: float
+    train_seconds: float
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """A point of a reader's curve (`data/reports/reader_curves.csv`).
+
+    roc: false against true positive rate; precision_recall: recall against precision; reliability: mean probability
+    of a bin against the share of positives in it.
+    """
+
+    reader: str
+    curve: str
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
+class SharpenedReading:
+    """The classifier on held-out images as one method gives them back (`data/reports/sr_reading.csv`)."""
+
+    shown: str  # original, downsampled, or a method
+    n: int
+    patients: int
+    scale: int
+    auroc: float
+    auroc_low: float
+    auroc_high: float
+    auroc_cost: float  # of the original's AUROC, paired; negative where it gains
+    auroc_cost_low: float
+    auroc_cost_high: float
+    agreement: float  # share of images called as their original is
+    agreement_low: float
+    agreement_high: float
+    probability_shift: float  # mean absolute difference from the original's probability

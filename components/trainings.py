@@ -1,0 +1,223 @@
+"""The recipes: one frozen dataclass for every way to train, with what each setting means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from components.sections import at_least, share
+
+Precision = Literal["32-true", "bf16-mixed"]
+Schedule = Literal["constant", "cosine", "cosine_restarts", "halving", "tenth"]
+
+
+@dataclass(frozen=True)
+class PixelTraining:
+    """SRCNN, SRResNet and RRDB: the distance between pixels, nothing else."""
+
+    recipe: Literal["pixel"]
+    network: dict[str, Any]  # name and sizes; see components/learning/models
+    scale: int
+    loss: Literal["mse", "l1"]
+    steps: int
+    batch: int
+    patch: int  # high-resolution pixels a side
+    rate: float
+    last_layer_rate: float  # as a share of `rate`; SRCNN trains its last layer ten times slower
+    beta2: float
+    schedule: Schedule
+    ema: float  # decay of the averaged weights; 0 turns averaging off
+    precision: Precision
+    validate_every: int  # steps
+    checkpoint_every: int  # steps
+    start: str = ""  # folder of weights to go on from, such as one of data/shared; empty: fresh ones
+    accumulate: int = 1  # turns that a batch is taken in, where the device cannot hold it at once
+    compile: bool = False  # torch.compile: pays on a GPU over many steps; wants a C++ compiler
+
+    def problems(self) -> Iterator[str]:
+        yield from _training(self)
+        yield from _patch(self)
+
+
+@dataclass(frozen=True)
+class AdversarialTraining:
+    """SRGAN and ESRGAN: from a generator's pixel phase, with a content and an adversarial loss."""
+
+    recipe: Literal["adversarial"]
+    generator: Literal["srresnet", "rrdb"]  # whose pixel phase is the start
+    discriminator: dict[str, Any]
+    relativistic: bool  # Jolicoeur-Martineau's average loss (ESRGAN) instead of the plain one (SRGAN)
+    pixel_weight: float
+    content_weight: float
+    adversarial_weight: float
+    features: Literal["vgg19", "classifier", "random"]  # what the content loss compares
+    features_path: str  # VGG19 weights; empty: torchvision's cache
+    features_substitute: Literal["classifier", "random"]  # used, and said, where VGG19's weights are not there
+    interpolation: tuple[float, ...]  # alphas tried on validation patients: (1 - alpha) pixel + alpha adversarial
+    interpolation_cost_db: float  # PSNR that a sharper network may cost on validation patients
+    scale: int
+    steps: int
+    batch: int
+    patch: int
+    rate: float
+    beta2: float
+    schedule: Schedule
+    ema: float
+    precision: Precision
+    validate_every: int
+    checkpoint_every: int
+    accumulate: int = 1  # a relativistic loss then compares within a turn
+    compile: bool = False
+
+    def problems(self) -> Iterator[str]:
+        yield from _training(self)
+        yield from _patch(self)
+        if any(not 0 <= alpha <= 1 for alpha in self.interpolation):
+            yield "interpolation: expected weights from 0 to 1"
+        if self.interpolation_cost_db < 0:
+            yield "interpolation_cost_db: expected 0 or more"
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How training images are varied, on the device; 0 or false turns a part off. Also what test-time views are."""
+
+    rotation_degrees: float  # at most, either way
+    shift: float  # share of a side, at most, either way
+    scale: float  # share, larger or smaller, at most
+    flip: bool  # left to right; false where the side matters: a heart on the right is another finding
+    intensity: float  # share by which brightness and contrast change, at most
+    noise: float  # standard deviation of Gaussian noise, share of the range
+
+    def problems(self) -> Iterator[str]:
+        yield from share(self, "shift", "scale", "intensity", "noise")
+        if not 0 <= self.rotation_degrees <= 180:
+            yield f"rotation_degrees: expected 0 to 180, found {self.rotation_degrees}"
+
+
+@dataclass(frozen=True)
+class ClassifierTraining:
+    """DenseNet-201 on labelled images, in two steps: the head alone, then everything, early layers more slowly."""
+
+    recipe: Literal["classifier"]
+    network: dict[str, Any]  # name, sizes and input_channels; see components/learning/models
+    weights: str  # start: a file of ImageNet weights, a folder we wrote, models:/NAME@ALIAS; empty: torchvision's
+    # cache, or from scratch, and it is said which
+    size: int  # pixels a side
+    steps: int
+    head_steps: int  # the first of `steps`, in which only the head learns
+    batch: int
+    rate: float  # of the head
+    first_layer_rate: float  # as a share of `rate`; the layers between lie on a geometric series
+    weight_decay: float
+    beta2: float
+    schedule: Schedule
+    ema: float
+    precision: Precision
+    balance: Literal["weights", "sampling", "none"]  # against classes of unequal size
+    label_smoothing: float
+    mixup: float  # Beta(mixup, mixup) decides the mixture of two images; 0 turns it off
+    augmentation: Augmentation
+    views: int  # augmented readings of an image that are averaged; 1 reads it once, as it is
+    extra: str  # name of a generative training whose images join the training patients'; empty: none
+    sensitivity: float  # wanted on validation patients; decides the threshold
+    validate_every: int
+    checkpoint_every: int
+    accumulate: int = 1
+    compile: bool = False
+
+    def problems(self) -> Iterator[str]:
+        yield from _training(self)
+        yield from at_least(self, 28, "size")
+        yield from at_least(self, 0, "head_steps", "mixup")
+        yield from at_least(self, 1, "views")
+        yield from share(self, "sensitivity", "label_smoothing")
+        if not 0 < self.first_layer_rate <= 1:
+            yield f"first_layer_rate: expected above 0, at most 1, found {self.first_layer_rate}"
+        if self.head_steps >= max(self.steps, 1):
+            yield f"head_steps: expected less than steps ({self.steps}), found {self.head_steps}"
+
+
+@dataclass(frozen=True)
+class ClassicalTraining:
+    """Features made by hand, by a network, or by k-means; a support vector machine or a decision tree reads them."""
+
+    recipe: Literal["classical"]
+    features: Literal["handmade", "deep", "centroids"]
+    region: Literal["whole", "body", "lungs"]  # what hand-made features look at
+    denoise: Literal["none", "nlm", "wavelet", "bm3d"]
+    select: int  # features kept, those with the highest mutual information; 0 keeps all
+    components: float  # principal components: below 1 the share of variance, from 1 on how many; 0 turns it off
+    model: Literal["svm", "tree"]
+    regularisation: float  # C of the support vector machine
+    depth: int  # of the tree
+    centroids: int  # of k-means
+    patch: int  # pixels a side of what the centroids are found in
+    size: int  # pixels a side of the images
+    sensitivity: float  # as for the classifier
+
+    def problems(self) -> Iterator[str]:
+        yield from at_least(self, 0, "select", "components")
+        yield from at_least(self, 1, "depth")
+        yield from at_least(self, 2, "centroids", "patch")
+        yield from at_least(self, 28, "size")
+        yield from share(self, "sensitivity")
+        if self.regularisation <= 0:
+            yield f"regularisation: expected above 0, found {self.regularisation}"
+
+
+@dataclass(frozen=True)
+class GenerativeTraining:
+    """A class-conditional DCGAN (Radford, Metz & Chintala 2016) that makes more images of the smaller class."""
+
+    recipe: Literal["generative"]
+    network: dict[str, Any]  # the generator: name and sizes
+    discriminator: dict[str, Any]
+    size: int  # pixels a side of what it learns from and makes
+    images: int  # how many it makes in the end, all of the smaller class
+    steps: int
+    batch: int
+    rate: float
+    beta1: float  # 0.5 as published
+    beta2: float
+    schedule: Schedule
+    ema: float
+    precision: Precision
+    validate_every: int
+    checkpoint_every: int
+    accumulate: int = 1
+    compile: bool = False
+
+    def problems(self) -> Iterator[str]:
+        yield from _training(self)
+        yield from at_least(self, 28, "size")
+        yield from at_least(self, 1, "images")
+
+
+NetworkTraining = PixelTraining | AdversarialTraining | ClassifierTraining | GenerativeTraining
+Training = NetworkTraining | ClassicalTraining
+RECIPES: dict[str, type[Training]] = {
+    "pixel": PixelTraining,
+    "adversarial": AdversarialTraining,
+    "classifier": ClassifierTraining,
+    "classical": ClassicalTraining,
+    "generative": GenerativeTraining,
+}
+
+
+def _training(section: Any) -> Iterator[str]:
+    yield from at_least(section, 1, "steps", "batch", "validate_every", "checkpoint_every", "accumulate")
+    if section.accumulate > 0 and section.batch % section.accumulate:
+        yield f"batch: expected a multiple of accumulate ({section.accumulate}), found {section.batch}"
+    if section.rate <= 0:
+        yield f"rate: expected above 0, found {section.rate}"
+    if not 0 <= section.ema < 1:
+        yield f"ema: expected from 0 to below 1, found {section.ema}"
+
+
+def _patch(section: Any) -> Iterator[str]:
+    if section.scale not in (2, 3, 4, 8):
+        yield f"scale: expected 2, 3, 4 or 8, found {section.scale}"
+    elif section.patch % section.scale or section.patch < 4 * section.scale:
+        yield f"patch: expected a multiple of scale ({section.scale}), at least {4 * section.scale}"
