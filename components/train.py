@@ -21,7 +21,16 @@ from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor
 
 from components.command import run_step
-from components.handover import CLASSIFIER, Layout, PreparedRow, RunRecord, StepError, read_rows, write_record
+from components.handover import (
+    CLASSIFIER,
+    LabelledRow,
+    Layout,
+    PreparedRow,
+    RunRecord,
+    StepError,
+    read_rows,
+    write_record,
+)
 from components.learning.adversarial_phase import AdversarialPhase, choose_interpolation, interpolated
 from components.learning.calibration import temperature_of, threshold_for
 from components.learning.checkpoint import Checkpoints, fingerprint, remove_checkpoint
@@ -43,13 +52,12 @@ from components.learning.weights import WEIGHTS, load_weights, save_weights, sha
 from components.params import Params
 from components.trainings import (
     AdversarialTraining,
-    ClassicalTraining,
     ClassifierTraining,
-    GenerativeTraining,
-    NetworkTraining,
     PixelTraining,
+    Training,
 )
 
+REGISTERED = "models:/"
 DEVICES = "MEDSR_DEVICES"  # of one training; not a setting, because it decides no result
 
 
@@ -79,8 +87,6 @@ def run(layout: Layout, params: Params, name: str, tracked: bool = True) -> RunR
     if name not in params.train:
         raise StepError(f"train {name}: expected one of {', '.join(params.train)}. Add a section to params.yaml.")
     started, settings = time.monotonic(), params.train[name]
-    if isinstance(settings, ClassicalTraining):
-        raise StepError(f"train {name}: a classical reader. Run `python -m components.train_classical {name}`.")
     fabric = _fabric(settings)
     torch.manual_seed(params.seed)  # after the launch: every process draws the same first weights
     work = _work(Setting(layout, params, fabric), settings)
@@ -105,7 +111,7 @@ def run(layout: Layout, params: Params, name: str, tracked: bool = True) -> RunR
     return record
 
 
-def _fabric(settings: NetworkTraining) -> Fabric:
+def _fabric(settings: Training) -> Fabric:
     """The device, or the processes that `MEDSR_DEVICES` asks for, each on its own; they are started here."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     precision = usable_precision(settings.precision, device)
@@ -125,7 +131,7 @@ def _devices() -> int:
     return int(wanted)
 
 
-def _work(setting: Setting, settings: NetworkTraining) -> Work:
+def _work(setting: Setting, settings: Training) -> Work:
     match settings:
         case PixelTraining():
             return _pixel(setting, settings)
@@ -184,9 +190,13 @@ def _classifier(setting: Setting, settings: ClassifierTraining) -> Work:
     folder, device, prepare = setting.layout.classification, setting.fabric.device, setting.params.prepare
     classes = classes_of(folder)
     training, validation = (load_labelled(folder, split, classes) for split in ("train", "validation"))
-    seen = sorted(row.image_id for row in training.rows)
+    seen = {row.image_id for row in training.rows}
     network = build(settings.network, classes=len(classes))
-    start = imagenet(network, settings.weights)
+    weights = _reader_start(setting.layout, settings)
+    if weights.is_dir():
+        rows = read_rows(folder / "index.csv", LabelledRow)
+        seen.update(start_from(network, weights, "train.classifier.weights", rows))
+    start = settings.weights if weights.is_dir() else imagenet(network, settings.weights)
     print(f"classifier starts from {start}")
     phase = ClassifierPhase(network, settings, setting.fabric, training, validation, setting.params.seed)
     percentiles, channels = (prepare.percentile_low, prepare.percentile_high), training.images.shape[1]
@@ -199,10 +209,19 @@ def _classifier(setting: Setting, settings: ClassifierTraining) -> Work:
         scores = positive(logits, temperature)
         threshold = threshold_for(settings.sensitivity, validation.labels.bool().numpy(), scores)
         manner = Manner(classes, settings.size, channels, percentiles, *asked, temperature, threshold)
-        described = {"classes": list(classes), "start": start, TRAINED_ON: seen, "reading": manner.described()}
+        described = {"classes": list(classes), "start": start, TRAINED_ON: sorted(seen), "reading": manner.described()}
         return progress.best_state, {"network": {**settings.network, "classes": len(classes)}, **described}
 
     return Work(phase, finish)
+
+
+def _reader_start(layout: Layout, settings: ClassifierTraining) -> Path:
+    """Where the weights lie that the classifier starts from; those of a registered version are fetched."""
+    if not settings.weights.startswith(REGISTERED):
+        return Path(settings.weights or "torchvision")
+    from components.adapters.tracking import fetch
+
+    return fetch(layout, settings.weights)
 
 
 def _pairs(setting: Setting, settings: PixelTraining | AdversarialTraining) -> tuple[list[Pair], list[Pair]]:
@@ -216,7 +235,7 @@ def _patches(setting: Setting, settings: PixelTraining | AdversarialTraining, pa
 
 
 def _described(
-    name: str, settings: NetworkTraining, config: dict[str, Any], progress: Progress, fabric: Fabric
+    name: str, settings: Training, config: dict[str, Any], progress: Progress, fabric: Fabric
 ) -> dict[str, Any]:
     return config | {
         "name": name,
@@ -227,18 +246,21 @@ def _described(
     }
 
 
-def _data_digest(layout: Layout, settings: NetworkTraining) -> str:
-    labelled = isinstance(settings, ClassifierTraining | GenerativeTraining)
-    folder = layout.classification if labelled else layout.super_resolution
+def _data_digest(layout: Layout, settings: Training) -> str:
+    classifier = isinstance(settings, ClassifierTraining)
+    folder = layout.classification if classifier else layout.super_resolution
     return fingerprint(*[(p.name, sha256_of(p)) for p in sorted(folder.iterdir())])
 
 
-def _start_digest(layout: Layout, settings: NetworkTraining) -> str:
+def _start_digest(layout: Layout, settings: Training) -> str:
     match settings:
         case PixelTraining(start=folder) if folder:
             return sha256_of(Path(folder) / WEIGHTS)
         case AdversarialTraining(generator=name):
             return sha256_of(layout.model(name) / WEIGHTS)
+        case ClassifierTraining(weights=name) if name:
+            start = _reader_start(layout, settings)
+            return sha256_of(start / WEIGHTS if start.is_dir() else start)
         case _:
             return ""
 
@@ -259,7 +281,7 @@ class _Everyone:
 
 
 def _tracking(
-    layout: Layout, name: str, settings: NetworkTraining, data: str, params: Params, wanted: bool
+    layout: Layout, name: str, settings: Training, data: str, params: Params, wanted: bool
 ) -> AbstractContextManager[Any]:
     if not wanted or importlib.util.find_spec("mlflow") is None:
         print("this training is not tracked: MLflow is not asked for, or not installed")

@@ -102,7 +102,7 @@ class ClassifierTraining:
 
     recipe: Literal["classifier"]
     network: dict[str, Any]  # name, sizes and input_channels; see components/learning/models
-    weights: str  # start: a file of ImageNet weights, a folder we wrote, models:/NAME@ALIAS; empty: torchvision's
+    weights: str  # to start from: a file of ImageNet's, a folder we wrote, models:/NAME@ALIAS; empty: torchvision's
     # cache, or from scratch, and it is said which
     size: int  # pixels a side
     steps: int
@@ -120,7 +120,6 @@ class ClassifierTraining:
     mixup: float  # Beta(mixup, mixup) decides the mixture of two images; 0 turns it off
     augmentation: Augmentation
     views: int  # augmented readings of an image that are averaged; 1 reads it once, as it is
-    extra: str  # name of a generative training whose images join the training patients'; empty: none
     sensitivity: float  # wanted on validation patients; decides the threshold
     validate_every: int
     checkpoint_every: int
@@ -139,70 +138,11 @@ class ClassifierTraining:
             yield f"head_steps: expected less than steps ({self.steps}), found {self.head_steps}"
 
 
-@dataclass(frozen=True)
-class ClassicalTraining:
-    """Features made by hand, by a network, or by k-means; a support vector machine or a decision tree reads them."""
-
-    recipe: Literal["classical"]
-    features: Literal["handmade", "deep", "centroids"]
-    region: Literal["whole", "body", "lungs"]  # what hand-made features look at
-    denoise: Literal["none", "nlm", "wavelet", "bm3d"]
-    select: int  # features kept, those with the highest mutual information; 0 keeps all
-    components: float  # principal components: below 1 the share of variance, from 1 on how many; 0 turns it off
-    model: Literal["svm", "tree"]
-    regularisation: float  # C of the support vector machine
-    depth: int  # of the tree
-    centroids: int  # of k-means
-    patch: int  # pixels a side of what the centroids are found in
-    size: int  # pixels a side of the images
-    sensitivity: float  # as for the classifier
-
-    def problems(self) -> Iterator[str]:
-        yield from at_least(self, 0, "select", "components")
-        yield from at_least(self, 1, "depth")
-        yield from at_least(self, 2, "centroids", "patch")
-        yield from at_least(self, 28, "size")
-        yield from share(self, "sensitivity")
-        if self.regularisation <= 0:
-            yield f"regularisation: expected above 0, found {self.regularisation}"
-
-
-@dataclass(frozen=True)
-class GenerativeTraining:
-    """A class-conditional DCGAN (Radford, Metz & Chintala 2016) that makes more images of the smaller class."""
-
-    recipe: Literal["generative"]
-    network: dict[str, Any]  # the generator: name and sizes
-    discriminator: dict[str, Any]
-    size: int  # pixels a side of what it learns from and makes
-    images: int  # how many it makes in the end, all of the smaller class
-    steps: int
-    batch: int
-    rate: float
-    beta1: float  # 0.5 as published
-    beta2: float
-    schedule: Schedule
-    ema: float
-    precision: Precision
-    validate_every: int
-    checkpoint_every: int
-    accumulate: int = 1
-    compile: bool = False
-
-    def problems(self) -> Iterator[str]:
-        yield from _training(self)
-        yield from at_least(self, 28, "size")
-        yield from at_least(self, 1, "images")
-
-
-NetworkTraining = PixelTraining | AdversarialTraining | ClassifierTraining | GenerativeTraining
-Training = NetworkTraining | ClassicalTraining
+Training = PixelTraining | AdversarialTraining | ClassifierTraining
 RECIPES: dict[str, type[Training]] = {
     "pixel": PixelTraining,
     "adversarial": AdversarialTraining,
     "classifier": ClassifierTraining,
-    "classical": ClassicalTraining,
-    "generative": GenerativeTraining,
 }
 
 

@@ -146,3 +146,17 @@ def test_imagenet_weights_are_read_from_the_path_and_missing_ones_are_named(tmp_
 def test_a_name_that_is_not_in_the_settings_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StepError, match="train edsr: expected one of srcnn"):
         train.run(Layout(tmp_path), small(), "edsr", tracked=False)
+
+
+def test_a_classifier_goes_on_from_a_folder_unless_it_saw_what_is_held_out(project: Layout) -> None:
+    shared = shutil.copytree(project.model(CLASSIFIER), project.root / "other")
+    settings = small(classifier={"weights": str(shared), "rate": 1e-9})
+    train.run(project, settings, CLASSIFIER, tracked=False)
+    before, after = (load_file(folder / "weights.safetensors") for folder in (shared, project.model(CLASSIFIER)))
+    head = "network.classifier.weight"
+    torch.testing.assert_close(after[head], before[head], atol=1e-6, rtol=0)
+    config = read_json(shared / "config.json")
+    held_out = next(r for r in read_rows(project.classification / "index.csv", LabelledRow) if r.split == "test")
+    write_json(shared / "config.json", config | {"trained_on": [held_out.image_id]})
+    with pytest.raises(StepError, match=f"found {held_out.image_id} among those they were trained on"):
+        train.run(project, settings, CLASSIFIER, tracked=False)

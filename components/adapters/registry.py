@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from components.adapters.tracking import connect
+from components.adapters.tracking import connect, fetch
 from components.handover import Layout, RunRecord, StepError
 from components.learning.generator import Generator
 from components.learning.weights import load_weights
@@ -94,12 +93,7 @@ def point(layout: Layout, version: Version, alias: str) -> None:
 
 def load_version(layout: Layout, version: Version) -> Loaded:
     """The network of `version` from its artifacts: JSON and safetensors, nothing is unpickled."""
-    mlflow = connect(layout)
-    folder = Path(mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.number}"))
-    found = sorted(folder.glob("artifacts/*/weights.safetensors"))
-    if len(found) != 1:
-        raise StepError(f"{version.name} {version.number}: expected one weights.safetensors, found {len(found)}.")
-    network, config = load_weights(found[0].parent)
+    network, config = load_weights(fetch(layout, f"models:/{version.name}/{version.number}"))
     return Loaded(version, network, config)
 
 

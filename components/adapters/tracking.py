@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from components.handover import Layout, RunRecord, read_json
+from components.handover import Layout, RunRecord, StepError, read_json
 from components.reader_rows import READERS
 
 EXPERIMENTS = dict.fromkeys(READERS, "classification")
@@ -99,6 +99,21 @@ def restore(layout: Layout, record: RunRecord) -> RunRecord:
         _log_history(mlflow, folder / "history.csv")
         run_id, model_id = run.finish(folder)
     return replace(record, run_id=run_id, model_id=model_id)
+
+
+def fetch(layout: Layout, uri: str) -> Path:
+    """The folder of the model at `uri`, `models:/NAME@ALIAS` or `models:/NAME/VERSION`: weights and configuration."""
+    from mlflow.exceptions import MlflowException
+
+    mlflow = connect(layout)
+    try:
+        folder = Path(mlflow.artifacts.download_artifacts(uri))
+    except MlflowException as error:
+        raise StepError(f"{uri}: expected a registered model, {error}. See `medsr models list`.") from error
+    found = sorted(folder.glob("artifacts/*/weights.safetensors"))
+    if len(found) != 1:
+        raise StepError(f"{uri}: expected one weights.safetensors, found {len(found)}.")
+    return found[0].parent
 
 
 def log_evaluation(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from components.learning.weights import load_weights
 TRAINED_ON = "trained_on"  # in a model's configuration: the images it, and what it started from, learned from
 
 
-def start_from(network: nn.Module, folder: Path, setting: str, rows: list[PreparedRow]) -> list[str]:
+def start_from(network: nn.Module, folder: Path, setting: str, rows: Sequence[PreparedRow | LabelledRow]) -> list[str]:
     """Loads the weights in `folder` into `network`; gives the images that they were trained on, by id.
 
     Raises `StepError` where they are those of another network, or were trained on an image that `rows` hold out: an
