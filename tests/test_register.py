@@ -9,9 +9,11 @@ import torch
 from components import evaluate, evaluate_readers, register, train
 from components.adapters import registry
 from components.adapters.tracking import connect
-from components.handover import GENERATORS, Layout, MethodSummary, read_record, read_rows
-from components.learning.weights import load_weights
+from components.handover import GENERATORS, LabelledRow, Layout, MethodSummary, read_record, read_rows, write_rows
+from components.learning.models import build
+from components.learning.weights import load_weights, save_weights
 from components.params import Params
+from components.reader_rows import SharpenedReading
 from tests.settings import small
 
 LOW_BAR = {
@@ -116,6 +118,60 @@ def test_an_untracked_training_is_recorded_from_its_folder(layout: Layout) -> No
     assert "evaluation/S1-rrdb.png" in names
     curve = mlflow.MlflowClient().get_metric_history(rrdb.info.run_id, "pixel_loss")
     assert [point.step for point in curve] == [1, 2, 3, 4, 5, 6]
+
+
+def bare(name: str) -> dict[str, torch.Tensor]:
+    """An SRCNN of one channel that gives back its bicubic input as it is, blurred, or with brightness it made up."""
+    network = build(SRCNN)
+    state = {key: torch.zeros_like(value) for key, value in network.state_dict().items()}
+    weights = [key for key in state if key.endswith("weight")]
+    for key in weights:
+        middle = state[key].shape[-1] // 2
+        state[key][0, 0, middle, middle] = 1
+    if name == "blur":
+        state[weights[0]][0, 0] = 1 / state[weights[0]][0, 0].numel()
+        state[weights[-1]][0, 0] = 1 / state[weights[-1]][0, 0].numel()
+    elif name == "invents":
+        state[next(key for key in reversed(state) if key.endswith("bias"))] += 0.6
+    return state
+
+
+SRCNN = {"name": "srcnn", "channels": 1, "hidden_channels": 1, "scale": 4}
+
+
+class DotReader:
+    """Finds the small bright dot that half of the drawn images have; stands for a reader that is good at its task."""
+
+    classes, size, threshold = ("normal", "heart_failure"), 64, 0.5
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        return np.clip((images.max((1, 2, 3)) - 0.5) / 0.4, 0, 1)
+
+
+@pytest.mark.parametrize(("kind", "refused"), [("faithful", False), ("blur", True), ("invents", True)])
+def test_the_gate_refuses_a_generator_that_blurs_or_invents_for_the_readers_sake(
+    layout: Layout, kind: str, refused: bool
+) -> None:
+    shutil.rmtree(layout.held_out_readable)
+    layout.held_out_readable.mkdir()
+    rows = []
+    for number in range(24):
+        image = np.full((64, 64), 0.2, np.float32)
+        if number % 2:
+            image[28:36, 32:40] = 0.9
+        rows.append(LabelledRow(f"d{number:015x}", f"P{number}", DotReader.classes[number % 2], "test", True))
+        np.save(layout.held_out_readable / f"{rows[-1].image_id}.npy", image)
+    for name in GENERATORS:
+        save_weights(layout.model(name), bare(kind), {"network": SRCNN, "trained_on": []})
+    lines = evaluate_readers._sharpened(layout, small(), DotReader(), rows, torch.device("cpu"))  # type: ignore[arg-type]
+    write_rows(layout.sr_reading, SharpenedReading, lines)
+    params = lenient()
+    params = replace(params, promote=replace(params.promote, reader_cost_auroc=0.05, reader_agreement=0.8))
+    records = {name: read_record(layout.model(name) / "run.json") for name in GENERATORS}
+    candidate = register._generator(layout, params, records)
+    failed = {line.rule for line in candidate.lines if not line.holds}
+    readers_own = {"AUROC lost by sharpening at most", "agreement with the reading of the original at least"}
+    assert failed <= readers_own and bool(failed) == refused, [(line.rule, line.found) for line in candidate.lines]
 
 
 def _psnr(row: MethodSummary) -> float:

@@ -17,7 +17,7 @@ from components.handover import (
     read_rows,
     write_rows,
 )
-from components.reader_rows import ReaderSummary, SharpenedReading
+from components.reader_rows import SharpenedReading
 from tests import tables
 from tests.settings import small
 
@@ -126,31 +126,6 @@ def test_policy_lines_hold_or_not(drawn: Layout) -> None:
     cost, agreement = "AUROC lost by sharpening at most", "agreement with the reading of the original at least"
     assert held(0.8, auroc_cost=0.05)[cost] and not held(0.8, auroc_cost=0.06)[cost]
     assert held(0.8, agreement=0.8)[agreement] and not held(0.8, agreement=0.79)[agreement]
-
-
-def test_every_number_of_the_readers_is_that_of_the_csv(drawn: Layout) -> None:
-    line = read_rows(drawn.readers, ReaderSummary)[0]
-    cells = [cells for cells in table(drawn.report.read_text(), "Every reader, the highest") if cells][1]
-    assert cells[:2] == ["DenseNet-201", f"{line.auroc:.3f} [{line.auroc_low:.3f}, {line.auroc_high:.3f}]"]
-    error = (line.calibration_error, line.calibration_error_low, line.calibration_error_high)
-    assert cells[6:] == ["{:.3f} [{:.3f}, {:.3f}]".format(*error), f"{line.threshold:.4f}", f"{line.train_seconds:.0f}"]
-
-
-def test_what_sharpening_does_to_the_reader_is_that_of_the_csv(drawn: Layout) -> None:
-    page = drawn.report.read_text()
-    rows = [cells for cells in table(page[page.index('id="reading-sharpened"') :], "80 images of 40") if cells][1:]
-    lines = read_rows(drawn.sr_reading, SharpenedReading)
-    assert [cells[0] for cells in rows] == ["Original", "Downsampled", *report.NAMES.values()]
-    for cells, line in zip(rows, lines, strict=True):
-        assert cells[1].startswith(f"{line.auroc:.3f} [") and cells[3].startswith(f"{line.agreement:.3f} [")
-        assert cells[2].startswith(f"{line.auroc_cost:+.3f}".replace("-", "−"))
-
-
-def test_what_may_be_said_depends_on_the_interval(drawn: Layout) -> None:
-    line = read_rows(drawn.sr_reading, SharpenedReading)[-1]
-    assert report.effect(replace(line, auroc_cost_low=0.01, auroc_cost_high=0.2)) == "costs the reader"
-    assert report.effect(replace(line, auroc_cost_low=-0.2, auroc_cost_high=-0.01)) == "helps the reader"
-    assert "no difference" in report.effect(replace(line, auroc_cost_low=-0.1, auroc_cost_high=0.1))
 
 
 def test_the_verdict_names_the_first_method_its_gain_and_how_few_patients_there_are(drawn: Layout) -> None:

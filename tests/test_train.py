@@ -16,12 +16,14 @@ from components import train
 from components.handover import (
     CLASSIFIER,
     GENERATORS,
+    LabelledRow,
     Layout,
     PreparedRow,
     StepError,
     read_json,
     read_record,
     read_rows,
+    write_json,
 )
 from components.learning.models import build
 from tests import prepared

@@ -1,0 +1,206 @@
+"""How well the classifier's training reads PneumoniaMNIST: `python -m benchmarks.pneumonia --data FILE.npz --seeds 5`.
+
+MedMNIST v2 (Yang et al., Scientific Data 2023), 28 x 28 pixels, official splits. Temperature and threshold come from
+the validation images alone; each seed's network reads the test images once. Replaces one chapter of `RESULTS.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from benchmarks import machine
+from benchmarks.results import Section, chapter
+from components.handover import Replacing, StepError
+from components.learning.calibration import temperature_of, threshold_for
+from components.learning.checkpoint import Checkpoints, fingerprint
+from components.learning.classifier_phase import ClassifierPhase, LabelledImages
+from components.learning.models import build
+from components.learning.optimisation import usable_precision
+from components.learning.progress import ConsoleReporter
+from components.learning.ranking import auroc, calibration_error
+from components.learning.reading import Manner, Reader, logits_of, positive
+from components.learning.trainer import Plan, fit
+from components.trainings import Augmentation, ClassifierTraining
+
+HERE, CHAPTER = Path(__file__).parent, "Reading PneumoniaMNIST"
+CLASSES, SIDE = ("normal", "pneumonia"), 28
+SPLITS = ("train", "val", "test")
+RECIPE = ClassifierTraining(
+    recipe="classifier",
+    network={"name": "densenet201", "input_channels": 1, "stem": "small"},  # the published sizes
+    weights="",
+    size=SIDE,
+    steps=300,
+    head_steps=0,
+    batch=64,
+    rate=1e-3,
+    first_layer_rate=1.0,
+    weight_decay=0.05,
+    beta2=0.999,
+    schedule="cosine",
+    ema=0.98,
+    precision="bf16-mixed",
+    balance="sampling",
+    label_smoothing=0.1,
+    mixup=0.2,
+    augmentation=Augmentation(15, 0.1, 0.15, False, 0.35, 0.04),
+    views=8,
+    sensitivity=0.95,
+    validate_every=100,
+    checkpoint_every=300,
+)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What one seed's network reaches on one split, at the threshold from the validation images."""
+
+    auroc: float
+    accuracy: float
+    sensitivity: float
+    specificity: float
+    calibration_error: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """One seed: what it took, and what it reached."""
+
+    seed: int
+    seconds: float
+    kept_step: int
+    temperature: float
+    threshold: float
+    validation: Scores
+    test: Scores
+
+
+def load(path: Path) -> dict[str, LabelledImages]:
+    """The splits of a MedMNIST file by name, images (N, 1, 28, 28) in [0, 1]. Raises `StepError` where it is none."""
+    wanted = [f"{split}_{part}" for split in SPLITS for part in ("images", "labels")]
+    if not path.is_file():
+        raise StepError(f"{path}: expected PneumoniaMNIST's .npz, found no file. Name it with --data.")
+    with np.load(path, allow_pickle=False) as file:
+        if missing := sorted(set(wanted) - set(file.files)):
+            raise StepError(f"{path}: expected a MedMNIST file, found no {', '.join(missing)}.")
+        content = {name: file[name] for name in wanted}
+    return {split: _split(content[f"{split}_images"], content[f"{split}_labels"]) for split in SPLITS}
+
+
+def measure(splits: dict[str, LabelledImages], recipe: ClassifierTraining, seed: int) -> Found:
+    """Trains with `seed`, calibrates on the validation images, then reads the test images once."""
+    started, fabric = time.monotonic(), _fabric(recipe)
+    torch.manual_seed(seed)
+    network = build(recipe.network, classes=len(CLASSES))
+    phase = ClassifierPhase(network, recipe, fabric, splits["train"], splits["val"], seed)
+    plan = Plan(recipe.steps, recipe.schedule, recipe.validate_every, recipe.checkpoint_every)
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoints = Checkpoints(Path(folder), fingerprint("pneumonia", seed))
+        progress = fit(phase, plan, checkpoints, ConsoleReporter(f"seed {seed}"))
+    network.load_state_dict(progress.best_state)
+    asked = (recipe.augmentation, recipe.views, seed)
+    logits = logits_of(network, splits["val"].images, fabric.device, *asked)
+    temperature = temperature_of(logits, splits["val"].labels)
+    read = positive(logits, temperature)
+    threshold = threshold_for(recipe.sensitivity, splits["val"].labels.bool().numpy(), read)
+    reader = Reader(network, Manner(CLASSES, SIDE, 1, (0.0, 100.0), *asked, temperature, threshold))
+    test = reader.probabilities(splits["test"].images.numpy())
+    scores = [_scores(splits[split], found, threshold) for split, found in (("val", read), ("test", test))]
+    return Found(seed, time.monotonic() - started, progress.best_step, temperature, threshold, *scores)
+
+
+def section(splits: dict[str, LabelledImages], recipe: ClassifierTraining, found: Sequence[Found]) -> Section:
+    """The table: a row a seed, then mean and standard deviation."""
+    normal = {split: int((side.labels == 0).sum()) for split, side in splits.items()}
+    counts = ", ".join(f"{len(side.labels)} {split} ({normal[split]} normal)" for split, side in splits.items())
+    method = (
+        f"DenseNet-201 from random weights, {recipe.steps} steps of {recipe.batch} images, {recipe.views} views a "
+        f"reading. Images: {counts}. The threshold finds {recipe.sensitivity:.0%} of the validation images' pneumonias."
+    )
+    columns = ("seed", "seconds", "validation AUROC", "test AUROC", "accuracy", "sensitivity", "specificity", "ECE")
+    table = np.array([_row(one) for one in found])
+    rows = [[str(one.seed), *_cells(row)] for one, row in zip(found, table, strict=True)]
+    rows.append(["mean", *_cells(table.mean(0))])
+    if len(found) > 1:
+        rows.append(["standard deviation", *_cells(table.std(0, ddof=1))])
+    mean = table.mean(0)
+    finding = f"test AUROC {mean[2]:.4f}, accuracy {mean[3]:.4f}: means of {len(found)} seeds"
+    return Section("Seeds", method, columns, rows, finding)
+
+
+def replace_chapter(path: Path, text: str) -> None:
+    """Puts `text` in place of this benchmark's chapter in `path`, at the end where there is none yet."""
+    before = path.read_text(encoding="utf-8") if path.is_file() else ""
+    others = re.sub(rf"^## {CHAPTER}\n.*?(?=^## |\Z)", "", before, flags=re.MULTILINE | re.DOTALL)
+    with Replacing(path) as temporary:
+        whole = f"{others.strip()}\n\n## {CHAPTER}\n\n{text.strip()}\n"
+        temporary.write_text(whole.lstrip(), encoding="utf-8")
+
+
+def _split(images: np.ndarray, labels: np.ndarray) -> LabelledImages:
+    scaled = torch.from_numpy(images.astype(np.float32) / 255)[:, None]
+    return LabelledImages(scaled, torch.from_numpy(labels.reshape(-1).astype(np.int64)), [])
+
+
+def _fabric(recipe: ClassifierTraining) -> Fabric:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return Fabric(accelerator="auto", devices=1, precision=usable_precision(recipe.precision, device))
+
+
+def _scores(side: LabelledImages, probabilities: np.ndarray, threshold: float) -> Scores:
+    truth, called = side.labels.bool().numpy(), probabilities >= threshold
+    return Scores(
+        auroc(truth, probabilities),
+        float((called == truth).mean()),
+        float(called[truth].mean()),
+        float((~called[~truth]).mean()),
+        calibration_error(truth, probabilities),
+    )
+
+
+def _row(one: Found) -> list[float]:
+    test = one.test
+    read = [test.auroc, test.accuracy, test.sensitivity, test.specificity, test.calibration_error]
+    return [one.seconds, one.validation.auroc, *read]
+
+
+def _cells(row: np.ndarray) -> list[str]:
+    return [f"{row[0]:.0f}", *(f"{value:.4f}" for value in row[1:])]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.pneumonia", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="PneumoniaMNIST's .npz")
+    parser.add_argument("--seeds", type=int, default=5, help="how many trainings, from seed 0")
+    parser.add_argument("--into", type=Path, default=HERE, help="folder of RESULTS.md; by default beside the code")
+    chosen = parser.parse_args(arguments)
+    if chosen.seeds < 1:
+        parser.error(f"--seeds: expected 1 or more, found {chosen.seeds}")
+    try:
+        splits, found = load(chosen.data), []
+        for seed in range(chosen.seeds):
+            found.append(measure(splits, RECIPE, seed))
+            print(found[-1], flush=True)
+    except StepError as error:
+        print(error, file=sys.stderr)
+        return 1
+    table = section(splits, RECIPE, found)
+    print(table.markdown())
+    about = machine.described(_fabric(RECIPE).device)
+    replace_chapter(chosen.into / "RESULTS.md", chapter(about, machine.revision(), [table]))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
