@@ -41,7 +41,7 @@ RECIPE = ClassifierTraining(
     network={"name": "densenet201", "input_channels": 1, "stem": "small"},  # the published sizes
     weights="",
     size=SIDE,
-    steps=300,
+    steps=600,
     head_steps=0,
     batch=64,
     rate=1e-3,
@@ -49,7 +49,7 @@ RECIPE = ClassifierTraining(
     weight_decay=0.05,
     beta2=0.999,
     schedule="cosine",
-    ema=0.98,
+    ema=0.99,
     precision="bf16-mixed",
     balance="sampling",
     label_smoothing=0.1,
@@ -57,8 +57,8 @@ RECIPE = ClassifierTraining(
     augmentation=Augmentation(15, 0.1, 0.15, False, 0.35, 0.04),
     views=8,
     sensitivity=0.95,
-    validate_every=100,
-    checkpoint_every=300,
+    validate_every=600,  # the last weights are kept: likelihood before calibration prefers the less trained
+    checkpoint_every=600,
 )
 
 

@@ -126,6 +126,38 @@ def enhance(source: Path, destination: Path, overwrite: bool, as_json: bool) -> 
 
 
 @main.command()
+@click.argument("source", metavar="IN", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--model", type=FOLDER, help="A folder of weights, instead of the champion.")
+@click.option("--gradcam", type=click.Path(path_type=Path, dir_okay=False), help="PNG that shows where it looked.")
+@AS_JSON
+def classify(source: Path, model: Path | None, gradcam: Path | None, as_json: bool) -> None:
+    """Read the image IN with the champion: the finding's probability and what the threshold makes of it."""
+    from components.classify import classify_file
+    from components.dicom.read import UnreadableImage
+
+    if model is None:
+        from components.adapters.registry import load_classifier
+
+        reader, version = load_classifier(Layout())
+        name = f"{version.name} {version.number}"
+    else:
+        from components.learning.reading import load_reader
+
+        reader, name = load_reader(model), str(model)
+    try:
+        found = classify_file(source, reader, name, gradcam)
+    except UnreadableImage as error:
+        raise StepError(f"{error} Nothing was read.") from error
+    if as_json:
+        click.echo(json.dumps(asdict(found), default=str, indent=2))
+        return
+    click.echo(
+        f"{found.source}: {found.label}. Probability of {found.positive} {found.probability:.3f}, threshold "
+        f"{found.threshold:.3f}, by {found.model}. Research software, not a diagnosis."
+    )
+
+
+@main.command()
 @click.argument("name", type=click.Choice(GENERATORS))
 @click.option("--images", type=FOLDER, help="PNG or JPEG pictures to train on.")
 @click.option("--validation", type=FOLDER, help="Other pictures, to validate on.")

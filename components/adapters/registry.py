@@ -10,6 +10,7 @@ from torch import nn
 from components.adapters.tracking import connect, fetch
 from components.handover import Layout, RunRecord, StepError
 from components.learning.generator import Generator
+from components.learning.reading import Reader, reader_of
 from components.learning.weights import load_weights
 
 GENERATOR, CLASSIFIER = "sr-generator", "classifier"
@@ -107,6 +108,17 @@ def load_generator(layout: Layout, alias: str = CHAMPION) -> Generator:
     loaded = load_version(layout, version)
     scale, (low, high) = int(loaded.config["network"]["scale"]), loaded.config["percentiles"]
     return Generator(loaded.network, scale, version.name, version.number, (low, high))
+
+
+def load_classifier(layout: Layout, alias: str = CHAMPION) -> tuple[Reader, Version]:
+    """The reader that `alias` points at, and its version. Raises `StepError` where there is none yet."""
+    version = by_alias(layout, CLASSIFIER, alias)
+    if version is None:
+        raise StepError(
+            f"models:/{CLASSIFIER}@{alias}: expected a promoted model, found none. Run `make pipeline` first."
+        )
+    loaded = load_version(layout, version)
+    return reader_of(loaded.network, loaded.config, f"{version.name} {version.number}"), version
 
 
 def _client(layout: Layout) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from components.adapters.registry import Version
 from components.dicom.read import UnreadableImage
@@ -19,6 +20,7 @@ from components.params import ParamsError
 from flows.cli import main
 from flows.doctor import Check
 from tests import natural_pictures
+from tests.drawing import shapes
 from tests.settings import content
 
 Toy = Callable[[str], Path]
@@ -209,3 +211,21 @@ def test_pictures_are_trained_on_and_scored(tmp_path: Path, monkeypatch: pytest.
     assert (scored["scale"], scored["low_resolution"]) == (4, "made here")
     assert medsr("score", "bicubic", "--images", "others").stdout.splitlines()[1].startswith("picture_2")
     assert medsr("score", "into/data/models/srcnn", "--images", "others", "--scale", "2").exit_code == 1
+
+
+def test_classify_prints_what_the_model_in_a_folder_says(project: Layout, tmp_path: Path) -> None:
+    source = tmp_path / "a.png"
+    Image.fromarray((shapes(50, 40) * 255).astype("uint8")).save(source)
+    arguments = ("classify", str(source), "--model", str(project.model("classifier")))
+    plain, found = medsr(*arguments), json.loads(medsr(*arguments, "--json").stdout)
+    assert plain.exit_code == 0 and f"Probability of heart_failure {found['probability']:.3f}" in plain.stdout
+    assert "Research software" in plain.stdout and found["label"] in plain.stdout
+
+
+def test_classify_without_a_champion_says_how_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "mlruns").mkdir()
+    (tmp_path / "a.png").write_bytes(b"")
+    answer = medsr("classify", "a.png")
+    assert answer.exit_code == 1 and "models:/classifier@champion: expected a promoted model" in answer.stderr

@@ -12,7 +12,7 @@ STEMS = ("imagenet", "small")
 
 
 class DenseNet201(nn.Module):
-    """Maps `(B, input_channels, H, W)` in [0, 1] to `(B, classes)` logits.
+    """Maps `(B, input_channels, H, W)` in [0, 1] to `(B, classes)` logits; one channel stands for all three.
 
     The defaults are the published sizes; H and W are then at least 32. The `small` stem, a 3 × 3 convolution of stride
     2 and no pooling, leaves the first block half an image of 28 pixels instead of a quarter. Inputs are centred on 0 as
@@ -45,12 +45,15 @@ class DenseNet201(nn.Module):
             self.network.features.pool0 = nn.Identity()
 
     def forward(self, image: Tensor) -> Tensor:
-        result: Tensor = self.network((image - 0.5) * 4)
+        result: Tensor = self.network(self._centred(image))
         return result
+
+    def _centred(self, image: Tensor) -> Tensor:
+        return (image.expand(-1, self.input_channels, -1, -1) - 0.5) * 4
 
     def features(self, image: Tensor) -> Tensor:
         """What the first dense block and its transition see of `(B, 1, H, W)`."""
-        x = (image.expand(-1, self.input_channels, -1, -1) - 0.5) * 4
+        x = self._centred(image)
         for name, layer in self.network.features.named_children():
             x = layer(x)
             if name == "transition1":

@@ -1,0 +1,73 @@
+"""Reads one image file with a trained reader: `medsr classify IN`.
+
+The image is brought to what the reader was trained on, as `prepare` does it: its percentile range as [0, 1], all of it
+in the middle of a black square.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from components.dicom.read import read_image
+from components.handover import StepError
+from components.imaging.geometry import fit_square, frames_to_take
+from components.imaging.intensity import padding_of, percentile_range, to_unit
+from components.imaging.pictures import save_heat
+from components.learning.gradcam import grad_cam
+from components.learning.reading import Reader
+from components.sources.pictures import read_picture
+
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class Classified:
+    """What a reader says of one image."""
+
+    source: Path
+    label: str  # what the threshold makes of the probability
+    positive: str
+    probability: float  # of `positive`, calibrated on validation patients
+    threshold: float
+    model: str
+    frame: int  # which was read, from 0: the middle one
+    gradcam: Path | None
+
+
+def classify_file(source: Path, reader: Reader, model: str, gradcam: Path | None = None) -> Classified:
+    """What `reader`, which is called `model`, says of `source`; `gradcam` is where to draw what spoke for the finding.
+
+    Raises `UnreadableImage` where the file cannot be decoded, `StepError` where the reader cannot read such an image or
+    the picture's place is taken.
+    """
+    if gradcam and gradcam.exists():
+        raise StepError(f"{gradcam}: expected no file there yet, found one. Name another place for the picture.")
+    image, frame = readable(source, reader)
+    probability = float(reader.probabilities(image[None])[0])
+    if gradcam:
+        save_heat(gradcam, image[0], grad_cam(reader.network, torch.from_numpy(image[None])))
+    negative, positive = reader.classes
+    label = positive if probability >= reader.threshold else negative
+    return Classified(source, label, positive, probability, reader.threshold, model, frame, gradcam)
+
+
+def readable(source: Path, reader: Reader) -> tuple[NDArray[np.float32], int]:
+    """The middle frame of `source` as `reader` takes it, (1, size, size) in [0, 1], and its number."""
+    picture = source.suffix.lower() in PICTURES
+    pixels = read_picture(source, source.name).pixels if picture else read_image(source)
+    (frame,) = frames_to_take(len(pixels), 1)
+    chosen = pixels[frame : frame + 1]
+    if chosen.ndim == 4:
+        raise StepError(
+            f"{source}: expected a grey image, for this reader knows no colour, found RGB. Convert it first."
+        )
+    try:
+        low, high = percentile_range(chosen, *reader.manner.percentiles, padding_of(chosen))
+    except ValueError as error:
+        raise StepError(f"{source}: {error}. There is nothing in it to read; choose another image.") from error
+    return fit_square(to_unit(chosen, low, high)[0], reader.size)[None], frame
