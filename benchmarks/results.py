@@ -48,8 +48,8 @@ def chapter(machine: str, revision: str, sections: Sequence[Section]) -> str:
 
 def write(path: Path, kind: str, text: str) -> None:
     """Puts `text` in place of the chapter of `kind` (`cpu` or `cuda`) in `path`, and leaves the others."""
-    chapters = _read(path) | {CHAPTERS[kind]: text}
-    body = [f"## {name}\n\n{chapters.get(name) or NOT_MEASURED.format(chapter=name)}" for name in CHAPTERS.values()]
+    found = dict.fromkeys(CHAPTERS.values(), "") | _read(path) | {CHAPTERS[kind]: text}
+    body = [f"## {name}\n\n{content or NOT_MEASURED.format(chapter=name)}" for name, content in found.items()]
     with Replacing(path) as temporary:
         temporary.write_text("\n\n".join([HEAD.strip(), *(part.strip() for part in body)]) + "\n", encoding="utf-8")
 
