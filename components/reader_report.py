@@ -47,8 +47,8 @@ def gathered(layout: Layout) -> dict[str, Any]:
 def effect(line: SharpenedReading) -> str:
     """What the interval of the AUROC's cost allows to say."""
     if line.auroc_cost_low > 0:
-        return "costs the reader"
-    return "helps the reader" if line.auroc_cost_high < 0 else "no difference that these patients could show"
+        return "costs the reader AUROC"
+    return "helps the reader" if line.auroc_cost_high < 0 else "no difference seen"
 
 
 def lines_of(layout: Layout, method: str) -> SharpenedReading:

@@ -35,7 +35,7 @@ def test_what_sharpening_does_to_the_reader_is_that_of_the_csv(drawn: Layout) ->
 
 def test_what_may_be_said_depends_on_the_interval(drawn: Layout) -> None:
     line = read_rows(drawn.sr_reading, SharpenedReading)[-1]
-    assert effect(replace(line, auroc_cost_low=0.01, auroc_cost_high=0.2)) == "costs the reader"
+    assert effect(replace(line, auroc_cost_low=0.01, auroc_cost_high=0.2)) == "costs the reader AUROC"
     assert effect(replace(line, auroc_cost_low=-0.2, auroc_cost_high=-0.01)) == "helps the reader"
     assert "no difference" in effect(replace(line, auroc_cost_low=-0.1, auroc_cost_high=0.1))
 
