@@ -128,7 +128,7 @@ class ClassifierTraining:
 
     def problems(self) -> Iterator[str]:
         yield from _training(self)
-        yield from at_least(self, 28, "size")
+        yield from at_least(self, 28 if self.network.get("stem") == "small" else 32, "size")
         yield from at_least(self, 0, "head_steps", "mixup")
         yield from at_least(self, 1, "views")
         yield from share(self, "sensitivity", "label_smoothing")

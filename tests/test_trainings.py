@@ -17,7 +17,8 @@ from tests.settings import content
         ({"label_smoothing": 1.5}, "label_smoothing: expected a share from 0 to 1"),
         ({"mixup": -1.0}, "mixup: expected 0 or more"),
         ({"views": 0}, "views: expected 1 or more"),
-        ({"size": 27}, "size: expected 28 or more"),
+        ({"size": 28}, "size: expected 32 or more, found 28"),
+        ({"size": 27, "network": {"name": "densenet201", "stem": "small"}}, "size: expected 28 or more, found 27"),
         ({"augmentation": {"flip": True}}, r"classifier\.augmentation\.noise: missing"),
     ],
 )
