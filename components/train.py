@@ -192,11 +192,12 @@ def _classifier(setting: Setting, settings: ClassifierTraining) -> Work:
     training, validation = (load_labelled(folder, split, classes) for split in ("train", "validation"))
     seen = {row.image_id for row in training.rows}
     network = build(settings.network, classes=len(classes))
-    weights = _reader_start(setting.layout, settings)
-    if weights.is_dir():
+    start, ours = settings.weights, _own_weights(setting.layout, settings)
+    if ours:
         rows = read_rows(folder / "index.csv", LabelledRow)
-        seen.update(start_from(network, weights, "train.classifier.weights", rows))
-    start = settings.weights if weights.is_dir() else imagenet(network, settings.weights)
+        seen.update(start_from(network, ours, "train.classifier.weights", rows))
+    else:
+        start = imagenet(network, settings.weights)
     print(f"classifier starts from {start}")
     phase = ClassifierPhase(network, settings, setting.fabric, training, validation, setting.params.seed)
     percentiles, channels = (prepare.percentile_low, prepare.percentile_high), training.images.shape[1]
@@ -215,13 +216,14 @@ def _classifier(setting: Setting, settings: ClassifierTraining) -> Work:
     return Work(phase, finish)
 
 
-def _reader_start(layout: Layout, settings: ClassifierTraining) -> Path:
-    """Where the weights lie that the classifier starts from; those of a registered version are fetched."""
-    if not settings.weights.startswith(REGISTERED):
-        return Path(settings.weights or "torchvision")
-    from components.adapters.tracking import fetch
+def _own_weights(layout: Layout, settings: ClassifierTraining) -> Path | None:
+    """The folder of a training of ours that the classifier starts from; a registered version is fetched."""
+    if settings.weights.startswith(REGISTERED):
+        from components.adapters.tracking import fetch
 
-    return fetch(layout, settings.weights)
+        return fetch(layout, settings.weights)
+    folder = Path(settings.weights)
+    return folder if settings.weights and folder.is_dir() else None
 
 
 def _pairs(setting: Setting, settings: PixelTraining | AdversarialTraining) -> tuple[list[Pair], list[Pair]]:
@@ -259,8 +261,8 @@ def _start_digest(layout: Layout, settings: Training) -> str:
         case AdversarialTraining(generator=name):
             return sha256_of(layout.model(name) / WEIGHTS)
         case ClassifierTraining(weights=name) if name:
-            start = _reader_start(layout, settings)
-            return sha256_of(start / WEIGHTS if start.is_dir() else start)
+            ours = _own_weights(layout, settings)
+            return sha256_of(ours / WEIGHTS if ours else Path(name))
         case _:
             return ""
 

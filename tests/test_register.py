@@ -9,7 +9,16 @@ import torch
 from components import evaluate, evaluate_readers, register, train
 from components.adapters import registry
 from components.adapters.tracking import connect
-from components.handover import GENERATORS, LabelledRow, Layout, MethodSummary, read_record, read_rows, write_rows
+from components.handover import (
+    GENERATORS,
+    LabelledRow,
+    Layout,
+    MethodSummary,
+    StepError,
+    read_record,
+    read_rows,
+    write_rows,
+)
 from components.learning.models import build
 from components.learning.weights import load_weights, save_weights
 from components.params import Params
@@ -176,3 +185,16 @@ def test_the_gate_refuses_a_generator_that_blurs_or_invents_for_the_readers_sake
 
 def _psnr(row: MethodSummary) -> float:
     return row.psnr_db_mean
+
+
+def test_a_classifier_may_start_from_the_champion(layout: Layout) -> None:
+    register.run(layout, lenient())
+    before = load_weights(layout.model("classifier"))[0].state_dict()
+    settings = small(classifier={"weights": "models:/classifier@champion", "rate": 1e-9})
+    train.run(layout, settings, "classifier", tracked=False)
+    network, config = load_weights(layout.model("classifier"))
+    assert config["start"] == "models:/classifier@champion"
+    head = "network.classifier.weight"
+    torch.testing.assert_close(network.state_dict()[head], before[head], atol=1e-6, rtol=0)
+    with pytest.raises(StepError, match=r"models:/classifier@nobody: expected a registered model"):
+        train.run(layout, small(classifier={"weights": "models:/classifier@nobody"}), "classifier", tracked=False)
