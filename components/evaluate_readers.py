@@ -6,13 +6,11 @@ pictures of the hardest mistakes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import precision_recall_curve, roc_curve
 
@@ -21,9 +19,8 @@ from components.handover import CLASSIFIER, LabelledRow, Layout, read_record, wr
 from components.imaging.pictures import save_grey, save_heat
 from components.learning.classifier_phase import LabelledImages, load_labelled
 from components.learning.gradcam import grad_cam
-from components.learning.intervals import patient_bootstrap
-from components.learning.ranking import auroc, average_precision, calibration_error
 from components.learning.reading import Reader, load_reader
+from components.learning.reading_scores import Measure, Read, confusion, measures, share_of, with_intervals
 from components.learning.sharpened_reading import shown_images
 from components.params import Params
 from components.reader_rows import (
@@ -34,25 +31,7 @@ from components.reader_rows import (
     Reading,
     SharpenedReading,
 )
-
-Probabilities = NDArray[np.floating]
-Measure = Callable[[NDArray[np.int64]], float]  # of images, by their place; repeated as often as drawn
-
-
-@dataclass(frozen=True)
-class Read:
-    """The held-out images as one reader reads them."""
-
-    reader: str
-    truth: NDArray[np.bool_]
-    probabilities: Probabilities
-    threshold: float
-    patients: list[str]
-    seconds: float  # of its training
-
-    @property
-    def called(self) -> NDArray[np.bool_]:
-        return np.asarray(self.probabilities >= self.threshold)
+from components.readers import load_any_reader
 
 
 def run(layout: Layout, params: Params) -> list[ReaderSummary]:
@@ -73,25 +52,12 @@ def run(layout: Layout, params: Params) -> list[ReaderSummary]:
 
 def _read(layout: Layout, name: str, images: LabelledImages) -> Read:
     folder = layout.model(name)
-    reader = load_reader(folder)
+    reader = load_any_reader(folder)
     print(f"{name} reads {len(images.rows)} images")
     patients = [row.patient_id for row in images.rows]
     probabilities = reader.probabilities(images.images.numpy())
     seconds = read_record(folder / "run.json").seconds
     return Read(name, images.labels.bool().numpy(), probabilities, reader.threshold, patients, seconds)
-
-
-def measures(read: Read) -> dict[str, Measure]:
-    """Every measure of a reader, as a function of the images drawn."""
-    truth, called, probabilities = read.truth, read.called, read.probabilities
-    return {
-        "accuracy": lambda i: _share(truth[i] == called[i]),
-        "sensitivity": lambda i: _share(called[i][truth[i]]),
-        "specificity": lambda i: _share(~called[i][~truth[i]]),
-        "auroc": lambda i: auroc(truth[i], probabilities[i]),
-        "average_precision": lambda i: average_precision(truth[i], probabilities[i]),
-        "calibration_error": lambda i: calibration_error(truth[i], probabilities[i]),
-    }
 
 
 def summarise(reads: list[Read], samples: int, seed: int) -> list[ReaderSummary]:
@@ -101,34 +67,17 @@ def summarise(reads: list[Read], samples: int, seed: int) -> list[ReaderSummary]
 
 
 def _summary(read: Read, baseline: Read, samples: int, seed: int) -> ReaderSummary:
-    found = _with_intervals(measures(read), read.patients, samples, seed)
+    found: dict[str, Any] = with_intervals(measures(read), read.patients, samples, seed)
     own, other = measures(read)["auroc"], measures(baseline)["auroc"]
-    gain = _with_intervals({"auroc_gain": lambda i: own(i) - other(i)}, read.patients, samples, seed)
+    gain = with_intervals({"auroc_gain": lambda i: own(i) - other(i)}, read.patients, samples, seed)
     return ReaderSummary(
         reader=read.reader,
         n=len(read.truth),
         patients=len(set(read.patients)),
         threshold=read.threshold,
         train_seconds=read.seconds,
-        **found,
-        **gain,
+        **found | gain | confusion(read),
     )
-
-
-def _with_intervals(wanted: dict[str, Measure], patients: list[str], samples: int, seed: int) -> dict[str, float]:
-    """Each measure under its name, with the ends of its interval under `<name>_low` and `<name>_high`.
-
-    The same patients are drawn for every measure and every reader, so that differences are paired.
-    """
-    found: dict[str, float] = {}
-    for name, measure in wanted.items():
-        low, high = patient_bootstrap(measure, patients, samples, seed)
-        found |= {name: measure(np.arange(len(patients))), f"{name}_low": low, f"{name}_high": high}
-    return found
-
-
-def _share(values: NDArray[np.bool_]) -> float:
-    return float(values.mean()) if len(values) else float("nan")
 
 
 def _rows(read: Read, rows: list[LabelledRow]) -> Iterator[Reading]:
@@ -153,7 +102,6 @@ def classifier_report(
 ) -> dict[str, Any]:
     """The classifier's own line, with the confusion behind it."""
     line = next(summary for summary in summaries if summary.reader == read.reader)
-    truth, called = read.truth, read.called
     report: dict[str, Any] = {
         name: {"value": getattr(line, name), "low": getattr(line, f"{name}_low"), "high": getattr(line, f"{name}_high")}
         for name in measures(read)
@@ -165,12 +113,7 @@ def classifier_report(
         "labels": list(classes),
         "positive": classes[1],
         "threshold": read.threshold,
-        "confusion": {
-            "true_positive": int((truth & called).sum()),
-            "false_positive": int((~truth & called).sum()),
-            "true_negative": int((~truth & ~called).sum()),
-            "false_negative": int((truth & ~called).sum()),
-        },
+        "confusion": confusion(read),
     }
 
 
@@ -189,7 +132,7 @@ def _show_hardest(layout: Layout, reader: Reader, read: Read, images: LabelledIm
     shown = []
     for i in hardest(read, wanted):
         row, name = images.rows[i], images.rows[i].image_id
-        picture = images.images[i, 0].numpy()
+        picture = images.images[i].mean(0).numpy()
         save_grey(layout.reader_pictures / f"{name}.png", picture)
         heat = grad_cam(reader.network, images.images[i : i + 1])
         save_heat(layout.reader_pictures / f"{name}-heat.png", picture, heat)
@@ -213,7 +156,7 @@ def _sharpened(
     layout: Layout, params: Params, reader: Reader, rows: list[LabelledRow], device: torch.device
 ) -> list[SharpenedReading]:
     """The reader's answers to what each method makes of the low-resolution twin of every held-out image."""
-    scale, images = shown_images(layout, params, rows, reader.size, device)
+    scale, images = shown_images(layout, params, rows, reader.size, reader.channels, device)
     probabilities = {shown: reader.probabilities(found) for shown, found in images.items()}
     truth = np.array([row.label == reader.classes[1] for row in rows])
     patients = [row.patient_id for row in rows]
@@ -228,7 +171,7 @@ def sharpened_line(read: Read, original: Read, scale: int, samples: int, seed: i
     wanted: dict[str, Measure] = {
         "auroc": own,
         "auroc_cost": lambda i: other(i) - own(i),
-        "agreement": lambda i: _share(read.called[i] == original.called[i]),
+        "agreement": lambda i: share_of(read.called[i] == original.called[i]),
     }
     return SharpenedReading(
         shown=read.reader,
@@ -236,7 +179,7 @@ def sharpened_line(read: Read, original: Read, scale: int, samples: int, seed: i
         patients=len(set(read.patients)),
         scale=scale,
         probability_shift=float(np.abs(read.probabilities - original.probabilities).mean()),
-        **_with_intervals(wanted, read.patients, samples, seed),
+        **with_intervals(wanted, read.patients, samples, seed),
     )
 
 

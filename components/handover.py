@@ -104,6 +104,10 @@ class Layout:
         return self.reports / "sr_reading.csv"
 
     @property
+    def denoising(self) -> Path:
+        return self.reports / "denoising.csv"
+
+    @property
     def pictures(self) -> Path:
         return self.reports / "pictures"
 
@@ -273,6 +277,20 @@ def read_rows(path: Path, row_type: type[Row]) -> list[Row]:
         if missing:
             raise StepError(f"{path}: expected the columns of {row_type.__name__}; missing {', '.join(missing)}.")
         return [_row(path, number, raw, row_type, hints) for number, raw in enumerate(reader, start=2)]
+
+
+def check_patients(path: Path, rows: Iterable[SplitRow | LabelledRow], remedy: str) -> None:
+    """Raises `StepError` naming `path` and every patient whose images are on two sides of the split or more."""
+    sides: dict[str, set[str]] = {}
+    for row in rows:
+        if row.split:
+            sides.setdefault(row.patient_id, set()).add(row.split)
+    astride = [f"{name}: {' and '.join(sorted(on))}" for name, on in sorted(sides.items()) if len(on) > 1]
+    if astride:
+        raise StepError(
+            f"{path}: expected every patient on one side, found {len(astride)} on more. {remedy}\n  "
+            + "\n  ".join(astride)
+        )
 
 
 def write_json(path: Path, content: Any) -> None:

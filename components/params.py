@@ -14,7 +14,7 @@ from typing import Any, Literal
 import yaml
 
 from components.sections import at_least, build_section, share
-from components.trainings import RECIPES, Training
+from components.trainings import RECIPES, Denoiser, Training
 
 PROFILES = ("quick", "full")
 
@@ -103,10 +103,13 @@ class Prepare:
 class Evaluate:
     bootstrap_samples: int
     pictures: int  # held-out images shown side by side
+    denoisers: tuple[Denoiser, ...]  # compared before a classical reader
 
     def problems(self) -> Iterator[str]:
         yield from at_least(self, 100, "bootstrap_samples")
         yield from at_least(self, 1, "pictures")
+        if self.denoisers[:1] != ("none",):
+            yield f"denoisers: expected none first, to compare with, found {list(self.denoisers)}"
 
 
 @dataclass(frozen=True)

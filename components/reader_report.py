@@ -10,9 +10,25 @@ from typing import Any
 from markupsafe import Markup
 
 from components.handover import CLASSIFIER, Layout, StepError, read_json, read_rows
-from components.reader_rows import CURVES, READERS, SHOWN, CurvePoint, ReaderSummary, SharpenedReading
+from components.reader_rows import (
+    COMPARED,
+    CURVES,
+    READERS,
+    SHOWN,
+    CurvePoint,
+    DenoisingRow,
+    ReaderSummary,
+    SharpenedReading,
+)
 
-READER_NAMES = {CLASSIFIER: "DenseNet-201"}
+READER_NAMES = {
+    CLASSIFIER: "DenseNet-201",
+    "classical_svm": "Hand-made features, SVM",
+    "classical_tree": "Hand-made features, tree",
+    "classical_deep": "Deep features, SVM",
+    "classical_kmeans": "k-means centroids, SVM",
+}
+DENOISERS = {"none": "none", "nlm": "Non-local means", "wavelet": "Wavelet", "bm3d": "BM3D"}
 MEASURES = ("auroc", "accuracy", "sensitivity", "specificity", "average_precision", "calibration_error")
 AXES = {
     "roc": ("ROC", "false positive rate", "true positive rate"),
@@ -40,6 +56,10 @@ def gathered(layout: Layout) -> dict[str, Any]:
         "curves": [_curve(layout, curve) for curve in CURVES],
         "literature": LITERATURE,
         "sharpened": sharpened,
+        "standing": standing(readers),
+        "compared": READER_NAMES[COMPARED],
+        "denoisers": DENOISERS,
+        "denoising": _denoising(layout),
         "mistakes": _mistakes(layout),
     }
 
@@ -51,9 +71,31 @@ def effect(line: SharpenedReading) -> str:
     return "helps the reader" if line.auroc_cost_high < 0 else "no difference seen"
 
 
+def standing(readers: Sequence[ReaderSummary]) -> str:
+    """Where the network stands among the readers, as far as the intervals of the differences allow to say."""
+    others = [line for line in readers if line.reader != CLASSIFIER]
+    groups = {
+        "ahead of": [line for line in others if line.auroc_gain_high < 0],
+        "not told apart from": [line for line in others if line.auroc_gain_low <= 0 <= line.auroc_gain_high],
+        "behind": [line for line in others if line.auroc_gain_low > 0],
+    }
+    said = [f"{how} {_listed(lines)}" for how, lines in groups.items() if lines]
+    return f"By the intervals of the differences, {READER_NAMES[CLASSIFIER]} is {'; '.join(said)}." if said else ""
+
+
+def _listed(lines: Sequence[ReaderSummary]) -> str:
+    return " and ".join(f"“{READER_NAMES[line.reader]}”" for line in lines)
+
+
 def lines_of(layout: Layout, method: str) -> SharpenedReading:
     """What the reader makes of one method's images."""
     return next(line for line in read_rows(layout.sr_reading, SharpenedReading) if line.shown == method)
+
+
+def _denoising(layout: Layout) -> list[DenoisingRow]:
+    rows = read_rows(layout.denoising, DenoisingRow)
+    expect(layout.denoising, ["none"], {row.method for row in rows})
+    return rows
 
 
 def _curve(layout: Layout, curve: str) -> dict[str, Any]:

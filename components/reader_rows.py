@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 from components.handover import CLASSIFIER, METHODS
 
-READERS = (CLASSIFIER,)
+CLASSICAL = ("classical_svm", "classical_tree", "classical_deep", "classical_kmeans")
+READERS = (CLASSIFIER, *CLASSICAL)
+COMPARED = "classical_svm"  # the reader that denoising is tried on
 ORIGINAL, DOWNSAMPLED = "original", "downsampled"
 SHOWN = (ORIGINAL, DOWNSAMPLED, *METHODS)  # what the reader is shown of each held-out image
 CURVES = ("roc", "precision_recall", "reliability")
@@ -57,6 +59,10 @@ class ReaderSummary:
     auroc_gain: float  # over `classifier`, paired: the same patients drawn for both
     auroc_gain_low: float
     auroc_gain_high: float
+    true_positive: int
+    false_positive: int
+    true_negative: int
+    false_negative: int
     train_seconds: float
 
 
@@ -92,3 +98,20 @@ class SharpenedReading:
     agreement_low: float
     agreement_high: float
     probability_shift: float  # mean absolute difference from the original's probability
+
+
+@dataclass(frozen=True)
+class DenoisingRow:
+    """One way to denoise, before a classical reader and by itself (`data/reports/denoising.csv`)."""
+
+    method: str  # of components/classical/denoising.py
+    n: int  # held-out images
+    patients: int
+    auroc: float  # of the reader trained on images so denoised
+    auroc_low: float
+    auroc_high: float
+    auroc_gain: float  # over the reader trained without, paired
+    auroc_gain_low: float
+    auroc_gain_high: float
+    noise_removed_db: float  # how much nearer to itself a held-out image comes, to which noise was added
+    seconds_per_image: float

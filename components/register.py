@@ -7,12 +7,13 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from components.adapters import registry, tracking
-from components.adapters.registry import CHALLENGER, CHAMPION, GENERATOR, PREVIOUS, Loaded, Version
+from components.adapters.registry import CHALLENGER, CHAMPION, GENERATOR, PREVIOUS, Version
 from components.handover import (
     GENERATORS,
     Layout,
@@ -25,11 +26,11 @@ from components.learning.checkpoint import fingerprint
 from components.learning.classifier_phase import load_labelled
 from components.learning.patches import load_pairs
 from components.learning.ranking import auroc
-from components.learning.reading import reader_of
 from components.learning.scoring import held_out_digest, network_upscale, score
-from components.learning.weights import sha256_of
+from components.learning.weights import load_weights, sha256_of
 from components.params import Params
 from components.reader_rows import READERS, ReaderSummary, SharpenedReading
+from components.readers import load_any_reader
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ class Candidate:
     record: RunRecord
     held_out_sha256: str  # of the held-out table it was scored on
     lines: tuple[Line, ...]  # that need no champion
-    against_champion: Callable[[Loaded], Line]
+    load: Callable[[Path], object]  # a version of it, from its folder
+    against_champion: Callable[[Path], Line]
 
 
 def run(layout: Layout, params: Params) -> list[Decision]:
@@ -109,11 +111,13 @@ def _generator(layout: Layout, params: Params, records: dict[str, RunRecord]) ->
         _at_least("agreement with the reading of the original", policy.reader_agreement, read.agreement),
     )
 
-    def against(champion: Loaded) -> Line:
+    def against(champion: Path) -> Line:
         gain = best.psnr_db_mean - _mean_psnr(layout, champion)
         return _above("PSNR over the champion (dB)", policy.gain_over_champion_db, gain)
 
-    return Candidate(GENERATOR, records[best.method], held_out_digest(layout.super_resolution), lines, against)
+    return Candidate(
+        GENERATOR, records[best.method], held_out_digest(layout.super_resolution), lines, load_weights, against
+    )
 
 
 def _classifier(layout: Layout, params: Params, records: dict[str, RunRecord]) -> Candidate:
@@ -122,11 +126,11 @@ def _classifier(layout: Layout, params: Params, records: dict[str, RunRecord]) -
     best = max((lines_of[name] for name in READERS), key=lambda line: line.auroc)
     lines = (_at_least("AUROC", params.promote.classifier_floor_auroc, best.auroc),)
 
-    def against(champion: Loaded) -> Line:
+    def against(champion: Path) -> Line:
         return _above("AUROC over the champion", 0.0, best.auroc - _auroc(layout, champion))
 
     digest = fingerprint(*(sha256_of(layout.classification / name) for name in ("index.csv", "images.npy")))
-    return Candidate(registry.CLASSIFIER, records[best.reader], digest, lines, against)
+    return Candidate(registry.CLASSIFIER, records[best.reader], digest, lines, load_any_reader, against)
 
 
 def _decide(layout: Layout, candidate: Candidate) -> Decision:
@@ -137,11 +141,11 @@ def _decide(layout: Layout, candidate: Candidate) -> Decision:
     version = registry.by_weights(layout, candidate.model, record.weights_sha256) or _register(layout, candidate)
     lines = candidate.lines
     if champion:
-        lines = (*lines, candidate.against_champion(registry.load_version(layout, champion)))
+        lines = (*lines, candidate.against_champion(registry.folder_of(layout, champion)))
     outcome = "promoted" if all(line.holds for line in lines) else "refused"
     replaced = champion.number if champion else ""
     decision = Decision(candidate.model, record.name, version.number, outcome, replaced, lines)
-    _act(layout, decision, version, champion)
+    _act(layout, decision, candidate, version, champion)
     _remember(layout, decision, candidate)
     return decision
 
@@ -157,12 +161,12 @@ def _register(layout: Layout, candidate: Candidate) -> Version:
     return registry.register(layout, candidate.model, record, tags)
 
 
-def _act(layout: Layout, decision: Decision, version: Version, champion: Version | None) -> None:
+def _act(layout: Layout, decision: Decision, candidate: Candidate, version: Version, champion: Version | None) -> None:
     """Moves the aliases, after the version has shown that it loads."""
     if decision.outcome != "promoted":
         registry.point(layout, version, CHALLENGER)
         return
-    registry.load_version(layout, version)
+    candidate.load(registry.folder_of(layout, version))
     if champion:
         registry.point(layout, champion, PREVIOUS)
     registry.point(layout, version, CHAMPION)
@@ -210,17 +214,18 @@ def _log_evidence(layout: Layout, records: dict[str, RunRecord]) -> None:
         tracking.log_evaluation(layout, records[reader.reader].run_id, digest, defined, tables)
 
 
-def _mean_psnr(layout: Layout, champion: Loaded) -> float:
+def _mean_psnr(layout: Layout, champion: Path) -> float:
     """The champion on today's held-out images, scored exactly as the candidate was."""
-    scale = int(champion.config["network"]["scale"])
+    network, config = load_weights(champion)
+    scale = int(config["network"]["scale"])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    upscale = network_upscale(champion.network, scale, device)
+    upscale = network_upscale(network, scale, device)
     values = [score(upscale, pair, scale)[0].psnr_db for pair in load_pairs(layout.super_resolution, "test", scale)]
     return sum(values) / len(values)
 
 
-def _auroc(layout: Layout, champion: Loaded) -> float:
-    reader = reader_of(champion.network, champion.config, f"{champion.version.name} {champion.version.number}")
+def _auroc(layout: Layout, champion: Path) -> float:
+    reader = load_any_reader(champion)
     images = load_labelled(layout.classification, "test", reader.classes)
     return auroc(images.labels.bool().numpy(), reader.probabilities(images.images.numpy()))
 

@@ -138,11 +138,48 @@ class ClassifierTraining:
             yield f"head_steps: expected less than steps ({self.steps}), found {self.head_steps}"
 
 
-Training = PixelTraining | AdversarialTraining | ClassifierTraining
+Region = Literal["whole", "body", "lungs"]
+Denoiser = Literal["none", "nlm", "wavelet", "bm3d"]
+
+
+@dataclass(frozen=True)
+class ClassicalTraining:
+    """Features made by hand, by a network, or by k-means; a support vector machine or a decision tree reads them."""
+
+    recipe: Literal["classical"]
+    features: Literal["handmade", "deep", "centroids"]
+    denoise: Denoiser  # of every image, before anything else
+    select: int  # features kept, those that tell most of the label by themselves; 0 keeps all
+    components: float  # principal components: below 1 the share of variance, from 1 on how many; 0 turns it off
+    model: Literal["svm", "tree"]
+    candidates: tuple[float, ...]  # C of the machine, or depths of the tree; cross-validation chooses
+    folds: int  # of that cross-validation, among training patients
+    sensitivity: float  # as for the classifier
+    region: Region = "whole"  # where hand-made intensity and texture are measured
+    centroids: int = 0  # of k-means
+    patch: int = 0  # pixels a side of what the centroids are found in
+
+    def problems(self) -> Iterator[str]:
+        yield from at_least(self, 0, "select", "components")
+        yield from at_least(self, 2, "folds")
+        yield from share(self, "sensitivity")
+        if self.components >= 1 and self.components != int(self.components):
+            yield f"components: expected a share below 1 or a whole number, found {self.components}"
+        if not self.candidates or min(self.candidates) <= 0:
+            yield f"candidates: expected one or more, above 0, found {list(self.candidates)}"
+        if self.model == "tree" and any(depth != int(depth) for depth in self.candidates):
+            yield f"candidates: expected depths of a tree, whole numbers, found {list(self.candidates)}"
+        if self.features == "centroids":
+            yield from at_least(self, 2, "centroids", "patch")
+
+
+NetworkTraining = PixelTraining | AdversarialTraining | ClassifierTraining
+Training = NetworkTraining | ClassicalTraining
 RECIPES: dict[str, type[Training]] = {
     "pixel": PixelTraining,
     "adversarial": AdversarialTraining,
     "classifier": ClassifierTraining,
+    "classical": ClassicalTraining,
 }
 
 

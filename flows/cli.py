@@ -141,9 +141,9 @@ def classify(source: Path, model: Path | None, gradcam: Path | None, as_json: bo
         reader, version = load_classifier(Layout())
         name = f"{version.name} {version.number}"
     else:
-        from components.learning.reading import load_reader
+        from components.readers import load_any_reader
 
-        reader, name = load_reader(model), str(model)
+        reader, name = load_any_reader(model), str(model)
     try:
         found = classify_file(source, reader, name, gradcam)
     except UnreadableImage as error:

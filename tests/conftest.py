@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from components import train
+from components import train, train_classical
 from components.handover import CLASSIFIER, GENERATORS, Layout
+from components.reader_rows import CLASSICAL
 from tests import prepared
 from tests.settings import small
 
@@ -32,6 +33,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     layout = prepared.classification(root)
     for name in (CLASSIFIER, *GENERATORS):
         train.run(layout, small(), name, tracked=False)
+    for name in CLASSICAL:
+        train_classical.run(layout, small(), name, tracked=False)
     return layout
 
 

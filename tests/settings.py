@@ -21,7 +21,12 @@ SMALL: dict[str, dict[str, Any]] = {
         "network": {"name": "densenet201", "growth_rate": 4, "blocks": [2, 2, 2, 2], "initial_channels": 8},
         "size": 32,
     },
+    "classical_svm": {"select": 12},
+    "classical_tree": {"select": 12},
+    "classical_deep": {},
+    "classical_kmeans": {"centroids": 8},
 }
+FEW = {"candidates": [1, 2], "folds": 2}
 SHORT = {"steps": 6, "batch": 2, "validate_every": 3, "checkpoint_every": 2, "precision": "32-true"}
 
 
@@ -29,10 +34,11 @@ def content() -> dict[str, Any]:
     """`params.yaml` as a dictionary, shrunk; change it and give it to `components.params.parse`."""
     settings: dict[str, Any] = copy.deepcopy(yaml.safe_load(PARAMS.read_text()))
     settings["profile"] = "quick"
-    settings["evaluate"] |= {"bootstrap_samples": 100, "pictures": 1}
+    settings["evaluate"] |= {"bootstrap_samples": 100, "pictures": 1, "denoisers": ["none", "wavelet"]}
     settings["quick"]["simulate"] = {"patients": 24, "size": 48}
     for name, training in settings["quick"]["train"].items():
-        training |= SHORT | SMALL[name]
+        training |= FEW if training["recipe"] == "classical" else SHORT
+        training |= SMALL[name]
         if "patch" in training:
             training["patch"] = 32
     return settings

@@ -8,7 +8,6 @@ import numpy as np
 
 from components import evaluate_readers
 from components.evaluate import summarise
-from components.evaluate_readers import Read
 from components.handover import (
     METHODS,
     IndexRow,
@@ -20,7 +19,8 @@ from components.handover import (
     write_rows,
 )
 from components.imaging.pictures import save_grey
-from components.reader_rows import SHOWN, CurvePoint, ReaderSummary, SharpenedReading
+from components.learning.reading_scores import Read
+from components.reader_rows import READERS, SHOWN, CurvePoint, DenoisingRow, ReaderSummary, SharpenedReading
 from tests.drawing import shapes
 
 KEPT = IndexRow(
@@ -98,10 +98,14 @@ def write_readers(layout: Layout) -> None:
     random = np.random.default_rng(6)
     truth = np.arange(80) % 2 == 1
     patients = [f"P{number // 2}" for number in range(80)]
-    scores = {name: np.clip(truth * 0.3 + random.uniform(0, 0.7, 80), 0, 1) for name in ("classifier", *SHOWN)}
+    scores = {name: np.clip(truth * 0.3 + random.uniform(0, 0.7, 80), 0, 1) for name in (*READERS, *SHOWN)}
     reads = {name: Read(name, truth, found, 0.5, patients, 12.0) for name, found in scores.items()}
-    write_rows(layout.readers, ReaderSummary, evaluate_readers.summarise([reads["classifier"]], 100, 0))
-    write_rows(layout.reader_curves, CurvePoint, evaluate_readers.curve_points(reads["classifier"]))
+    write_rows(layout.readers, ReaderSummary, evaluate_readers.summarise([reads[name] for name in READERS], 100, 0))
+    points = (point for name in READERS for point in evaluate_readers.curve_points(reads[name]))
+    write_rows(layout.reader_curves, CurvePoint, points)
+    rows = [DenoisingRow("none", 80, 40, 0.8125, 0.7, 0.9, 0.0, 0.0, 0.0, 0.0, 1e-6)]
+    rows += [DenoisingRow("nlm", 80, 40, 0.8321, 0.71, 0.91, 0.0196, -0.0112, 0.0434, 3.71, 0.0123)]
+    write_rows(layout.denoising, DenoisingRow, rows)
     lines = [evaluate_readers.sharpened_line(reads[name], reads["original"], 4, 100, 0) for name in SHOWN]
     write_rows(layout.sr_reading, SharpenedReading, lines)
     shown = []

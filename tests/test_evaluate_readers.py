@@ -8,11 +8,11 @@ import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from components import evaluate_readers
-from components.evaluate_readers import Read
 from components.handover import LabelledRow, Layout, StepError, read_json, read_rows, write_json
 from components.learning.classifier_phase import LabelledImages, load_labelled
-from components.learning.reading import load_reader
-from components.reader_rows import CURVES, SHOWN, CurvePoint, ReaderSummary, Reading, SharpenedReading
+from components.learning.reading_scores import Read
+from components.reader_rows import CURVES, READERS, SHOWN, CurvePoint, ReaderSummary, Reading, SharpenedReading
+from components.readers import load_any_reader
 from tests.settings import small
 
 COUNT = 60
@@ -88,11 +88,13 @@ def test_a_project_gets_every_table_and_picture(project: Layout) -> None:
     assert read_rows(project.readers, ReaderSummary) == lines
     images = load_labelled(project.classification, "test", ("normal", "heart_failure"))
     readings = read_rows(project.readings, Reading)
-    assert [row.image_id for row in readings] == [row.image_id for row in images.rows]
-    reader = load_reader(project.model("classifier"))
-    np.testing.assert_allclose(
-        [row.probability for row in readings], reader.probabilities(images.images.numpy()), rtol=1e-6
-    )
+    for name in READERS:
+        own = [row for row in readings if row.reader == name]
+        assert [row.image_id for row in own] == [row.image_id for row in images.rows]
+        wanted = load_any_reader(project.model(name)).probabilities(images.images.numpy())
+        np.testing.assert_allclose([row.probability for row in own], wanted, rtol=1e-6)
+    assert {line.reader for line in lines} == set(READERS)
+    assert all(line.true_positive + line.false_negative == images.labels.sum() for line in lines)
     assert all(row.called == (row.probability >= row.threshold) for row in readings)
     assert {point.curve for point in read_rows(project.reader_curves, CurvePoint)} == set(CURVES)
     assert [line.shown for line in read_rows(project.sr_reading, SharpenedReading)] == list(SHOWN)

@@ -4,22 +4,22 @@ from typing import Any
 import pytest
 import yaml
 
-from components.handover import CLASSIFIER, GENERATORS
+from components.handover import GENERATORS
 from components.learning.models import build
 from components.params import PROFILES, ParamsError, load, parse
+from components.reader_rows import READERS
 from tests.settings import PARAMS, content
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_both_profiles_are_whole_and_name_networks_that_can_be_built(profile: str) -> None:
     params = parse(yaml.safe_load(PARAMS.read_text()) | {"profile": profile})
-    assert set(params.train) == {*GENERATORS, CLASSIFIER}
-    for name, training in params.train.items():
-        if name in ("srcnn", "srresnet", "rrdb"):
-            build(training.network, scale=training.scale)  # type: ignore[union-attr]
-        elif name != CLASSIFIER:
-            build(training.discriminator)  # type: ignore[union-attr]
-        assert training.scale in params.prepare.scales if name != CLASSIFIER else True  # type: ignore[union-attr]
+    assert {*GENERATORS, *READERS} <= set(params.train)
+    for training in params.train.values():
+        scale = {"scale": 4} if training.recipe == "pixel" else {}
+        for network in (getattr(training, "network", None), getattr(training, "discriminator", None)):
+            assert network is None or build(network, **scale)
+        assert getattr(training, "scale", 4) in params.prepare.scales
 
 
 def test_the_full_profile_has_the_published_sizes() -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from components import report
-from components.handover import Layout, StepError, read_rows, write_rows
-from components.reader_report import effect, gathered
-from components.reader_rows import ReaderSummary, SharpenedReading
+from components.handover import CLASSIFIER, Layout, StepError, read_rows, write_rows
+from components.reader_report import READER_NAMES, effect, gathered, standing
+from components.reader_rows import READERS, ReaderSummary, SharpenedReading
 from tests.tables import write_readers
 from tests.test_report import copied, drawn, table
 
@@ -16,11 +16,43 @@ __all__ = ["drawn"]  # the page of `tests/test_report.py`, drawn once more
 
 
 def test_every_number_of_the_readers_is_that_of_the_csv(drawn: Layout) -> None:
-    line = read_rows(drawn.readers, ReaderSummary)[0]
-    cells = [cells for cells in table(drawn.report.read_text(), "Every reader, the highest") if cells][1]
-    assert cells[:2] == ["DenseNet-201", f"{line.auroc:.3f} [{line.auroc_low:.3f}, {line.auroc_high:.3f}]"]
-    error = (line.calibration_error, line.calibration_error_low, line.calibration_error_high)
-    assert cells[6:] == ["{:.3f} [{:.3f}, {:.3f}]".format(*error), f"{line.threshold:.4f}", f"{line.train_seconds:.0f}"]
+    lines = read_rows(drawn.readers, ReaderSummary)
+    rows = [cells for cells in table(drawn.report.read_text(), "Every reader, the highest") if cells][1:]
+    assert len(rows) == len(lines) == len(READERS)
+    for line, cells in zip(lines, rows, strict=True):
+        about = [READER_NAMES[line.reader], f"{line.auroc:.3f} [{line.auroc_low:.3f}, {line.auroc_high:.3f}]"]
+        error = (line.calibration_error, line.calibration_error_low, line.calibration_error_high)
+        gain = (line.auroc_gain, line.auroc_gain_low, line.auroc_gain_high)
+        difference = "{:+.3f} [{:+.3f}, {:+.3f}]".format(*gain).replace("-", "−") if line.reader != CLASSIFIER else ""
+        assert cells[:2] == about
+        assert cells[6:8] == ["{:.3f} [{:.3f}, {:.3f}]".format(*error), difference]
+        assert cells[8:] == [f"{line.threshold:.4f}", f"{line.train_seconds:.0f}"]
+
+
+def test_what_each_reader_called_is_that_of_the_csv(drawn: Layout) -> None:
+    rows = [cells for cells in table(drawn.report.read_text(), "What each reader called") if cells][1:]
+    for line, cells in zip(read_rows(drawn.readers, ReaderSummary), rows, strict=True):
+        counts = (line.true_positive, line.false_negative, line.true_negative, line.false_positive)
+        assert cells == [READER_NAMES[line.reader], *map(str, counts)]
+
+
+def test_what_denoising_does_is_that_of_the_csv(drawn: Layout) -> None:
+    none, nlm = [cells for cells in table(drawn.report.read_text(), "Denoising before") if cells][1:]
+    assert none == ["none", "0.812 [0.700, 0.900]", "", "0.0", "0.0"]
+    assert nlm == ["Non-local means", "0.832 [0.710, 0.910]", "+0.020 [−0.011, +0.043]", "3.7", "12.3"]
+
+
+def test_where_the_network_stands_follows_from_the_intervals(drawn: Layout) -> None:
+    own = next(line for line in read_rows(drawn.readers, ReaderSummary) if line.reader == CLASSIFIER)
+    worse = replace(own, reader="classical_tree", auroc_gain_low=-0.3, auroc_gain_high=-0.1)
+    alike = replace(own, reader="classical_svm", auroc_gain_low=-0.1, auroc_gain_high=0.05)
+    better = replace(own, reader="classical_deep", auroc_gain_low=0.01, auroc_gain_high=0.05)
+    assert standing([own]) == ""
+    assert standing([worse, own, alike, better]) == (
+        "By the intervals of the differences, DenseNet-201 is ahead of “Hand-made features, tree”; not told apart "
+        "from “Hand-made features, SVM”; behind “Deep features, SVM”."
+    )
+    assert standing(read_rows(drawn.readers, ReaderSummary)) in drawn.report.read_text()
 
 
 def test_what_sharpening_does_to_the_reader_is_that_of_the_csv(drawn: Layout) -> None:

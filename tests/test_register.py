@@ -22,7 +22,7 @@ from components.handover import (
 from components.learning.models import build
 from components.learning.weights import load_weights, save_weights
 from components.params import Params
-from components.reader_rows import SharpenedReading
+from components.reader_rows import READERS, ReaderSummary, SharpenedReading
 from tests.settings import small
 
 LOW_BAR = {
@@ -118,7 +118,7 @@ def test_an_untracked_training_is_recorded_from_its_folder(layout: Layout) -> No
     register.run(layout, lenient())
     mlflow = connect(layout)
     runs = mlflow.search_runs(experiment_names=["super-resolution", "classification"], output_format="list")
-    assert {run.info.run_name for run in runs} == {*GENERATORS, "classifier"}
+    assert {run.info.run_name for run in runs} == {*GENERATORS, *READERS}
     rrdb = next(run for run in runs if run.info.run_name == "rrdb")
     assert rrdb.data.tags["restored_from"] == "an untracked training"
     assert rrdb.data.params["network.growth_channels"] == "4"
@@ -198,3 +198,18 @@ def test_a_classifier_may_start_from_the_champion(layout: Layout) -> None:
     torch.testing.assert_close(network.state_dict()[head], before[head], atol=1e-6, rtol=0)
     with pytest.raises(StepError, match=r"models:/classifier@nobody: expected a registered model"):
         train.run(layout, small(classifier={"weights": "models:/classifier@nobody"}), "classifier", tracked=False)
+
+
+def test_a_classical_reader_that_reads_best_is_registered_served_and_held_against(layout: Layout) -> None:
+    lines = read_rows(layout.readers, ReaderSummary)
+    best = [replace(line, auroc=1.0 if line.reader == "classical_kmeans" else 0.5) for line in lines]
+    write_rows(layout.readers, ReaderSummary, best)
+    register.run(layout, lenient())
+    reader, version = registry.load_classifier(layout)
+    assert version.method == "classical_kmeans"
+    images = np.load(layout.classification / "images.npy")[:3]
+    served = connect(layout).pyfunc.load_model("models:/classifier@champion").predict(images)
+    np.testing.assert_allclose(served[:, 1], reader.probabilities(images), rtol=1e-5)
+    write_rows(layout.readers, ReaderSummary, [replace(line, auroc=1.0 - line.auroc) for line in best])
+    decision = register.run(layout, lenient())[1]
+    assert decision.method != "classical_kmeans" and decision.lines[-1].rule == "AUROC over the champion above"

@@ -11,8 +11,8 @@ import torch
 from mlflow.pyfunc import PythonModel, PythonModelContext
 from numpy.typing import NDArray
 
-from components.learning.reading import reader_of
-from components.learning.weights import load_weights
+from components.handover import read_json
+from components.learning.weights import CONFIG, load_weights
 
 
 class Network(PythonModel):  # type: ignore[misc]
@@ -20,8 +20,13 @@ class Network(PythonModel):  # type: ignore[misc]
 
     def load_context(self, context: PythonModelContext) -> None:
         folder = Path(context.artifacts["model"])
-        self._network, config = load_weights(folder)
-        self._reader = reader_of(self._network, config, folder.name) if "reading" in config else None
+        self._reader = None
+        if "network" in read_json(folder / CONFIG) and "reading" not in read_json(folder / CONFIG):
+            self._network, _ = load_weights(folder)
+            return
+        from components.readers import load_any_reader  # which wants more than a generator's environment has
+
+        self._reader = load_any_reader(folder)
 
     # MLflow reads these hints, and of arrays knows the bare type alone
     def predict(

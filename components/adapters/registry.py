@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
-
-from torch import nn
 
 from components.adapters.tracking import connect, fetch
 from components.handover import Layout, RunRecord, StepError
 from components.learning.generator import Generator
-from components.learning.reading import Reader, reader_of
 from components.learning.weights import load_weights
+from components.readers import AnyReader, load_any_reader
 
 GENERATOR, CLASSIFIER = "sr-generator", "classifier"
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
@@ -27,15 +26,6 @@ class Version:
     weights_sha256: str
     run_id: str
     source: str
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A version's network, rebuilt from its own files."""
-
-    version: Version
-    network: nn.Module
-    config: dict[str, Any]
 
 
 def by_alias(layout: Layout, name: str, alias: str) -> Version | None:
@@ -92,10 +82,9 @@ def point(layout: Layout, version: Version, alias: str) -> None:
     _client(layout).set_registered_model_alias(version.name, alias, version.number)
 
 
-def load_version(layout: Layout, version: Version) -> Loaded:
-    """The network of `version` from its artifacts: JSON and safetensors, nothing is unpickled."""
-    network, config = load_weights(fetch(layout, f"models:/{version.name}/{version.number}"))
-    return Loaded(version, network, config)
+def folder_of(layout: Layout, version: Version) -> Path:
+    """Where the files of `version` lie: JSON and safetensors, nothing that is unpickled."""
+    return fetch(layout, f"models:/{version.name}/{version.number}")
 
 
 def load_generator(layout: Layout, alias: str = CHAMPION) -> Generator:
@@ -105,20 +94,19 @@ def load_generator(layout: Layout, alias: str = CHAMPION) -> Generator:
         raise StepError(
             f"models:/{GENERATOR}@{alias}: expected a promoted model, found none. Run `make pipeline` first."
         )
-    loaded = load_version(layout, version)
-    scale, (low, high) = int(loaded.config["network"]["scale"]), loaded.config["percentiles"]
-    return Generator(loaded.network, scale, version.name, version.number, (low, high))
+    network, config = load_weights(folder_of(layout, version))
+    scale, (low, high) = int(config["network"]["scale"]), config["percentiles"]
+    return Generator(network, scale, version.name, version.number, (low, high))
 
 
-def load_classifier(layout: Layout, alias: str = CHAMPION) -> tuple[Reader, Version]:
+def load_classifier(layout: Layout, alias: str = CHAMPION) -> tuple[AnyReader, Version]:
     """The reader that `alias` points at, and its version. Raises `StepError` where there is none yet."""
     version = by_alias(layout, CLASSIFIER, alias)
     if version is None:
         raise StepError(
             f"models:/{CLASSIFIER}@{alias}: expected a promoted model, found none. Run `make pipeline` first."
         )
-    loaded = load_version(layout, version)
-    return reader_of(loaded.network, loaded.config, f"{version.name} {version.number}"), version
+    return load_any_reader(folder_of(layout, version)), version
 
 
 def _client(layout: Layout) -> Any:

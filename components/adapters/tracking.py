@@ -17,6 +17,7 @@ EXPERIMENTS = dict.fromkeys(READERS, "classification")
 DEFAULT_EXPERIMENT = "super-resolution"
 PYFUNC = Path(__file__).with_name("pyfunc_model.py")
 REQUIREMENTS = ("torch", "torchvision", "numpy", "safetensors", "PyYAML")
+OF_READERS = ("scikit-image", "scikit-learn", "scipy", "PyWavelets", "rich")
 
 
 def connect(layout: Layout) -> Any:
@@ -146,7 +147,7 @@ def log_model(mlflow: Any, folder: Path) -> str:
             artifacts={"model": str(folder)},
             code_paths=[str(Path(__file__).parents[1])],
             signature=ModelSignature(Schema([free]), Schema([outputs])),
-            pip_requirements=_requirements(),
+            pip_requirements=_requirements(folder.name),
         )
     return str(info.model_id)
 
@@ -177,10 +178,11 @@ def _log_history(mlflow: Any, path: Path) -> None:
             mlflow.log_metrics(values, step=int(row["step"]))
 
 
-def _requirements() -> list[str]:
+def _requirements(name: str) -> list[str]:
     from importlib.metadata import version
 
-    return [f"{name}=={version(name).split('+')[0]}" for name in REQUIREMENTS]
+    wanted = REQUIREMENTS + (OF_READERS if name in READERS else ())
+    return [f"{name}=={version(name).split('+')[0]}" for name in wanted]
 
 
 def _artifacts(layout: Layout) -> str | None:

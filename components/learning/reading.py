@@ -58,6 +58,10 @@ class Reader:
         return self.manner.channels
 
     @property
+    def percentiles(self) -> tuple[float, float]:
+        return self.manner.percentiles
+
+    @property
     def threshold(self) -> float:
         """Of the positive class's probability; from it on an image counts as found."""
         return self.manner.threshold

@@ -60,6 +60,10 @@ class DenseNet201(nn.Module):
                 break
         return x
 
+    def last_features(self, image: Tensor) -> Tensor:
+        """What the head decides from: the last feature maps of `(B, 1, H, W)`, averaged, `(B, features)`."""
+        return torch.relu(self.network.features(self._centred(image))).mean((2, 3))
+
     def by_depth(self) -> list[list[nn.Parameter]]:
         """Its parameters from the stem to the head: the stem, each dense block with its transition, the head."""
         groups: list[list[nn.Parameter]] = [[]]

@@ -1,0 +1,105 @@
+"""A classical reader: images in, calibrated probabilities out, rebuilt from its folder alone. Never a pickle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from components.classical.centroids import Centroids
+from components.classical.deep import Deep, deep_from
+from components.classical.denoising import denoised
+from components.classical.handmade import Handmade
+from components.classical.head import Head, head_from
+from components.handover import Replacing, StepError, read_json, write_json
+from components.learning.weights import CONFIG, WEIGHTS, sha256_of
+from components.trainings import Denoiser
+
+Extractor = Handmade | Deep | Centroids
+SECTION = "classical"  # of the configuration; its presence tells such a reader from a network
+
+
+@dataclass(frozen=True)
+class ClassicalReader:
+    """What measures features, what decides on them, and what both were made for."""
+
+    extractor: Extractor
+    head: Head
+    classes: tuple[str, ...]  # the negative one first
+    size: int  # pixels a side
+    channels: int
+    percentiles: tuple[float, float]  # of an image: what became 0 and 1
+    denoise: Denoiser
+    threshold: float  # of the positive class's probability; from it on an image counts as found
+
+    def probabilities(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Of the positive class, (N,); `images` are (N, channels, size, size) in [0, 1], colour read as its mean."""
+        return self.head.probabilities(measure(self.extractor, images, self.denoise))
+
+
+def measure(extractor: Extractor, images: NDArray[np.float32], denoise: Denoiser) -> NDArray[np.float64]:
+    """(N, features) of `images` (N, channels, rows, columns) in [0, 1]."""
+    grey = images.mean(1)
+    return np.stack(
+        [extractor.features(denoised(image, denoise)) for image in track(grey, "features", disable=len(grey) < 100)]
+    )
+
+
+def save_reader(folder: Path, reader: ClassicalReader, config: dict[str, Any]) -> str:
+    """Writes `weights.safetensors` and `config.json`, and gives the weights' SHA-256."""
+    tensors = {f"head.{name}": value for name, value in reader.head.tensors().items()}
+    tensors |= {f"extractor.{name}": value for name, value in reader.extractor.tensors().items()}
+    with Replacing(folder / WEIGHTS) as temporary:
+        save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, temporary)
+    own = {
+        name: getattr(reader, name) for name in ("classes", "size", "channels", "percentiles", "denoise", "threshold")
+    }
+    write_json(folder / CONFIG, config | {SECTION: own | {"extractor": _described(reader.extractor)}})
+    return sha256_of(folder / WEIGHTS)
+
+
+def load_classical(folder: Path) -> ClassicalReader:
+    """The reader in `folder`. Raises `StepError` where it holds none."""
+    try:
+        own = dict(read_json(folder / CONFIG)[SECTION])
+        tensors = load_file(folder / WEIGHTS)
+        head = head_from(_below("head.", tensors))
+        extractor = _extractor(own.pop("extractor"), _below("extractor.", tensors))
+        own["classes"], own["percentiles"] = tuple(own["classes"]), tuple(own["percentiles"])
+        return ClassicalReader(extractor, head, **own)
+    except (FileNotFoundError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise StepError(f"{folder}: expected {WEIGHTS} that fit {CONFIG}; {error}. Train this reader again.") from error
+
+
+def _described(extractor: Extractor) -> dict[str, Any]:
+    match extractor:
+        case Handmade(region):
+            return {"kind": "handmade", "region": region}
+        case Deep(_, settings):
+            return {"kind": "deep", "network": settings}
+        case Centroids():
+            return {"kind": "centroids"}
+        case _:
+            raise TypeError(f"no extractor: {type(extractor).__name__}")
+
+
+def _extractor(described: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Extractor:
+    match described["kind"]:
+        case "handmade":
+            return Handmade(described["region"])
+        case "deep":
+            return deep_from(described["network"], tensors)
+        case "centroids":
+            return Centroids(**tensors)
+        case kind:
+            raise ValueError(f"expected handmade, deep or centroids, found {kind!r}")
+
+
+def _below(prefix: str, tensors: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

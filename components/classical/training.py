@@ -1,0 +1,74 @@
+"""Trains a classical reader: what measures features, then the head that decides on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from components.classical.centroids import learn_centroids
+from components.classical.deep import Deep
+from components.classical.denoising import denoised
+from components.classical.fitting import Fitted, Measured, fit
+from components.classical.handmade import Handmade
+from components.classical.reader import ClassicalReader, Extractor, measure
+from components.handover import CLASSIFIER, Layout
+from components.learning.calibration import threshold_for
+from components.learning.classifier_phase import LabelledImages, classes_of, load_labelled
+from components.learning.start import TRAINED_ON
+from components.learning.weights import load_weights
+from components.params import Params
+from components.trainings import ClassicalTraining
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a classical reader is trained and calibrated on."""
+
+    classes: tuple[str, ...]
+    training: LabelledImages
+    validation: LabelledImages
+
+
+def load_data(layout: Layout) -> Data:
+    """The labelled images of the training and the validation patients."""
+    classes = classes_of(layout.classification)
+    training, validation = (load_labelled(layout.classification, side, classes) for side in ("train", "validation"))
+    return Data(classes, training, validation)
+
+
+def make_extractor(layout: Layout, settings: ClassicalTraining, data: Data, seed: int) -> tuple[Extractor, list[str]]:
+    """What measures features, and the images it was learned from, by id; those the head will learn from included."""
+    own = {row.image_id for row in data.training.rows}
+    match settings.features:
+        case "handmade":
+            return Handmade(settings.region), sorted(own)
+        case "deep":
+            network, config = load_weights(layout.model(CLASSIFIER))
+            return Deep(network, config["network"]), sorted(own | set(config[TRAINED_ON]))
+        case "centroids":
+            grey = data.training.images.numpy().mean(1)
+            clean = np.stack([denoised(image, settings.denoise) for image in grey])
+            return learn_centroids(clean, settings.centroids, settings.patch, seed), sorted(own)
+        case _:
+            raise ValueError(f"no features: {settings.features}")
+
+
+def train(
+    data: Data, extractor: Extractor, settings: ClassicalTraining, params: Params
+) -> tuple[Fitted, ClassicalReader]:
+    """The head that was fitted, and the reader it makes."""
+    training, validation = (measured(extractor, side, settings) for side in (data.training, data.validation))
+    fitted = fit(training, validation, settings, params.seed)
+    scores = fitted.head.probabilities(validation.features)
+    channels, size = data.training.images.shape[1:3]
+    percentiles = (params.prepare.percentile_low, params.prepare.percentile_high)
+    threshold = threshold_for(settings.sensitivity, validation.truth, scores)
+    about = (data.classes, size, channels, percentiles, settings.denoise, threshold)
+    return fitted, ClassicalReader(extractor, fitted.head, *about)
+
+
+def measured(extractor: Extractor, side: LabelledImages, settings: ClassicalTraining) -> Measured:
+    """The features of one side of the split."""
+    features = measure(extractor, side.images.numpy(), settings.denoise)
+    return Measured(features, side.labels.bool().numpy(), [row.patient_id for row in side.rows])

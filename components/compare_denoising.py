@@ -1,0 +1,97 @@
+"""What taking noise out does to a classical reader: `python -m components.compare_denoising`.
+
+The same reader is trained once with each method and reads the held-out images; and each method is given held-out images
+with noise added, to see how much of it goes.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.classical.denoising import denoised
+from components.classical.reader import ClassicalReader
+from components.classical.training import Data, load_data, make_extractor, train
+from components.command import run_step
+from components.handover import Layout, StepError, write_rows
+from components.learning.classifier_phase import LabelledImages, load_labelled
+from components.learning.reading_scores import Read, measures, with_intervals
+from components.params import Params
+from components.reader_rows import COMPARED, DenoisingRow
+from components.trainings import ClassicalTraining, Denoiser
+
+NOISE = 0.05  # standard deviation of what is added, as a share of the range
+
+
+def run(layout: Layout, params: Params) -> list[DenoisingRow]:
+    """Writes `denoising.csv`: a row for each of `evaluate.denoisers`, the first of them the one without."""
+    settings = params.train.get(COMPARED)
+    if not isinstance(settings, ClassicalTraining):
+        raise StepError(f"params.yaml: expected train.{COMPARED} with `recipe: classical`, found none. Add it.")
+    data = load_data(layout)
+    held_out = load_labelled(layout.classification, "test", data.classes)
+    rows: list[DenoisingRow] = []
+    reads: list[Read] = []
+    for method in params.evaluate.denoisers:
+        reads.append(_read(_trained(layout, params, data, replace(settings, denoise=method)), method, held_out))
+        rows.append(_row(reads[-1], reads[0], method, held_out, params))
+    write_rows(layout.denoising, DenoisingRow, rows)
+    return rows
+
+
+def _trained(layout: Layout, params: Params, data: Data, settings: ClassicalTraining) -> ClassicalReader:
+    extractor, _ = make_extractor(layout, settings, data, params.seed)
+    return train(data, extractor, settings, params)[1]
+
+
+def _read(reader: ClassicalReader, method: Denoiser, images: LabelledImages) -> Read:
+    patients = [row.patient_id for row in images.rows]
+    truth, found = images.labels.bool().numpy(), reader.probabilities(images.images.numpy())
+    return Read(method, truth, found, reader.threshold, patients, 0.0)
+
+
+def _row(read: Read, without: Read, method: Denoiser, images: LabelledImages, params: Params) -> DenoisingRow:
+    samples, seed = params.evaluate.bootstrap_samples, params.seed
+    own, other = measures(read)["auroc"], measures(without)["auroc"]
+    wanted = {"auroc": own, "auroc_gain": lambda i: own(i) - other(i)}
+    gain_db, seconds = noise_removed(images.images.numpy().mean(1), method, params.seed)
+    return DenoisingRow(
+        method=method,
+        n=len(read.truth),
+        patients=len(set(read.patients)),
+        noise_removed_db=gain_db,
+        seconds_per_image=seconds,
+        **with_intervals(wanted, read.patients, samples, seed),
+    )
+
+
+def noise_removed(images: NDArray[np.float32], method: Denoiser, seed: int) -> tuple[float, float]:
+    """By how many dB `method` brings noisy `images` (N, rows, columns) nearer to themselves, and its seconds an image.
+
+    The mean over images; the noise is Gaussian, of standard deviation `NOISE`.
+    """
+    random = np.random.default_rng(seed)
+    noisy = np.clip(images + random.normal(0, NOISE, images.shape), 0, 1).astype(np.float32)
+    started = time.monotonic()
+    clean = np.stack([denoised(image, method) for image in noisy])
+    seconds = (time.monotonic() - started) / len(images)
+    before, after = (((one - images) ** 2).mean((1, 2)) for one in (noisy, clean))
+    return float(10 * np.log10(before / after).mean()), seconds
+
+
+def _line(row: DenoisingRow) -> str:
+    return (
+        f"{row.method:<8} AUROC {row.auroc:.3f}  over none {row.auroc_gain:+.3f} [{row.auroc_gain_low:+.3f}, "
+        f"{row.auroc_gain_high:+.3f}]  {row.noise_removed_db:+.1f} dB  {1000 * row.seconds_per_image:.1f} ms an image"
+    )
+
+
+def main() -> int:
+    return run_step(lambda layout, params: map(_line, run(layout, params)))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,72 @@
+"""How well a reader read: its measures over any draw of images, with intervals by patient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.learning.intervals import patient_bootstrap
+from components.learning.ranking import auroc, average_precision, calibration_error
+
+Probabilities = NDArray[np.floating]
+Measure = Callable[[NDArray[np.int64]], float]  # of images, by their place; repeated as often as drawn
+
+
+@dataclass(frozen=True)
+class Read:
+    """The held-out images as one reader reads them."""
+
+    reader: str
+    truth: NDArray[np.bool_]
+    probabilities: Probabilities
+    threshold: float
+    patients: list[str]
+    seconds: float  # of its training
+
+    @property
+    def called(self) -> NDArray[np.bool_]:
+        return np.asarray(self.probabilities >= self.threshold)
+
+
+def measures(read: Read) -> dict[str, Measure]:
+    """Every measure of a reader, as a function of the images drawn."""
+    truth, called, probabilities = read.truth, read.called, read.probabilities
+    return {
+        "accuracy": lambda i: share_of(truth[i] == called[i]),
+        "sensitivity": lambda i: share_of(called[i][truth[i]]),
+        "specificity": lambda i: share_of(~called[i][~truth[i]]),
+        "auroc": lambda i: auroc(truth[i], probabilities[i]),
+        "average_precision": lambda i: average_precision(truth[i], probabilities[i]),
+        "calibration_error": lambda i: calibration_error(truth[i], probabilities[i]),
+    }
+
+
+def with_intervals(wanted: dict[str, Measure], patients: list[str], samples: int, seed: int) -> dict[str, float]:
+    """Each measure under its name, with the ends of its interval under `<name>_low` and `<name>_high`.
+
+    The same patients are drawn for every measure and every reader, so that differences are paired.
+    """
+    found: dict[str, float] = {}
+    for name, measure in wanted.items():
+        low, high = patient_bootstrap(measure, patients, samples, seed)
+        found |= {name: measure(np.arange(len(patients))), f"{name}_low": low, f"{name}_high": high}
+    return found
+
+
+def share_of(values: NDArray[np.bool_]) -> float:
+    """How much of `values` (N,) is true; not a number where there are none."""
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def confusion(read: Read) -> dict[str, int]:
+    """How many images were called what, against the truth."""
+    truth, called = read.truth, read.called
+    return {
+        "true_positive": int((truth & called).sum()),
+        "false_positive": int((~truth & called).sum()),
+        "true_negative": int((~truth & ~called).sum()),
+        "false_negative": int((truth & ~called).sum()),
+    }

@@ -1,0 +1,171 @@
+"""What each recipe trains, what it begins with, and what of it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from components.handover import CLASSIFIER, LabelledRow, Layout, PreparedRow, read_rows
+from components.learning.adversarial_phase import AdversarialPhase, choose_interpolation, interpolated
+from components.learning.calibration import temperature_of, threshold_for
+from components.learning.checkpoint import fingerprint
+from components.learning.classifier_phase import ClassifierPhase, LabelledImages, classes_of, load_labelled
+from components.learning.features import make_features
+from components.learning.models import build
+from components.learning.patches import Pair, Patches, load_pairs
+from components.learning.pixel_phase import PixelPhase
+from components.learning.reading import Manner, logits_of, positive
+from components.learning.start import TRAINED_ON, imagenet, start_from
+from components.learning.trainer import Phase, Progress
+from components.learning.weights import WEIGHTS, load_weights, sha256_of
+from components.params import Params
+from components.trainings import (
+    AdversarialTraining,
+    ClassifierTraining,
+    NetworkTraining,
+    PixelTraining,
+)
+
+
+@dataclass(frozen=True)
+class Work:
+    """A training ready to start, and what turns its end into the weights and configuration that are kept."""
+
+    phase: Phase
+    finish: Callable[[Progress], tuple[dict[str, Tensor], dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What every kind of training is given; `start` is the folder of our own weights that a classifier goes on from."""
+
+    layout: Layout
+    params: Params
+    fabric: Fabric
+    start: Path | None
+
+
+def work_of(setting: Setting, settings: NetworkTraining) -> Work:
+    """The training that `settings` describe. Raises `StepError` where its data or its start are not as they must be."""
+    match settings:
+        case PixelTraining():
+            return _pixel(setting, settings)
+        case AdversarialTraining():
+            return _adversarial(setting, settings)
+        case ClassifierTraining():
+            return _classifier(setting, settings)
+        case _:
+            raise TypeError(f"no training for {type(settings).__name__}")
+
+
+def _pixel(setting: Setting, settings: PixelTraining) -> Work:
+    network = build(settings.network, scale=settings.scale)
+    training, validation = _pairs(setting, settings)
+    seen = {pair.row.image_id for pair in training}
+    if settings.start:
+        rows = read_rows(setting.layout.super_resolution / "index.csv", PreparedRow)
+        seen.update(start_from(network, Path(settings.start), "start", rows))
+        print(f"starts from the weights in {settings.start}")
+    phase = PixelPhase(network, settings, setting.fabric, _patches(setting, settings, training), validation)
+    prepare = setting.params.prepare
+    config = {
+        "network": {**settings.network, "scale": settings.scale},
+        "percentiles": [prepare.percentile_low, prepare.percentile_high],
+        TRAINED_ON: sorted(seen),
+    }
+    return Work(phase, lambda progress: (progress.best_state, config))
+
+
+def _adversarial(setting: Setting, settings: AdversarialTraining) -> Work:
+    start = setting.layout.model(settings.generator)
+    network, start_config = load_weights(start)
+    pixel = {key: value.clone() for key, value in network.state_dict().items()}
+    features = make_features(
+        settings.features, settings.features_path, settings.features_substitute, setting.layout.model(CLASSIFIER)
+    )
+    print(f"content loss on {features.origin}")
+    training, validation = _pairs(setting, settings)
+    seen = {pair.row.image_id for pair in training} | set(start_config[TRAINED_ON])
+    discriminator = build(settings.discriminator)
+    patches = _patches(setting, settings, training)
+    phase = AdversarialPhase(network, discriminator, features, settings, setting.fabric, patches, validation)
+
+    def finish(progress: Progress) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        alpha, scores = choose_interpolation(network, pixel, progress.best_state, settings, validation, setting.fabric)
+        print(f"interpolation {alpha} chosen on validation patients")
+        chosen = {"alpha": alpha, "scores": scores}
+        kept = {key: start_config[key] for key in ("network", "percentiles")}
+        config = kept | {"features": features.origin, "interpolation": chosen, TRAINED_ON: sorted(seen)}
+        return interpolated(pixel, progress.best_state, alpha), config
+
+    return Work(phase, finish)
+
+
+def _classifier(setting: Setting, settings: ClassifierTraining) -> Work:
+    folder, device, prepare = setting.layout.classification, setting.fabric.device, setting.params.prepare
+    classes = classes_of(folder)
+    training, validation = _sides(folder, classes)
+    seen = {row.image_id for row in training.rows}
+    network = build(settings.network, classes=len(classes))
+    start = settings.weights
+    if setting.start:
+        rows = read_rows(folder / "index.csv", LabelledRow)
+        seen.update(start_from(network, setting.start, "train.classifier.weights", rows))
+    else:
+        start = imagenet(network, settings.weights)
+    print(f"classifier starts from {start}")
+    phase = ClassifierPhase(network, settings, setting.fabric, training, validation, setting.params.seed)
+    percentiles, channels = (prepare.percentile_low, prepare.percentile_high), training.images.shape[1]
+
+    def finish(progress: Progress) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        network.load_state_dict(progress.best_state)
+        asked = (settings.augmentation, settings.views, setting.params.seed)
+        logits = logits_of(network, validation.images, device, *asked)
+        temperature = temperature_of(logits, validation.labels)
+        scores = positive(logits, temperature)
+        threshold = threshold_for(settings.sensitivity, validation.labels.bool().numpy(), scores)
+        manner = Manner(classes, settings.size, channels, percentiles, *asked, temperature, threshold)
+        described = {"classes": list(classes), "start": start, TRAINED_ON: sorted(seen), "reading": manner.described()}
+        return progress.best_state, {"network": {**settings.network, "classes": len(classes)}, **described}
+
+    return Work(phase, finish)
+
+
+def _sides(folder: Path, classes: tuple[str, ...]) -> tuple[LabelledImages, LabelledImages]:
+    return load_labelled(folder, "train", classes), load_labelled(folder, "validation", classes)
+
+
+def _pairs(setting: Setting, settings: PixelTraining | AdversarialTraining) -> tuple[list[Pair], list[Pair]]:
+    folder = setting.layout.super_resolution
+    return load_pairs(folder, "train", settings.scale), load_pairs(folder, "validation", settings.scale)
+
+
+def _patches(setting: Setting, settings: PixelTraining | AdversarialTraining, pairs: list[Pair]) -> Patches:
+    seed, device = setting.params.seed, setting.fabric.device
+    return Patches(pairs, settings.scale, settings.patch, settings.batch, seed, device)
+
+
+def data_digest(layout: Layout, settings: NetworkTraining) -> str:
+    """Of the prepared images that `settings` learn from."""
+    labelled = isinstance(settings, ClassifierTraining)
+    folder = layout.classification if labelled else layout.super_resolution
+    return fingerprint(*[(p.name, sha256_of(p)) for p in sorted(folder.iterdir())])
+
+
+def start_digest(setting: Setting, settings: NetworkTraining) -> str:
+    """Of all else that the training begins with."""
+    layout = setting.layout
+    match settings:
+        case PixelTraining(start=folder) if folder:
+            return sha256_of(Path(folder) / WEIGHTS)
+        case AdversarialTraining(generator=name):
+            return sha256_of(layout.model(name) / WEIGHTS)
+        case ClassifierTraining(weights=name) if name:
+            return sha256_of(setting.start / WEIGHTS if setting.start else Path(name))
+        case _:
+            return ""

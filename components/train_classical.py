@@ -1,0 +1,68 @@
+"""Trains one classical reader: `python -m components.train_classical NAME` writes `data/models/NAME`.
+
+Features are measured, the best candidate is chosen among training patients, and validation patients calibrate it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+
+from components.adapters.tracking import TrackedRun, track
+from components.classical.fitting import Fitted
+from components.classical.reader import save_reader
+from components.classical.training import load_data, make_extractor, train
+from components.command import run_step
+from components.handover import Layout, RunRecord, StepError, write_record
+from components.learning.checkpoint import fingerprint
+from components.learning.progress import write_history
+from components.learning.start import TRAINED_ON
+from components.learning.weights import sha256_of
+from components.params import Params
+from components.trainings import ClassicalTraining
+
+
+def run(layout: Layout, params: Params, name: str, tracked: bool = True) -> RunRecord:
+    """Trains `name` with its section of `params` and writes its folder."""
+    started, settings = time.monotonic(), params.train.get(name)
+    if not isinstance(settings, ClassicalTraining):
+        raise StepError(f"train {name}: expected a section with `recipe: classical` in params.yaml. Add it.")
+    folder = layout.model(name)
+    digest = fingerprint(*(sha256_of(layout.classification / one) for one in ("index.csv", "images.npy")))
+    about = {"profile": params.profile, "seed": params.seed, **asdict(settings)}
+    with track(layout, name, about, digest) if tracked else nullcontext() as run_:
+        data = load_data(layout)
+        extractor, seen = make_extractor(layout, settings, data, params.seed)
+        fitted, reader = train(data, extractor, settings, params)
+        config = {"name": name, "training": asdict(settings), TRAINED_ON: seen, "chosen": fitted.chosen}
+        weights = save_reader(folder, reader, config)
+        write_history(folder / "history.csv", [{"step": n, **line} for n, line in enumerate(fitted.tried, 1)])
+        seconds = round(time.monotonic() - started, 1)
+        run_id, model_id = _logged(run_, fitted, folder) if run_ else ("", "")
+        record = RunRecord(name, run_id, model_id, weights, digest, run_.git_revision if run_ else "", seconds)
+        write_record(folder / "run.json", record)
+    return record
+
+
+def _logged(run_: TrackedRun, fitted: Fitted, folder: Path) -> tuple[str, str]:
+    for number, line in enumerate(fitted.tried, 1):
+        run_.scores(number, line)
+    return run_.finish(folder)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m components.train_classical", description=__doc__)
+    parser.add_argument("name", help="which reader: a name under train in params.yaml, with `recipe: classical`")
+    chosen = parser.parse_args(arguments)
+    return run_step(lambda layout, params: [_summary(run(layout, params, chosen.name))])
+
+
+def _summary(record: RunRecord) -> str:
+    return f"{record.name}: {record.seconds:.0f} s, weights {record.weights_sha256[:12]}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
