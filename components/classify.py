@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from components.dicom.read import read_image
 from components.handover import StepError
-from components.imaging.geometry import fit_square, frames_to_take
+from components.imaging.geometry import fit_channels, frames_to_take, planes_of
 from components.imaging.intensity import padding_of, percentile_range, to_unit
 from components.imaging.pictures import save_heat
 from components.learning.gradcam import grad_cam
 from components.learning.reading import Reader
+from components.readers import AnyReader
 from components.sources.pictures import read_picture
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
@@ -39,7 +40,7 @@ class Classified:
     gradcam: Path | None
 
 
-def classify_file(source: Path, reader: Reader, model: str, gradcam: Path | None = None) -> Classified:
+def classify_file(source: Path, reader: AnyReader, model: str, gradcam: Path | None = None) -> Classified:
     """What `reader`, which is called `model`, says of `source`; `gradcam` is where to draw what spoke for the finding.
 
     Raises `UnreadableImage` where the file cannot be decoded, `StepError` where the reader cannot read such an image or
@@ -47,27 +48,30 @@ def classify_file(source: Path, reader: Reader, model: str, gradcam: Path | None
     """
     if gradcam and gradcam.exists():
         raise StepError(f"{gradcam}: expected no file there yet, found one. Name another place for the picture.")
+    if gradcam and not isinstance(reader, Reader):
+        raise StepError(f"{model}: expected a network to draw Grad-CAM of, found a classical reader. Leave it out.")
     image, frame = readable(source, reader)
     probability = float(reader.probabilities(image[None])[0])
-    if gradcam:
-        save_heat(gradcam, image[0], grad_cam(reader.network, torch.from_numpy(image[None])))
+    if gradcam and isinstance(reader, Reader):
+        save_heat(gradcam, image.mean(0), grad_cam(reader.network, torch.from_numpy(image[None])))
     negative, positive = reader.classes
     label = positive if probability >= reader.threshold else negative
     return Classified(source, label, positive, probability, reader.threshold, model, frame, gradcam)
 
 
-def readable(source: Path, reader: Reader) -> tuple[NDArray[np.float32], int]:
-    """The middle frame of `source` as `reader` takes it, (1, size, size) in [0, 1], and its number."""
+def readable(source: Path, reader: AnyReader) -> tuple[NDArray[np.float32], int]:
+    """The middle frame of `source` as `reader` takes it, (channels, size, size) in [0, 1], and its number."""
     picture = source.suffix.lower() in PICTURES
     pixels = read_picture(source, source.name).pixels if picture else read_image(source)
     (frame,) = frames_to_take(len(pixels), 1)
-    chosen = pixels[frame : frame + 1]
-    if chosen.ndim == 4:
+    chosen = pixels[frame]
+    if chosen.ndim == 3 and reader.channels == 1:
         raise StepError(
             f"{source}: expected a grey image, for this reader knows no colour, found RGB. Convert it first."
         )
+    planes = np.stack(planes_of(chosen))
     try:
-        low, high = percentile_range(chosen, *reader.manner.percentiles, padding_of(chosen))
+        low, high = percentile_range(planes, *reader.percentiles, padding_of(planes))
     except ValueError as error:
         raise StepError(f"{source}: {error}. There is nothing in it to read; choose another image.") from error
-    return fit_square(to_unit(chosen, low, high)[0], reader.size)[None], frame
+    return fit_channels(list(to_unit(planes, low, high)), reader.size, reader.channels), frame

@@ -1,7 +1,8 @@
 """Makes what networks are trained and scored on: `data/raw` and `data/splits.csv` to `data/prepared`.
 
 Super-resolution: frames in [0, 1], their blank borders off, beside their low-resolution images and body masks.
-Classification: one array of squares and the labels beside it. Nothing is made from data that validation refused.
+Classification: one array of squares in the classifier's channels, and the labels beside it.
+Nothing is made from data that validation refused.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import hashlib
 import math
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,13 +29,14 @@ from components.handover import (
     PreparedRow,
     SplitRow,
     StepError,
+    check_patients,
     read_json,
     read_rows,
     write_rows,
 )
 from components.imaging.body import body_mask
 from components.imaging.degradation import degrade
-from components.imaging.geometry import content_box, crop_to_multiple, fit_square, frames_to_take
+from components.imaging.geometry import content_box, crop_to_multiple, fit_channels, frames_to_take, planes_of
 from components.imaging.intensity import luma, padding_of, percentile_range, to_unit
 from components.params import Params
 from components.params import Prepare as Settings
@@ -76,8 +78,9 @@ class Frame:
 
 def run(layout: Layout, settings: Params) -> Prepared:
     """Writes `data/prepared` anew, one image in memory at a time. Raises `StepError` where validation failed, an image
-    cannot be read, a label is missing or a side of the split would stay empty."""
+    cannot be read, a patient is on two sides, a label is missing or a side of the split would stay empty."""
     _check_verdict(layout)
+    check_patients(layout.splits, read_rows(layout.splits, SplitRow), "Split again.")
     shutil.rmtree(layout.prepared, ignore_errors=True)
     frames, left_out = _super_resolution(layout, settings)
     return Prepared(frames, _classification(layout, settings), left_out)
@@ -105,14 +108,13 @@ def _work(layout: Layout, task: str) -> list[Work]:
 
 
 def _pixels(layout: Layout, row: IndexRow, frames: int) -> tuple[tuple[int, ...], Image]:
-    """At most `frames` frames, grey: their numbers, and (frames, rows, columns)."""
+    """At most `frames` frames as they came: their numbers, and (frames, rows, columns), or (…, 3) of colour."""
     try:
         pixels = read_image(layout.raw / row.path)
     except (UnreadableImage, FileNotFoundError) as error:
         raise StepError(f"{_name(row)}: expected an image in {layout.raw}, {error}. Ingest again.") from error
     numbers = frames_to_take(len(pixels), frames)
-    taken = pixels[list(numbers)]
-    return numbers, luma(taken) if taken.ndim == 4 else taken
+    return numbers, pixels[list(numbers)]
 
 
 def _name(row: IndexRow) -> str:
@@ -120,6 +122,7 @@ def _name(row: IndexRow) -> str:
 
 
 def _unit(pixels: Image, settings: Settings) -> tuple[Image, float, float]:
+    """`pixels`, (…, rows, columns), in [0, 1], and the values that became 0 and 1, the same for all of them."""
     low, high = percentile_range(pixels, settings.percentile_low, settings.percentile_high, padding_of(pixels))
     return to_unit(pixels, low, high), low, high
 
@@ -145,7 +148,7 @@ def _super_resolution(layout: Layout, settings: Params) -> tuple[list[PreparedRo
 def _frames(layout: Layout, row: IndexRow, settings: Settings) -> Iterator[Frame]:
     numbers, pixels = _pixels(layout, row, settings.frames_per_image)
     try:
-        unit, low, high = _unit(pixels, settings)
+        unit, low, high = _unit(luma(pixels) if pixels.ndim == 4 else pixels, settings)
     except ValueError as error:
         raise StepError(f"{_name(row)}: {error}. Remove it from the source and ingest again.") from error
     yield from (Frame(number, one, low, high) for number, one in zip(numbers, unit, strict=True))
@@ -198,37 +201,57 @@ def _check_sides(rows: list[PreparedRow], left_out: list[str]) -> None:
 
 def _classification(layout: Layout, settings: Params) -> list[LabelledRow]:
     works = _work(layout, "classification")
-    _check_labels(works)
+    _check_labels(works, layout)
     layout.classification.mkdir(parents=True)
-    size = _classifier_size(settings)
+    size, channels = _classifier_input(settings)
     images = np.lib.format.open_memmap(
-        layout.classification / "images.npy", "w+", np.dtype(np.float32), (len(works), 1, size, size)
+        layout.classification / "images.npy", "w+", np.dtype(np.float32), (len(works), channels, size, size)
     )
     layout.held_out_readable.mkdir(parents=True)
-    constant = []
+    colour, constant = [], []
     for number, work in enumerate(track(works, "classification")):
+        pixels = _pixels(layout, work.image, 1)[1][0]
+        if pixels.ndim == 3 and channels == 1:
+            colour.append(_name(work.image))
+            continue
         try:
-            unit = _unit(_pixels(layout, work.image, 1)[1], settings.prepare)[0][0]
-            images[number, 0] = fit_square(unit, size)
+            unit = _readable(pixels, settings.prepare)
+            images[number] = fit_channels(planes_of(unit), size, channels)
             if work.split == "test":
                 np.save(layout.held_out_readable / f"{work.image.image_id}.npy", unit)
         except ValueError as error:
             constant.append(f"{_name(work.image)}: {error}")
-    if constant:
-        raise StepError(
-            "classification: images that show nothing. Remove them and ingest again.\n  " + "\n  ".join(constant)
-        )
+    _check_shown(colour, constant)
     images.flush()
     rows = [_labelled_row(work) for work in works]
     write_rows(layout.classification / "index.csv", LabelledRow, rows)
     return rows
 
 
-def _classifier_size(settings: Params) -> int:
+def _readable(pixels: Image, settings: Settings) -> Image:
+    """A frame, (rows, columns) or (rows, columns, 3), in [0, 1]; its colours share one range."""
+    if pixels.ndim == 2:
+        return _unit(pixels, settings)[0]
+    return np.moveaxis(_unit(np.moveaxis(pixels, -1, 0), settings)[0], 0, -1)
+
+
+def _check_shown(colour: list[str], constant: list[str]) -> None:
+    problems = [f"{name}: expected a grey image, found colour" for name in colour]
+    remedy = "Convert those of colour to grey, or set train.classifier.network.input_channels to 3. " if colour else ""
+    remedy += "Remove those that show nothing. " if constant else ""
+    if problems or constant:
+        raise StepError(
+            f"classification: images that the classifier cannot be given. {remedy}Then ingest again.\n  "
+            + "\n  ".join(problems + constant)
+        )
+
+
+def _classifier_input(settings: Params) -> tuple[int, int]:
+    """Pixels a side and channels of what the classifier reads."""
     training = settings.train.get(CLASSIFIER)
     if not isinstance(training, ClassifierTraining):
         raise StepError("params.yaml: expected train.classifier with `recipe: classifier`, found none. Add it.")
-    return training.size
+    return training.size, int(training.network.get("input_channels", 1))  # DenseNet201's own default
 
 
 def _labelled_row(work: Work) -> LabelledRow:
@@ -236,8 +259,7 @@ def _labelled_row(work: Work) -> LabelledRow:
     return LabelledRow(row.image_id, row.patient_id, row.label, work.split, row.simulated)
 
 
-def _check_labels(works: Iterable[Work]) -> None:
-    works = list(works)
+def _check_labels(works: list[Work], layout: Layout) -> None:
     problems = [f"{_name(work.image)} has no label" for work in works if not work.image.label]
     for side in SPLITS:
         labels = sorted({work.image.label for work in works if work.split == side and work.image.label})
@@ -245,7 +267,8 @@ def _check_labels(works: Iterable[Work]) -> None:
             problems.append(f"{side}: expected two labels or more, found {', '.join(labels) or 'none'}")
     if problems:
         raise StepError(
-            "classification: cannot be prepared. Correct the labels and ingest again.\n  " + "\n  ".join(problems)
+            f"{layout.index}: labels that cannot be learned from. Correct them in the source and ingest again.\n  "
+            + "\n  ".join(problems)
         )
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from components.dicom.read import UnreadableImage, read_image
 from components.handover import Layout, StepError
 from components.imaging.geometry import fit_square
 from components.learning.reading import Reader, load_reader
+from components.readers import load_any_reader
 from tests.drawing import dicom, shapes, write_dicom
 from tests.settings import small
 
@@ -51,11 +53,33 @@ def test_what_cannot_be_read_is_named_with_the_remedy(reader: Reader, tmp_path: 
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(colour)
     with pytest.raises(StepError, match=r"colour\.png: expected a grey image, .* found RGB\. Convert it first"):
         classify_file(colour, reader, "x")
+    in_colour = replace(reader, manner=replace(reader.manner, channels=3))
+    found, _ = readable(colour, in_colour)
+    assert found.shape == (3, reader.size, reader.size) and not np.allclose(found[0], found[1])
     black = tmp_path / "black.png"
     Image.fromarray(np.zeros((40, 40), np.uint8)).save(black)
-    with pytest.raises(StepError, match=r"black\.png: expected an image with at least two values"):
+    with pytest.raises(StepError, match=r"black\.png: expected an image with at least two values.*choose another"):
         classify_file(black, reader, "x")
     broken = tmp_path / "broken.dcm"
     broken.write_bytes(b"\0" * 200)
     with pytest.raises(UnreadableImage, match="broken"):
         classify_file(broken, reader, "x")
+
+
+def test_grad_cam_is_drawn_of_a_network_alone(project: Layout, tmp_path: Path) -> None:
+    source = tmp_path / "film.png"
+    Image.fromarray((shapes(40, 40, seed=1) * 255).astype(np.uint8)).save(source)
+    classical = load_any_reader(project.model("classical_svm"))
+    found = classify_file(source, classical, "classifier 2")
+    assert 0 <= found.probability <= 1 and found.gradcam is None
+    with pytest.raises(
+        StepError, match="classifier 2: expected a network to draw Grad-CAM of, found a classical reader"
+    ):
+        classify_file(source, classical, "classifier 2", tmp_path / "heat.png")
+
+
+def test_a_grey_image_is_repeated_for_a_reader_of_three_channels(reader: Reader, tmp_path: Path) -> None:
+    source = write_dicom(tmp_path / "a.dcm", dicom(radiograph(61, 47), "CR"))
+    found, _ = readable(source, replace(reader, manner=replace(reader.manner, channels=3)))
+    grey, _ = readable(source, reader)
+    np.testing.assert_array_equal(found, grey.repeat(3, 0))

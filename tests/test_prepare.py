@@ -47,10 +47,11 @@ class Raw:
         self.splits.append(SplitRow(image_id, patient, task, modality, label, side, "" if side else "too small"))
         return image_id
 
-    def run(self, **change):
+    def run(self, channels=1, **change):
         write_rows(self.layout.index, IndexRow, self.index)
         write_rows(self.layout.splits, SplitRow, self.splits)
         settings = small()
+        settings.train["classifier"].network["input_channels"] = channels
         return prepare.run(self.layout, replace(settings, prepare=replace(settings.prepare, **change)))
 
     def arrays(self, sample):
@@ -254,6 +255,67 @@ def test_missing_labels_and_single_classes_are_named_all_at_once(raw):
 
     with pytest.raises(StepError, match=rf"(?s){bare}.*no label.*train: expected two labels.*found normal"):
         raw.run()
+
+
+def _colours():
+    return np.random.default_rng(0).integers(0, 256, (50, 42, 3), np.uint8)
+
+
+def test_three_channels_keep_colour_in_one_range_and_repeat_grey(raw):
+    stored = _colours()
+    stored[..., 2] //= 2  # darker than the others: a range of its own would undo it
+    colour = raw.add(stored, "test", "classification", "normal", "US")
+
+    rows = raw.run(channels=3, percentile_low=0.0, percentile_high=100.0).labelled
+
+    images = np.load(raw.layout.classification / "images.npy")
+    assert images.shape == (7, 3, 32, 32)
+    place = [row.image_id for row in rows].index(colour)
+    assert (images[:place] == images[:place, :1]).all()
+    kept = np.load(raw.layout.held_out_readable / f"{colour}.npy")
+    np.testing.assert_allclose(kept, stored / 255, atol=0.01)
+    assert images[place, 2].max() < 0.6 < images[place, 0].max()
+
+
+def test_colour_for_a_grey_classifier_is_refused_every_file_with_the_remedy(raw):
+    names = [raw.add(_colours(), "train", "classification", "normal", "US") for _ in range(2)]
+
+    with pytest.raises(StepError, match=rf"(?s)input_channels to 3.*{names[0]}\.dcm.*{names[1]}\.dcm"):
+        raw.run()
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_patient_on_two_sides_is_refused_in_both_tasks(raw, number):
+    raw.splits[number + 3] = replace(raw.splits[number + 3], patient_id=raw.splits[number].patient_id)
+
+    with pytest.raises(
+        StepError,
+        match=rf"(?s)splits\.csv: expected every patient on one.*Split again.*P0{{11}}{number}: train and validation",
+    ):
+        raw.run()
+    assert not raw.layout.prepared.exists()
+
+
+@pytest.mark.parametrize("fault", ["label", "class", "patient", "black", "colour"])
+def test_every_bad_input_is_refused_with_a_file_and_a_remedy(raw, fault):
+    if fault == "label":
+        raw.index[1] = replace(raw.index[1], label="")
+    elif fault == "class":
+        raw.index = [replace(row, label="normal") if row.label else row for row in raw.index]
+    elif fault == "patient":
+        raw.splits[3] = replace(raw.splits[3], patient_id=raw.splits[0].patient_id)
+    else:
+        stored = np.zeros((50, 50), np.uint16) if fault == "black" else _colours()
+        raw.add(stored, "train", "classification", "normal", "US")
+
+    with pytest.raises(StepError, match=r"(?s)\.(csv|dcm)") as refused:
+        raw.run()
+    remedies = {
+        "patient": "Split again",
+        "black": "Remove those that show nothing",
+        "colour": "Convert those of colour",
+    }
+    assert remedies.get(fault, "Correct them in the source") in str(refused.value)
 
 
 def test_an_empty_side_is_named(raw):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -44,6 +46,21 @@ def fit_square(image: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     square = np.zeros((size, size), np.float32)
     square[top : top + rows, left : left + columns] = np.clip(resize(image, rows, columns), 0, 1)
     return square
+
+
+def planes_of(image: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """The channels of `image`, each (rows, columns): one of (rows, columns), three of (rows, columns, 3)."""
+    return [np.ascontiguousarray(plane) for plane in (np.moveaxis(image, -1, 0) if image.ndim == 3 else image[None])]
+
+
+def fit_channels(planes: Sequence[NDArray[np.float32]], size: int, channels: int) -> NDArray[np.float32]:
+    """Each of `planes` (rows, columns) as `fit_square` makes it: (channels, size, size), a single one repeated.
+
+    Raises `ValueError` where several are to become another number of channels.
+    """
+    if len(planes) not in (1, channels):
+        raise ValueError(f"expected 1 or {channels} channel(s), found {len(planes)}")
+    return np.broadcast_to(np.stack([fit_square(plane, size) for plane in planes]), (channels, size, size)).copy()
 
 
 def frames_to_take(frames: int, wanted: int) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from components.handover import LabelledRow, StepError, read_rows
+from components.handover import LabelledRow, StepError, check_patients, read_rows
 from components.learning.augmentation import augmented, mixed
 from components.learning.optimisation import MovingAverage, compiled
 from components.learning.ranking import auroc
@@ -22,11 +22,12 @@ from components.learning.trainer import prepare_rates
 from components.trainings import ClassifierTraining
 
 NEGATIVE = ("normal", "negative", "healthy", "0")  # a label that means nothing was found
+REMEDY = "Correct the labels in the source, then ingest, split and prepare again."
 
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """One side of the split: `images` `(N, 1, S, S)` in [0, 1], `labels` `(N,)` 0 or 1, and their rows."""
+    """One side of the split: `images` `(N, C, S, S)` in [0, 1], `labels` `(N,)` 0 or 1, and their rows."""
 
     images: Tensor
     labels: Tensor
@@ -34,27 +35,44 @@ class LabelledImages:
 
 
 def load_labelled(folder: Path, split: str, classes: tuple[str, ...]) -> LabelledImages:
-    """The labelled images of `split`; labels count from 0 in the order of `classes`."""
-    table = read_rows(folder / "index.csv", LabelledRow)
+    """The labelled images of `split`; labels count from 0 in the order of `classes`.
+
+    Raises `StepError` naming the images whose label is missing or unknown, and patients on two sides.
+    """
+    table = _table(folder)
     chosen = [i for i, row in enumerate(table) if row.split == split]
     if not chosen:
-        raise StepError(f"{folder / 'index.csv'}: expected labelled images in the {split} split, found none.")
+        raise StepError(f"{folder / 'index.csv'}: expected labelled images in the {split} split, found none. {REMEDY}")
     images = torch.from_numpy(np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)[chosen])
     rows = [table[i] for i in chosen]
-    unknown = sorted({row.label for row in rows} - set(classes))
+    unknown = [f"{row.image_id}: {row.label}" for row in rows if row.label not in classes]
     if unknown:
         raise StepError(
-            f"{folder / 'index.csv'}: expected the labels {', '.join(classes)}, found {', '.join(unknown)}."
+            f"{folder / 'index.csv'}: expected the labels {', '.join(classes)}, found {len(unknown)} other(s). "
+            f"{REMEDY}\n  " + "\n  ".join(unknown)
         )
     return LabelledImages(images, torch.tensor([classes.index(row.label) for row in rows]), rows)
 
 
 def classes_of(folder: Path) -> tuple[str, ...]:
     """The two labels in the table, the negative one first. Raises `StepError` unless there are exactly two."""
-    found = sorted({row.label for row in read_rows(folder / "index.csv", LabelledRow)})
+    found = sorted({row.label for row in _table(folder)})
     if len(found) != 2:
-        raise StepError(f"{folder / 'index.csv'}: expected two labels, found {len(found)}: {', '.join(found)}.")
+        raise StepError(
+            f"{folder / 'index.csv'}: expected two labels, found {len(found)}: {', '.join(found)}. {REMEDY}"
+        )
     return tuple(sorted(found, key=lambda label: (label.lower() not in NEGATIVE, label)))
+
+
+def _table(folder: Path) -> list[LabelledRow]:
+    """The rows of the table, each with a label, no patient on two sides; else raises `StepError`."""
+    path = folder / "index.csv"
+    rows = read_rows(path, LabelledRow)
+    bare = [row.image_id for row in rows if not row.label]
+    if bare:
+        raise StepError(f"{path}: expected a label for every image, found none for {', '.join(bare)}. {REMEDY}")
+    check_patients(path, rows, "Split and prepare again.")
+    return rows
 
 
 class ClassifierPhase:

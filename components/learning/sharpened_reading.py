@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from components.handover import GENERATORS, LabelledRow, Layout, StepError
 from components.imaging.degradation import degrade
-from components.imaging.geometry import crop_to_multiple, fit_square
+from components.imaging.geometry import crop_to_multiple, fit_channels, planes_of
 from components.learning.scoring import Upscale, bicubic_upscale, network_upscale, scale_of
 from components.learning.start import check_unseen
 from components.learning.weights import load_weights
@@ -21,24 +21,25 @@ Image = NDArray[np.float32]
 
 
 def shown_images(
-    layout: Layout, params: Params, rows: list[LabelledRow], size: int, device: torch.device
+    layout: Layout, params: Params, rows: list[LabelledRow], size: int, channels: int, device: torch.device
 ) -> tuple[int, dict[str, NDArray[np.float32]]]:
-    """The scale, and for each of `reader_rows.SHOWN` the images of `rows` as (N, 1, size, size) in [0, 1].
+    """The scale, and for each of `reader_rows.SHOWN` the images of `rows` as (N, channels, size, size) in [0, 1].
 
     Each image is made coarser at its own resolution, as in preparation, then given back by each method, and only
-    then fitted to what the reader reads; `downsampled` is fitted as it is.
+    then fitted to what the reader reads; `downsampled` is fitted as it is. A colour image is taken channel by channel.
     """
     scale = scale_of(params)
     upscales = {"bicubic": bicubic_upscale(scale)} | dict(_networks(layout, rows, scale, device))
-    found = {shown: np.zeros((len(rows), 1, size, size), np.float32) for shown in SHOWN}
+    found = {shown: np.zeros((len(rows), channels, size, size), np.float32) for shown in SHOWN}
     for number, row in enumerate(rows):
-        original = _held_out(layout, row, scale)
-        low = degrade(original, scale, params.prepare.degradation, params.seed + number)
-        found[ORIGINAL][number, 0] = fit_square(original, size)
-        found[DOWNSAMPLED][number, 0] = fit_square(low, size)
+        original = _held_out(layout, row)
+        planes = [np.ascontiguousarray(crop_to_multiple(plane, scale)) for plane in planes_of(original)]
+        low = [degrade(plane, scale, params.prepare.degradation, params.seed + number) for plane in planes]
+        found[ORIGINAL][number] = fit_channels(planes, size, channels)
+        found[DOWNSAMPLED][number] = fit_channels(low, size, channels)
         for method, upscale in upscales.items():
-            sharp = upscale(torch.from_numpy(low)[None, None]).float().clamp(0, 1)
-            found[method][number, 0] = fit_square(sharp[0, 0].numpy(), size)
+            sharp = [upscale(torch.from_numpy(plane)[None, None]).float().clamp(0, 1) for plane in low]
+            found[method][number] = fit_channels([plane[0, 0].numpy() for plane in sharp], size, channels)
     return scale, found
 
 
@@ -51,8 +52,9 @@ def _networks(
         yield name, network_upscale(network, scale, device)
 
 
-def _held_out(layout: Layout, row: LabelledRow, scale: int) -> Image:
+def _held_out(layout: Layout, row: LabelledRow) -> Image:
     path = layout.held_out_readable / f"{row.image_id}.npy"
     if not path.is_file():
         raise StepError(f"{path}: expected the held-out image, found no file. Run prepare again.")
-    return np.ascontiguousarray(crop_to_multiple(np.load(path, allow_pickle=False), scale))
+    found: Image = np.load(path, allow_pickle=False)
+    return found
