@@ -18,12 +18,14 @@ from components.command import run_step
 from components.handover import CLASSIFIER, LabelledRow, Layout, read_record, write_json, write_rows
 from components.imaging.pictures import save_grey, save_heat
 from components.learning.classifier_phase import LabelledImages, load_labelled
+from components.learning.extra_images import extra_images
 from components.learning.gradcam import grad_cam
 from components.learning.reading import Reader, load_reader
 from components.learning.reading_scores import Measure, Read, confusion, measures, share_of, with_intervals
 from components.learning.sharpened_reading import shown_images
 from components.params import Params
 from components.reader_rows import (
+    GENERATIVE,
     ORIGINAL,
     READERS,
     CurvePoint,
@@ -46,6 +48,7 @@ def run(layout: Layout, params: Params) -> list[ReaderSummary]:
     write_rows(layout.reader_curves, CurvePoint, (point for read in reads for point in curve_points(read)))
     write_json(layout.classifier_report, classifier_report(reads[0], summaries, images, first.classes))
     _show_hardest(layout, first, reads[0], images, params.evaluate.pictures)
+    _show_made(layout, first.classes, params.evaluate.pictures, device)
     write_rows(layout.sr_reading, SharpenedReading, _sharpened(layout, params, first, images.rows, device))
     return summaries
 
@@ -150,6 +153,22 @@ def _show_hardest(layout: Layout, reader: Reader, read: Read, images: LabelledIm
             }
         )
     write_json(layout.reader_pictures / "pictures.json", shown)
+
+
+def _show_made(layout: Layout, classes: tuple[str, ...], wanted: int, device: torch.device) -> None:
+    """What the generative training makes, and the patients that its images come nearest to."""
+    training, validation = (load_labelled(layout.classification, side, classes) for side in ("train", "validation"))
+    extra = extra_images(layout.model(GENERATIVE), training, validation, device)
+    check, pairs = extra.check, []
+    for number in np.argsort(check.distances)[:wanted].tolist():
+        files = {"made": f"made-{number}.png", "patient": f"made-{number}-nearest.png"}
+        save_grey(layout.reader_pictures / files["made"], extra.images[number].mean(0).numpy())
+        nearest = int(check.nearest[number])
+        save_grey(layout.reader_pictures / files["patient"], training.images[nearest].mean(0).numpy())
+        pairs.append(files | {"distance": float(check.distances[number]), "left_out": bool(check.copies[number])})
+    about = {"median_made": float(np.median(check.distances)), "median_held_out": float(np.median(check.held_out))}
+    about |= {"images": len(extra.images), "copies": int(check.copies.sum()), "farther_share": check.farther_share}
+    write_json(layout.made_images, about | {"label": classes[extra.label], "z": check.z, "nearest": pairs})
 
 
 def _sharpened(

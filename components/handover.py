@@ -104,6 +104,10 @@ class Layout:
         return self.reports / "sr_reading.csv"
 
     @property
+    def made_images(self) -> Path:
+        return self.reader_pictures / "made.json"
+
+    @property
     def denoising(self) -> Path:
         return self.reports / "denoising.csv"
 

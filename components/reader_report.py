@@ -15,6 +15,7 @@ from components.reader_rows import (
     CURVES,
     READERS,
     SHOWN,
+    WITH_EXTRA,
     CurvePoint,
     DenoisingRow,
     ReaderSummary,
@@ -23,6 +24,7 @@ from components.reader_rows import (
 
 READER_NAMES = {
     CLASSIFIER: "DenseNet-201",
+    WITH_EXTRA: "DenseNet-201, made images too",
     "classical_svm": "Hand-made features, SVM",
     "classical_tree": "Hand-made features, tree",
     "classical_deep": "Deep features, SVM",
@@ -30,6 +32,7 @@ READER_NAMES = {
 }
 DENOISERS = {"none": "none", "nlm": "Non-local means", "wavelet": "Wavelet", "bm3d": "BM3D"}
 MEASURES = ("auroc", "accuracy", "sensitivity", "specificity", "average_precision", "calibration_error")
+MADE = ("label", "images", "copies", "median_made", "median_held_out", "farther_share", "z", "nearest")
 AXES = {
     "roc": ("ROC", "false positive rate", "true positive rate"),
     "precision_recall": ("Precision and recall", "recall", "precision"),
@@ -61,6 +64,7 @@ def gathered(layout: Layout) -> dict[str, Any]:
         "denoisers": DENOISERS,
         "denoising": _denoising(layout),
         "mistakes": _mistakes(layout),
+        "made": _made(layout),
     }
 
 
@@ -117,6 +121,16 @@ def _mistakes(layout: Layout) -> list[dict[str, Any]]:
     return [
         entry | {name: data_uri(layout.reader_pictures / entry[name]) for name in ("file", "heat")} for entry in shown
     ]
+
+
+def _made(layout: Layout) -> dict[str, Any]:
+    made: dict[str, Any] = read_json(layout.made_images)
+    expect(layout.made_images, MADE, made)
+    pairs = [
+        pair | {name: data_uri(layout.reader_pictures / pair[name]) for name in ("made", "patient")}
+        for pair in made["nearest"]
+    ]
+    return made | {"nearest": pairs}
 
 
 def data_uri(path: Path) -> Markup:

@@ -125,6 +125,7 @@ class ClassifierTraining:
     checkpoint_every: int
     accumulate: int = 1
     compile: bool = False
+    extra: str = ""  # name of a generative training whose images join the training patients'
 
     def problems(self) -> Iterator[str]:
         yield from _training(self)
@@ -136,6 +137,35 @@ class ClassifierTraining:
             yield f"first_layer_rate: expected above 0, at most 1, found {self.first_layer_rate}"
         if self.head_steps >= max(self.steps, 1):
             yield f"head_steps: expected less than steps ({self.steps}), found {self.head_steps}"
+
+
+@dataclass(frozen=True)
+class GenerativeTraining:
+    """A class-conditional DCGAN (Radford, Metz & Chintala 2016) that makes more images of the smaller class."""
+
+    recipe: Literal["generative"]
+    network: dict[str, Any]  # the generator: name and sizes
+    discriminator: dict[str, Any]
+    images: int  # how many it makes in the end, all of the smaller class
+    steps: int
+    batch: int
+    rate: float
+    beta1: float  # 0.5 as published
+    beta2: float
+    schedule: Schedule
+    ema: float
+    precision: Precision
+    augmentation: Augmentation  # of what the discriminator sees, real and made alike
+    validate_every: int
+    checkpoint_every: int
+    accumulate: int = 1
+    compile: bool = False
+
+    def problems(self) -> Iterator[str]:
+        yield from _training(self)
+        yield from at_least(self, 1, "images")
+        if self.augmentation.intensity:
+            yield "augmentation.intensity: expected 0, for its curve has no slope at black that could be learned from"
 
 
 Region = Literal["whole", "body", "lungs"]
@@ -173,12 +203,13 @@ class ClassicalTraining:
             yield from at_least(self, 2, "centroids", "patch")
 
 
-NetworkTraining = PixelTraining | AdversarialTraining | ClassifierTraining
+NetworkTraining = PixelTraining | AdversarialTraining | ClassifierTraining | GenerativeTraining
 Training = NetworkTraining | ClassicalTraining
 RECIPES: dict[str, type[Training]] = {
     "pixel": PixelTraining,
     "adversarial": AdversarialTraining,
     "classifier": ClassifierTraining,
+    "generative": GenerativeTraining,
     "classical": ClassicalTraining,
 }
 

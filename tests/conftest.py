@@ -11,7 +11,7 @@ import torch
 
 from components import train, train_classical
 from components.handover import CLASSIFIER, GENERATORS, Layout
-from components.reader_rows import CLASSICAL
+from components.reader_rows import CLASSICAL, GENERATIVE, WITH_EXTRA
 from tests import prepared
 from tests.settings import small
 
@@ -31,7 +31,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     root = tmp_path_factory.mktemp("trained")
     prepared.super_resolution(root)
     layout = prepared.classification(root)
-    for name in (CLASSIFIER, *GENERATORS):
+    for name in (CLASSIFIER, *GENERATORS, GENERATIVE, WITH_EXTRA):
         train.run(layout, small(), name, tracked=False)
     for name in CLASSICAL:
         train_classical.run(layout, small(), name, tracked=False)

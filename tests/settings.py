@@ -11,16 +11,20 @@ import yaml
 from components.params import Params, parse
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
+DENSENET = {"name": "densenet201", "growth_rate": 4, "blocks": [2] * 4, "initial_channels": 8, "input_channels": 1}
 SMALL: dict[str, dict[str, Any]] = {
     "srcnn": {"network": {"name": "srcnn", "channels": 8, "hidden_channels": 4}},
     "srresnet": {"network": {"name": "srresnet", "channels": 8, "blocks": 1}},
     "rrdb": {"network": {"name": "rrdb", "channels": 8, "blocks": 1, "growth_channels": 4}},
     "srgan": {"discriminator": {"name": "srgan_discriminator", "channels": 4}, "features": "classifier"},
     "esrgan": {"discriminator": {"name": "esrgan_discriminator", "channels": 4}, "features": "classifier"},
-    "classifier": {
-        "network": {"name": "densenet201", "growth_rate": 4, "blocks": [2, 2, 2, 2], "initial_channels": 8},
-        "size": 32,
+    "classifier": {"network": DENSENET, "size": 32},
+    "dcgan": {
+        "network": {"name": "dcgan_generator", "latent": 8, "channels": 4},
+        "discriminator": {"name": "dcgan_discriminator", "channels": 4},
+        "images": 3,
     },
+    "classifier_gan": {"network": DENSENET, "size": 32},
     "classical_svm": {"select": 12},
     "classical_tree": {"select": 12},
     "classical_deep": {},

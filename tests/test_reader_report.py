@@ -42,6 +42,14 @@ def test_what_denoising_does_is_that_of_the_csv(drawn: Layout) -> None:
     assert nlm == ["Non-local means", "0.832 [0.710, 0.910]", "+0.020 [−0.011, +0.043]", "3.7", "12.3"]
 
 
+def test_what_is_said_of_made_images_is_that_of_the_record(drawn: Layout) -> None:
+    page = " ".join(drawn.report.read_text().split())
+    assert (
+        "made 40 more images of heart failure; 2 of them" in page and "0.102 away, a validation patient 0.077" in page
+    )
+    assert "in 84 % of pairs (z = +5.31;" in page and "0.071 apart: made, and its nearest patient" in page
+
+
 def test_where_the_network_stands_follows_from_the_intervals(drawn: Layout) -> None:
     own = next(line for line in read_rows(drawn.readers, ReaderSummary) if line.reader == CLASSIFIER)
     worse = replace(own, reader="classical_tree", auroc_gain_low=-0.3, auroc_gain_high=-0.1)

@@ -151,7 +151,7 @@ SRCNN = {"name": "srcnn", "channels": 1, "hidden_channels": 1, "scale": 4}
 class DotReader:
     """Finds the small bright dot that half of the drawn images have; stands for a reader that is good at its task."""
 
-    classes, size, threshold = ("normal", "heart_failure"), 64, 0.5
+    classes, size, channels, threshold = ("normal", "heart_failure"), 64, 1, 0.5
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         return np.clip((images.max((1, 2, 3)) - 0.5) / 0.4, 0, 1)

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from components.handover import Layout, RunRecord, StepError, read_json
-from components.reader_rows import READERS
+from components.reader_rows import GENERATIVE, READERS
 
-EXPERIMENTS = dict.fromkeys(READERS, "classification")
+EXPERIMENTS = dict.fromkeys((*READERS, GENERATIVE), "classification")
 DEFAULT_EXPERIMENT = "super-resolution"
 PYFUNC = Path(__file__).with_name("pyfunc_model.py")
 REQUIREMENTS = ("torch", "torchvision", "numpy", "safetensors", "PyYAML")

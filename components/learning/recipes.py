@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
@@ -15,7 +16,9 @@ from components.learning.adversarial_phase import AdversarialPhase, choose_inter
 from components.learning.calibration import temperature_of, threshold_for
 from components.learning.checkpoint import fingerprint
 from components.learning.classifier_phase import ClassifierPhase, LabelledImages, classes_of, load_labelled
+from components.learning.extra_images import MAKES, extra_images, with_extra
 from components.learning.features import make_features
+from components.learning.generative_phase import GenerativePhase
 from components.learning.models import build
 from components.learning.patches import Pair, Patches, load_pairs
 from components.learning.pixel_phase import PixelPhase
@@ -27,6 +30,7 @@ from components.params import Params
 from components.trainings import (
     AdversarialTraining,
     ClassifierTraining,
+    GenerativeTraining,
     NetworkTraining,
     PixelTraining,
 )
@@ -59,6 +63,8 @@ def work_of(setting: Setting, settings: NetworkTraining) -> Work:
             return _adversarial(setting, settings)
         case ClassifierTraining():
             return _classifier(setting, settings)
+        case GenerativeTraining():
+            return _generative(setting, settings)
         case _:
             raise TypeError(f"no training for {type(settings).__name__}")
 
@@ -111,6 +117,11 @@ def _classifier(setting: Setting, settings: ClassifierTraining) -> Work:
     classes = classes_of(folder)
     training, validation = _sides(folder, classes)
     seen = {row.image_id for row in training.rows}
+    if settings.extra:
+        extra = extra_images(setting.layout.model(settings.extra), training, validation, device)
+        training = with_extra(training, extra)
+        about = f"{len(extra.kept)} images of {classes[extra.label]} made by {settings.extra}"
+        print(f"{about}; {int(extra.check.copies.sum())} left out, because they copy a patient")
     network = build(settings.network, classes=len(classes))
     start = settings.weights
     if setting.start:
@@ -136,6 +147,23 @@ def _classifier(setting: Setting, settings: ClassifierTraining) -> Work:
     return Work(phase, finish)
 
 
+def _generative(setting: Setting, settings: GenerativeTraining) -> Work:
+    folder, seed = setting.layout.classification, setting.params.seed
+    classes = classes_of(folder)
+    training, validation = _sides(folder, classes)
+    sizes = {"classes": len(classes), "size": training.images.shape[-1]}
+    networks = build(settings.network, **sizes), build(settings.discriminator, **sizes)
+    phase = GenerativePhase(*networks, settings, setting.fabric, training, validation, seed)
+    smaller = int(torch.bincount(training.labels, minlength=2).flip(0).argmin()) ^ 1  # of equal ones the positive
+    config = {
+        "network": {**settings.network, **sizes},
+        "classes": list(classes),
+        MAKES: {"label": smaller, "images": settings.images, "seed": seed},
+        TRAINED_ON: sorted(row.image_id for row in training.rows),
+    }
+    return Work(phase, lambda progress: (progress.best_state, config))
+
+
 def _sides(folder: Path, classes: tuple[str, ...]) -> tuple[LabelledImages, LabelledImages]:
     return load_labelled(folder, "train", classes), load_labelled(folder, "validation", classes)
 
@@ -152,7 +180,7 @@ def _patches(setting: Setting, settings: PixelTraining | AdversarialTraining, pa
 
 def data_digest(layout: Layout, settings: NetworkTraining) -> str:
     """Of the prepared images that `settings` learn from."""
-    labelled = isinstance(settings, ClassifierTraining)
+    labelled = isinstance(settings, ClassifierTraining | GenerativeTraining)
     folder = layout.classification if labelled else layout.super_resolution
     return fingerprint(*[(p.name, sha256_of(p)) for p in sorted(folder.iterdir())])
 
@@ -165,7 +193,9 @@ def start_digest(setting: Setting, settings: NetworkTraining) -> str:
             return sha256_of(Path(folder) / WEIGHTS)
         case AdversarialTraining(generator=name):
             return sha256_of(layout.model(name) / WEIGHTS)
-        case ClassifierTraining(weights=name) if name:
-            return sha256_of(setting.start / WEIGHTS if setting.start else Path(name))
+        case ClassifierTraining(weights=name, extra=extra):
+            made = sha256_of(layout.model(extra) / WEIGHTS) if extra else ""
+            start = sha256_of(setting.start / WEIGHTS if setting.start else Path(name)) if name else ""
+            return made + start
         case _:
             return ""

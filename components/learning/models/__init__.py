@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import nn
 
+from components.learning.models.dcgan_discriminator import DCGANDiscriminator
+from components.learning.models.dcgan_generator import DCGANGenerator
 from components.learning.models.densenet201 import DenseNet201
 from components.learning.models.esrgan_discriminator import ESRGANDiscriminator
 from components.learning.models.rrdb import RRDBNet
@@ -22,6 +24,8 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "srgan_discriminator": SRGANDiscriminator,
     "esrgan_discriminator": ESRGANDiscriminator,
     "densenet201": DenseNet201,
+    "dcgan_generator": DCGANGenerator,
+    "dcgan_discriminator": DCGANDiscriminator,
 }
 
 

@@ -1,0 +1,52 @@
+"""More training images of the smaller class, from a trained generator, without those that copy a patient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from components.handover import StepError
+from components.learning.classifier_phase import LabelledImages
+from components.learning.copying import Copying, copying
+from components.learning.generative_phase import made_images
+from components.learning.weights import load_weights
+
+MAKES = "makes"  # in a generator's configuration: the label, how many images, the seed of their noise
+
+
+@dataclass(frozen=True)
+class ExtraImages:
+    """All that was made, (N, C, S, S) in [0, 1], of one label, and what of it copies a patient."""
+
+    images: Tensor
+    label: int
+    check: Copying
+
+    @property
+    def kept(self) -> Tensor:
+        return self.images[torch.from_numpy(~self.check.copies)]
+
+
+def extra_images(
+    folder: Path, training: LabelledImages, validation: LabelledImages, device: torch.device
+) -> ExtraImages:
+    """What the generative training in `folder` makes. Raises `StepError` where another training left the folder."""
+    network, config = load_weights(folder)
+    if MAKES not in config:
+        raise StepError(
+            f"{folder}: expected a training that makes images, found another. Correct extra in params.yaml."
+        )
+    wanted = config[MAKES]
+    labels = torch.full((wanted["images"],), wanted["label"])
+    made = made_images(network.to(device), labels, wanted["seed"], device)
+    images = made.expand(-1, training.images.shape[1], -1, -1)
+    return ExtraImages(images, wanted["label"], copying(images, training.images, validation.images))
+
+
+def with_extra(training: LabelledImages, extra: ExtraImages) -> LabelledImages:
+    """`training`, and what is kept of `extra`; the rows stay those of patients."""
+    labels = torch.full((len(extra.kept),), extra.label)
+    return LabelledImages(torch.cat([training.images, extra.kept]), torch.cat([training.labels, labels]), training.rows)

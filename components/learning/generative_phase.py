@@ -1,0 +1,143 @@
+"""Training of the class-conditional DCGAN that makes more labelled images."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from components.learning.augmentation import augmented
+from components.learning.classifier_phase import LabelledImages
+from components.learning.losses import discriminator_loss, generator_loss
+from components.learning.optimisation import MovingAverage, compiled
+from components.learning.sharing import Sharing, Turn
+from components.learning.trainer import prepare_rates
+from components.trainings import GenerativeTraining
+
+BATCH = 64
+SEEN = 16  # pixels a side, to which images are averaged before likeness is measured
+
+
+class GenerativePhase:
+    """Keeps the averaged weights whose images are most like the validation patients'."""
+
+    criterion = "validation_likeness"
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        settings: GenerativeTraining,
+        fabric: Fabric,
+        training: LabelledImages,
+        validation: LabelledImages,
+        seed: int,
+    ) -> None:
+        self._settings, self._fabric, self._seed = settings, fabric, seed
+        self._sharing = Sharing(fabric, settings.accumulate)
+        self._images = training.images.mean(1, keepdim=True).to(fabric.device)  # what it makes is grey
+        self._labels = training.labels.to(fabric.device)
+        self._validation = validation
+        self.modules: dict[str, nn.Module] = {}
+        self.optimisers: dict[str, Optimizer] = {}
+        self._wrapped: dict[str, nn.Module] = {}
+        for name, module in (("generator", generator), ("discriminator", discriminator)):
+            self._set_up(name, self._sharing.prepared(module))
+        self.average = MovingAverage(self.modules["generator"], settings.ema)
+
+    def _set_up(self, name: str, module: nn.Module) -> None:
+        settings = self._settings
+        adam = Adam(module.parameters(), settings.rate, betas=(settings.beta1, settings.beta2), fused=True)
+        self.modules[name] = module
+        self._wrapped[name], self.optimisers[name] = self._fabric.setup(
+            compiled(module, settings.compile), prepare_rates(adam)
+        )
+
+    def step(self, step: int) -> dict[str, Tensor]:
+        """The discriminator, then the generator, on one batch; images, noise and changes depend on seed and step."""
+        random = np.random.default_rng((self._seed, step))
+        place = torch.from_numpy(random.choice(len(self._labels), self._settings.batch)).to(self._fabric.device)
+        real, labels = self._images[place], self._labels[place]
+        noise = _noise(random, len(place), self.modules["generator"].latent, self._fabric.device)  # type: ignore[arg-type]
+        changes = int(random.integers(2**32))
+        for name, module in self.modules.items():
+            module.train()
+            self.optimisers[name].zero_grad(set_to_none=True)
+        turns = [(turn, _part(len(place), turn)) for turn in self._sharing.turns()]
+        judged = [self._judge(real[mine], noise[mine], labels[mine], changes, turn) for turn, mine in turns]
+        self.optimisers["discriminator"].step()
+        made = [self._make(noise[mine], labels[mine], changes, turn) for turn, mine in turns]
+        self.optimisers["generator"].step()
+        self.average.update()
+        return {"discriminator_loss": torch.stack(judged).sum(), "generator_loss": torch.stack(made).sum()}
+
+    def _judge(self, real: Tensor, noise: Tensor, labels: Tensor, changes: int, turn: Turn) -> Tensor:
+        with torch.no_grad():
+            fake = self.modules["generator"](noise, labels).float()
+        judge = self._wrapped["discriminator"]
+        with self._sharing.quiet(judge, turn):
+            said = [judge(self._changed(images, changes), labels) for images in (real, fake)]
+            return self._sharing.backward(discriminator_loss(said[0], said[1], relativistic=False))
+
+    def _make(self, noise: Tensor, labels: Tensor, changes: int, turn: Turn) -> Tensor:
+        judge = self.modules["discriminator"]
+        judge.requires_grad_(False)
+        with self._sharing.quiet(self._wrapped["generator"], turn):
+            fake = self._wrapped["generator"](noise, labels)
+            with self._fabric.autocast():
+                said = judge(self._changed(fake, changes), labels)
+            loss = self._sharing.backward(generator_loss(said.new_zeros(0), said, relativistic=False))
+        judge.requires_grad_(True)
+        return loss
+
+    def _changed(self, images: Tensor, changes: int) -> Tensor:
+        """Images as the discriminator sees them, real and made changed alike.
+
+        So a few hundred patients suffice (Zhao et al. 2020, arXiv:2006.10738).
+        """
+        return augmented(images, self._settings.augmentation, np.random.default_rng(changes))
+
+    def validate(self) -> dict[str, float]:
+        generator, average = self.modules["generator"], self.average.state
+        own = {key: value.detach().clone() for key, value in generator.state_dict().items()}
+        generator.load_state_dict(average)
+        made = made_images(generator, self._validation.labels, self._seed, self._fabric.device)
+        generator.load_state_dict(own)
+        return {"validation_likeness": likeness(made, self._validation.images)}
+
+
+@torch.inference_mode()
+def made_images(generator: nn.Module, labels: Tensor, seed: int, device: torch.device) -> Tensor:
+    """One image for each of `labels` (N,): (N, 1, size, size) in [0, 1] on the CPU, the same for the same seed."""
+    generator.eval()
+    noise = _noise(np.random.default_rng(seed), len(labels), generator.latent, device)  # type: ignore[arg-type]
+    parts = zip(torch.split(noise, BATCH), torch.split(labels.to(device), BATCH), strict=True)
+    return torch.cat([generator(one, wanted).float().cpu() for one, wanted in parts])
+
+
+def likeness(made: Tensor, real: Tensor) -> float:
+    """How alike two samples of images (N, 1, S, S) are: 0 where they come from one distribution, below where not.
+
+    Less the squared maximum mean discrepancy, unbiased, with the cubic kernel (Bińkowski et al. 2018,
+    arXiv:1801.01401), of images averaged to 16 x 16 pixels instead of a network's features.
+    """
+    one, other = (
+        F.adaptive_avg_pool2d(images.double().mean(1, keepdim=True), SEEN).flatten(1) for images in (made, real)
+    )
+    own = sum(float((_kernel(x, x).sum() - _kernel(x, x).trace()) / (len(x) * (len(x) - 1))) for x in (one, other))
+    return 2 * float(_kernel(one, other).mean()) - own
+
+
+def _kernel(one: Tensor, other: Tensor) -> Tensor:
+    return (one @ other.T / one.shape[1] + 1) ** 3
+
+
+def _noise(random: np.random.Generator, count: int, latent: int, device: torch.device) -> Tensor:
+    return torch.from_numpy(random.standard_normal((count, latent), np.float32)).to(device)
+
+
+def _part(count: int, turn: Turn) -> Tensor:
+    return torch.arange(count).tensor_split(turn.parts)[turn.part]
