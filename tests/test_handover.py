@@ -5,10 +5,12 @@ import pytest
 
 from components.handover import (
     IndexRow,
+    LabelledRow,
     Layout,
     Replacing,
     RunRecord,
     StepError,
+    check_patients,
     read_json,
     read_record,
     read_rows,
@@ -94,3 +96,14 @@ def test_everything_lies_below_the_root(tmp_path: Path) -> None:
         assert tmp_path in getattr(layout, name).parents
     assert layout.model("rrdb") == tmp_path / "data/models/rrdb"
     assert layout.model("rrdb") not in layout.checkpoints("rrdb").parents
+
+
+def test_patients_on_two_sides_are_named_with_their_sides(tmp_path: Path) -> None:
+    sides = [("P1", "train"), ("P1", "test"), ("P2", "train"), ("P2", "train"), ("P3", "test"), ("P3", "")]
+    rows = [LabelledRow(str(n), patient, "normal", side, False) for n, (patient, side) in enumerate(sides)]
+    with pytest.raises(
+        StepError, match=r"a\.csv: expected every patient on one side, found 1 on more\. Split again"
+    ) as told:
+        check_patients(tmp_path / "a.csv", rows, "Split again.")
+    assert "P1: test and train" in str(told.value) and "P3" not in str(told.value)
+    check_patients(tmp_path / "a.csv", rows[2:], "Split again.")

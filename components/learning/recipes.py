@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
@@ -154,7 +153,7 @@ def _generative(setting: Setting, settings: GenerativeTraining) -> Work:
     sizes = {"classes": len(classes), "size": training.images.shape[-1]}
     networks = build(settings.network, **sizes), build(settings.discriminator, **sizes)
     phase = GenerativePhase(*networks, settings, setting.fabric, training, validation, seed)
-    smaller = int(torch.bincount(training.labels, minlength=2).flip(0).argmin()) ^ 1  # of equal ones the positive
+    smaller = int(2 * training.labels.sum() <= len(training.labels))  # the positive where both are equal
     config = {
         "network": {**settings.network, **sizes},
         "classes": list(classes),

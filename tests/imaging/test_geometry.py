@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from components.imaging.geometry import content_box, crop_to_multiple, fit_square, frames_to_take
+from components.imaging.geometry import (
+    content_box,
+    crop_to_multiple,
+    fit_channels,
+    fit_square,
+    frames_to_take,
+    planes_of,
+)
 from tests.drawing import shapes
 
 
@@ -78,3 +85,20 @@ def test_no_frame_is_taken_twice():
 def test_taking_frames_of_nothing_is_refused():
     with pytest.raises(ValueError, match="one frame or more"):
         frames_to_take(0, 3)
+
+
+def test_the_planes_of_an_image_are_its_channels():
+    colour = np.arange(2 * 3 * 3, dtype=np.float32).reshape(2, 3, 3)
+    np.testing.assert_array_equal(planes_of(colour)[1], colour[..., 1])
+    (grey,) = planes_of(colour[..., 0])
+    np.testing.assert_array_equal(grey, colour[..., 0])
+
+
+def test_a_grey_plane_is_repeated_and_colours_keep_their_order():
+    planes = [np.full((5, 7), value, np.float32) for value in (0.1, 0.5, 0.9)]
+    fitted = fit_channels(planes, 8, 3)
+    assert fitted.shape == (3, 8, 8) and [channel.max() for channel in fitted] == pytest.approx([0.1, 0.5, 0.9])
+    repeated = fit_channels(planes[:1], 8, 3)
+    assert all(np.array_equal(channel, fit_square(planes[0], 8)) for channel in repeated)
+    with pytest.raises(ValueError, match=r"expected 1 or 1 channel\(s\), found 3"):
+        fit_channels(planes, 8, 1)

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from lightning_fabric import Fabric
 
-from components.handover import Layout
+from components.handover import LabelledRow, Layout, read_rows, write_rows
 from components.learning.recipes import Setting, data_digest, start_digest, work_of
+from components.learning.trainer import Progress
 from components.trainings import ClassicalTraining
 from tests.settings import small
 
@@ -47,3 +51,30 @@ def test_the_digest_of_a_start_is_that_of_its_weights(project: Layout) -> None:
     assert own[0] != own[1] and start_digest(setting(project), small().train["srcnn"]) == ""  # type: ignore[arg-type]
     (project.model("srresnet") / "weights.safetensors").write_bytes(b"others")
     assert start_digest(setting(project), srgan) != before  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("positive", "made"), [(3, 1), (5, 1), (8, 0)])
+def test_more_is_made_of_the_smaller_class(trained: Layout, tmp_path: Path, positive: int, made: int) -> None:
+    own = Layout(tmp_path / "own")
+    shutil.copytree(trained.prepared, own.prepared)
+    path, left = own.classification / "index.csv", {"heart_failure": positive, "normal": 10 - positive}
+    kept = []
+    for row in read_rows(path, LabelledRow):
+        if row.split == "train":
+            left[row.label] -= 1
+        kept.append(row if row.split != "train" or left[row.label] >= 0 else replace(row, split="validation"))
+    write_rows(path, LabelledRow, kept)
+    work = work_of(setting(own), small().train["dcgan"])  # type: ignore[arg-type]
+    config = work.finish(Progress())[1]
+    assert config["makes"] == {"label": made, "images": 3, "seed": small().seed}
+
+
+def test_a_classifier_learns_from_made_images_that_copy_nobody(
+    trained: Layout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    work_of(setting(trained), small().train["classifier_gan"])  # type: ignore[arg-type]
+    said = capsys.readouterr().out
+    kept, left_out = re.search(r"(\d) images of heart_failure made by dcgan; (\d) left out", said).groups()  # type: ignore[union-attr]
+    assert int(kept) + int(left_out) == 3
+    before = start_digest(setting(trained), small().train["classifier"])  # type: ignore[arg-type]
+    assert start_digest(setting(trained), small().train["classifier_gan"]) != before  # type: ignore[arg-type]
