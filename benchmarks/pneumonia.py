@@ -1,7 +1,7 @@
-"""How well the classifier's training reads PneumoniaMNIST: `python -m benchmarks.pneumonia --data FILE.npz --seeds 5`.
+"""How well PneumoniaMNIST is read: `python -m benchmarks.pneumonia --data FILE.npz --seeds 5`, or `--classical`.
 
-MedMNIST v2 (Yang et al., Scientific Data 2023), 28 x 28 pixels, official splits. Temperature and threshold come from
-the validation images alone; each seed's network reads the test images once. Replaces one chapter of `RESULTS.md`.
+MedMNIST v2 (Yang et al., Scientific Data 2023), 28 x 28 pixels, official splits. Calibration and threshold come from
+the validation images alone; each trained reader reads the test images once. Replaces one chapter of `RESULTS.md`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,8 @@ from lightning_fabric import Fabric
 
 from benchmarks import machine
 from benchmarks.results import Section, chapter
-from components.handover import Replacing, StepError
+from components.classical.training import Data, make_extractor, train
+from components.handover import LabelledRow, Layout, Replacing, StepError
 from components.learning.calibration import temperature_of, threshold_for
 from components.learning.checkpoint import Checkpoints, fingerprint
 from components.learning.classifier_phase import ClassifierPhase, LabelledImages
@@ -31,9 +32,10 @@ from components.learning.progress import ConsoleReporter
 from components.learning.ranking import auroc, calibration_error
 from components.learning.reading import Manner, Reader, logits_of, positive
 from components.learning.trainer import Plan, fit
-from components.trainings import Augmentation, ClassifierTraining
+from components.trainings import Augmentation, ClassicalTraining, ClassifierTraining
 
-HERE, CHAPTER = Path(__file__).parent, "Reading PneumoniaMNIST"
+HERE = Path(__file__).parent
+CHAPTER, RIVALS_CHAPTER = "Reading PneumoniaMNIST", "Classical readers of PneumoniaMNIST"
 CLASSES, SIDE = ("normal", "pneumonia"), 28
 SPLITS = ("train", "val", "test")
 RECIPE = ClassifierTraining(
@@ -60,6 +62,24 @@ RECIPE = ClassifierTraining(
     validate_every=600,  # the last weights are kept: likelihood before calibration prefers the less trained
     checkpoint_every=600,
 )
+
+SVM = ClassicalTraining(
+    recipe="classical",
+    features="handmade",
+    denoise="none",
+    select=100,
+    components=0.99,
+    model="svm",
+    candidates=(0.3, 1.0, 3.0, 10.0, 30.0),
+    folds=5,
+    sensitivity=0.95,
+)
+RIVALS = {
+    "hand-made features, SVM": SVM,
+    "hand-made features, wavelet denoising, SVM": replace(SVM, denoise="wavelet"),
+    "hand-made features, tree": replace(SVM, model="tree", components=0.0, candidates=(4, 6, 8, 12)),
+    "k-means centroids, SVM": replace(SVM, features="centroids", select=0, components=0.95, centroids=400, patch=6),
+}
 
 
 @dataclass(frozen=True)
@@ -120,6 +140,31 @@ def measure(splits: dict[str, LabelledImages], recipe: ClassifierTraining, seed:
     return Found(seed, time.monotonic() - started, progress.best_step, temperature, threshold, *scores)
 
 
+def rival(splits: dict[str, LabelledImages], settings: ClassicalTraining) -> tuple[float, Scores, Scores]:
+    """The seconds that a classical reader's training took, and its scores on the validation and the test images."""
+    started = time.monotonic()
+    data = Data(CLASSES, splits["train"], splits["val"])
+    extractor, _ = make_extractor(Layout(), settings, data, 0)
+    reader = train(data, extractor, settings, (0.0, 100.0), 0)[1]
+    seconds = time.monotonic() - started
+    validation, test = (
+        _scores(side, reader.probabilities(side.images.numpy()), reader.threshold)
+        for side in (splits["val"], splits["test"])
+    )
+    return seconds, validation, test
+
+
+def rivals_section(found: dict[str, tuple[float, Scores, Scores]]) -> Section:
+    """The table: a row a reader."""
+    columns = ("reader", "seconds", "validation AUROC", "test AUROC", "accuracy", "sensitivity", "specificity", "ECE")
+    rows = [
+        [name, *_cells(np.array([seconds, validation.auroc, *_read(test)]))]
+        for name, (seconds, validation, test) in found.items()
+    ]
+    method = "Features of whole images; what decides on them is chosen by cross-validation over the training images."
+    return Section("Readers", method, columns, rows)
+
+
 def section(splits: dict[str, LabelledImages], recipe: ClassifierTraining, found: Sequence[Found]) -> Section:
     """The table: a row a seed, then mean and standard deviation."""
     normal = {split: int((side.labels == 0).sum()) for split, side in splits.items()}
@@ -139,18 +184,20 @@ def section(splits: dict[str, LabelledImages], recipe: ClassifierTraining, found
     return Section("Seeds", method, columns, rows, finding)
 
 
-def replace_chapter(path: Path, text: str) -> None:
-    """Puts `text` in place of this benchmark's chapter in `path`, at the end where there is none yet."""
+def replace_chapter(path: Path, text: str, name: str = CHAPTER) -> None:
+    """Puts `text` in place of the chapter `name` in `path`, at the end where there is none yet."""
     before = path.read_text(encoding="utf-8") if path.is_file() else ""
-    others = re.sub(rf"^## {CHAPTER}\n.*?(?=^## |\Z)", "", before, flags=re.MULTILINE | re.DOTALL)
+    others = re.sub(rf"^## {name}\n.*?(?=^## |\Z)", "", before, flags=re.MULTILINE | re.DOTALL)
     with Replacing(path) as temporary:
-        whole = f"{others.strip()}\n\n## {CHAPTER}\n\n{text.strip()}\n"
+        whole = f"{others.strip()}\n\n## {name}\n\n{text.strip()}\n"
         temporary.write_text(whole.lstrip(), encoding="utf-8")
 
 
 def _split(images: np.ndarray, labels: np.ndarray) -> LabelledImages:
     scaled = torch.from_numpy(images.astype(np.float32) / 255)[:, None]
-    return LabelledImages(scaled, torch.from_numpy(labels.reshape(-1).astype(np.int64)), [])
+    truth = torch.from_numpy(labels.reshape(-1).astype(np.int64))
+    rows = [LabelledRow(str(n), str(n), CLASSES[label], "", False) for n, label in enumerate(truth.tolist())]
+    return LabelledImages(scaled, truth, rows)  # the set does not say whose an image is
 
 
 def _fabric(recipe: ClassifierTraining) -> Fabric:
@@ -170,9 +217,11 @@ def _scores(side: LabelledImages, probabilities: np.ndarray, threshold: float) -
 
 
 def _row(one: Found) -> list[float]:
-    test = one.test
-    read = [test.auroc, test.accuracy, test.sensitivity, test.specificity, test.calibration_error]
-    return [one.seconds, one.validation.auroc, *read]
+    return [one.seconds, one.validation.auroc, *_read(one.test)]
+
+
+def _read(test: Scores) -> list[float]:
+    return [test.auroc, test.accuracy, test.sensitivity, test.specificity, test.calibration_error]
 
 
 def _cells(row: np.ndarray) -> list[str]:
@@ -183,23 +232,37 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pneumonia", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="PneumoniaMNIST's .npz")
     parser.add_argument("--seeds", type=int, default=5, help="how many trainings, from seed 0")
+    parser.add_argument("--classical", action="store_true", help="the classical readers instead")
     parser.add_argument("--into", type=Path, default=HERE, help="folder of RESULTS.md; by default beside the code")
     chosen = parser.parse_args(arguments)
     if chosen.seeds < 1:
         parser.error(f"--seeds: expected 1 or more, found {chosen.seeds}")
     try:
-        splits, found = load(chosen.data), []
-        for seed in range(chosen.seeds):
-            found.append(measure(splits, RECIPE, seed))
-            print(found[-1], flush=True)
+        splits = load(chosen.data)
+        table = _rivals(splits) if chosen.classical else _networks(splits, chosen.seeds)
     except StepError as error:
         print(error, file=sys.stderr)
         return 1
-    table = section(splits, RECIPE, found)
     print(table.markdown())
-    about = machine.described(_fabric(RECIPE).device)
-    replace_chapter(chosen.into / "RESULTS.md", chapter(about, machine.revision(), [table]))
+    about, name = machine.described(_fabric(RECIPE).device), RIVALS_CHAPTER if chosen.classical else CHAPTER
+    replace_chapter(chosen.into / "RESULTS.md", chapter(about, machine.revision(), [table]), name)
     return 0
+
+
+def _rivals(splits: dict[str, LabelledImages]) -> Section:
+    found = {}
+    for name, settings in RIVALS.items():
+        found[name] = rival(splits, settings)
+        print(name, *found[name], flush=True)
+    return rivals_section(found)
+
+
+def _networks(splits: dict[str, LabelledImages], seeds: int) -> Section:
+    found = []
+    for seed in range(seeds):
+        found.append(measure(splits, RECIPE, seed))
+        print(found[-1], flush=True)
+    return section(splits, RECIPE, found)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def run(layout: Layout, params: Params) -> list[DenoisingRow]:
 
 def _trained(layout: Layout, params: Params, data: Data, settings: ClassicalTraining) -> ClassicalReader:
     extractor, _ = make_extractor(layout, settings, data, params.seed)
-    return train(data, extractor, settings, params)[1]
+    return train(data, extractor, settings, params.prepare.percentiles, params.seed)[1]
 
 
 def _read(reader: ClassicalReader, method: Denoiser, images: LabelledImages) -> Read:

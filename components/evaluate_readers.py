@@ -160,13 +160,16 @@ def _show_made(layout: Layout, classes: tuple[str, ...], wanted: int, device: to
     training, validation = (load_labelled(layout.classification, side, classes) for side in ("train", "validation"))
     extra = extra_images(layout.model(GENERATIVE), training, validation, device)
     check, pairs = extra.check, []
-    for number in np.argsort(check.distances)[:wanted].tolist():
+    for number in np.argsort(check.plain.distances)[:wanted].tolist():
         files = {"made": f"made-{number}.png", "patient": f"made-{number}-nearest.png"}
         save_grey(layout.reader_pictures / files["made"], extra.images[number].mean(0).numpy())
-        nearest = int(check.nearest[number])
+        nearest = int(check.plain.nearest[number])
         save_grey(layout.reader_pictures / files["patient"], training.images[nearest].mean(0).numpy())
-        pairs.append(files | {"distance": float(check.distances[number]), "left_out": bool(check.copies[number])})
-    about = {"median_made": float(np.median(check.distances)), "median_held_out": float(np.median(check.held_out))}
+        pairs.append(files | {"distance": float(check.plain.distances[number]), "left_out": bool(check.copies[number])})
+    about = {
+        "median_made": float(np.median(check.plain.distances)),
+        "median_held_out": float(np.median(check.plain.held_out)),
+    }
     about |= {"images": len(extra.images), "copies": int(check.copies.sum()), "farther_share": check.farther_share}
     write_json(layout.made_images, about | {"label": classes[extra.label], "z": check.z, "nearest": pairs})
 

@@ -89,6 +89,10 @@ class Prepare:
     training_reductions: tuple[int, ...]  # training frames are there also this much smaller
     least_reduced_side: int  # pixels; what would be smaller is not made
 
+    @property
+    def percentiles(self) -> tuple[float, float]:
+        return self.percentile_low, self.percentile_high
+
     def problems(self) -> Iterator[str]:
         if not set(self.scales) <= {2, 3, 4, 8} or not self.scales:
             yield f"scales: expected some of 2, 3, 4, 8, found {list(self.scales)}"

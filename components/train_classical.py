@@ -36,7 +36,7 @@ def run(layout: Layout, params: Params, name: str, tracked: bool = True) -> RunR
     with track(layout, name, about, digest) if tracked else nullcontext() as run_:
         data = load_data(layout)
         extractor, seen = make_extractor(layout, settings, data, params.seed)
-        fitted, reader = train(data, extractor, settings, params)
+        fitted, reader = train(data, extractor, settings, params.prepare.percentiles, params.seed)
         config = {"name": name, "training": asdict(settings), TRAINED_ON: seen, "chosen": fitted.chosen}
         weights = save_reader(folder, reader, config)
         write_history(folder / "history.csv", [{"step": n, **line} for n, line in enumerate(fitted.tried, 1)])

@@ -33,10 +33,10 @@ class Centroids:
         """
         side = round(len(self.mean) ** 0.5)
         patches = np.lib.stride_tricks.sliding_window_view(image, (side, side))
-        rows, columns = patches.shape[:2]
-        active = self._active(patches.reshape(rows * columns, -1)).reshape(rows, columns, -1)
-        halves = [np.array_split(half, 2, 1) for half in np.array_split(active, 2, 0)]
-        return np.concatenate([quarter.sum((0, 1)) for half in halves for quarter in half])
+        halves = [np.array_split(half, 2, 1) for half in np.array_split(patches, 2, 0)]
+        # a quarter at a time: of a large image and many centroids, the activations fill the memory
+        quarters = (quarter.reshape(-1, side * side) for half in halves for quarter in half)
+        return np.concatenate([self._active(quarter).sum(0) for quarter in quarters])
 
     def _active(self, patches: NDArray[np.float32]) -> NDArray[np.float64]:
         white = (_normalised(patches) - self.mean) @ self.whitening

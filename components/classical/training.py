@@ -17,7 +17,6 @@ from components.learning.calibration import threshold_for
 from components.learning.classifier_phase import LabelledImages, classes_of, load_labelled
 from components.learning.start import TRAINED_ON
 from components.learning.weights import load_weights
-from components.params import Params
 from components.trainings import ClassicalTraining
 
 
@@ -55,14 +54,17 @@ def make_extractor(layout: Layout, settings: ClassicalTraining, data: Data, seed
 
 
 def train(
-    data: Data, extractor: Extractor, settings: ClassicalTraining, params: Params
+    data: Data,
+    extractor: Extractor,
+    settings: ClassicalTraining,
+    percentiles: tuple[float, float],
+    seed: int,
 ) -> tuple[Fitted, ClassicalReader]:
-    """The head that was fitted, and the reader it makes."""
+    """The head that was fitted, and the reader it makes; `percentiles` of an image became 0 and 1 in `data`."""
     training, validation = (measured(extractor, side, settings) for side in (data.training, data.validation))
-    fitted = fit(training, validation, settings, params.seed)
+    fitted = fit(training, validation, settings, seed)
     scores = fitted.head.probabilities(validation.features)
     channels, size = data.training.images.shape[1:3]
-    percentiles = (params.prepare.percentile_low, params.prepare.percentile_high)
     threshold = threshold_for(settings.sensitivity, validation.truth, scores)
     about = (data.classes, size, channels, percentiles, settings.denoise, threshold)
     return fitted, ClassicalReader(extractor, fitted.head, *about)

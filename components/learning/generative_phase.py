@@ -57,48 +57,50 @@ class GenerativePhase:
         )
 
     def step(self, step: int) -> dict[str, Tensor]:
-        """The discriminator, then the generator, on one batch; images, noise and changes depend on seed and step."""
+        """The generator, then the discriminator on what it made; images, noise and changes depend on seed and step."""
         random = np.random.default_rng((self._seed, step))
         place = torch.from_numpy(random.choice(len(self._labels), self._settings.batch)).to(self._fabric.device)
-        real, labels = self._images[place], self._labels[place]
         noise = _noise(random, len(place), self.modules["generator"].latent, self._fabric.device)  # type: ignore[arg-type]
         changes = int(random.integers(2**32))
         for name, module in self.modules.items():
             module.train()
             self.optimisers[name].zero_grad(set_to_none=True)
-        turns = [(turn, _part(len(place), turn)) for turn in self._sharing.turns()]
-        judged = [self._judge(real[mine], noise[mine], labels[mine], changes, turn) for turn, mine in turns]
-        self.optimisers["discriminator"].step()
-        made = [self._make(noise[mine], labels[mine], changes, turn) for turn, mine in turns]
+        shown, losses = [], []
+        for turn in self._sharing.turns():
+            mine = torch.arange(len(place)).tensor_split(turn.parts)[turn.part]
+            real, labels = self._images[place[mine]], self._labels[place[mine]]
+            with self._sharing.quiet(self._wrapped["generator"], turn):
+                fake = self._wrapped["generator"](noise[mine], labels)
+                losses.append(self._improve_generator(fake, labels, changes))
+            shown.append((turn, real, fake.detach(), labels))
         self.optimisers["generator"].step()
+        judged = [self._improve_discriminator(*one, changes) for one in shown]
+        self.optimisers["discriminator"].step()
         self.average.update()
-        return {"discriminator_loss": torch.stack(judged).sum(), "generator_loss": torch.stack(made).sum()}
+        return {"generator_loss": torch.stack(losses).sum(), "discriminator_loss": torch.stack(judged).sum()}
 
-    def _judge(self, real: Tensor, noise: Tensor, labels: Tensor, changes: int, turn: Turn) -> Tensor:
-        with torch.no_grad():
-            fake = self.modules["generator"](noise, labels).float()
+    def _improve_generator(self, fake: Tensor, labels: Tensor, changes: int) -> Tensor:
+        """Adds the gradients of one turn; the judge, asked itself and not as wrapped, gets none."""
+        judge = self.modules["discriminator"]
+        judge.requires_grad_(False)
+        with self._fabric.autocast():
+            said = judge(self._changed(fake, changes), labels)
+        loss = self._sharing.backward(generator_loss(said.new_zeros(0), said, relativistic=False))
+        judge.requires_grad_(True)
+        return loss
+
+    def _improve_discriminator(self, turn: Turn, real: Tensor, fake: Tensor, labels: Tensor, changes: int) -> Tensor:
         judge = self._wrapped["discriminator"]
         with self._sharing.quiet(judge, turn):
             said = [judge(self._changed(images, changes), labels) for images in (real, fake)]
             return self._sharing.backward(discriminator_loss(said[0], said[1], relativistic=False))
-
-    def _make(self, noise: Tensor, labels: Tensor, changes: int, turn: Turn) -> Tensor:
-        judge = self.modules["discriminator"]
-        judge.requires_grad_(False)
-        with self._sharing.quiet(self._wrapped["generator"], turn):
-            fake = self._wrapped["generator"](noise, labels)
-            with self._fabric.autocast():
-                said = judge(self._changed(fake, changes), labels)
-            loss = self._sharing.backward(generator_loss(said.new_zeros(0), said, relativistic=False))
-        judge.requires_grad_(True)
-        return loss
 
     def _changed(self, images: Tensor, changes: int) -> Tensor:
         """Images as the discriminator sees them, real and made changed alike.
 
         So a few hundred patients suffice (Zhao et al. 2020, arXiv:2006.10738).
         """
-        return augmented(images, self._settings.augmentation, np.random.default_rng(changes))
+        return augmented(images.float(), self._settings.augmentation, np.random.default_rng(changes))
 
     def validate(self) -> dict[str, float]:
         generator, average = self.modules["generator"], self.average.state
@@ -137,7 +139,3 @@ def _kernel(one: Tensor, other: Tensor) -> Tensor:
 
 def _noise(random: np.random.Generator, count: int, latent: int, device: torch.device) -> Tensor:
     return torch.from_numpy(random.standard_normal((count, latent), np.float32)).to(device)
-
-
-def _part(count: int, turn: Turn) -> Tensor:
-    return torch.arange(count).tensor_split(turn.parts)[turn.part]

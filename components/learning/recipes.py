@@ -24,7 +24,7 @@ from components.learning.pixel_phase import PixelPhase
 from components.learning.reading import Manner, logits_of, positive
 from components.learning.start import TRAINED_ON, imagenet, start_from
 from components.learning.trainer import Phase, Progress
-from components.learning.weights import WEIGHTS, load_weights, sha256_of
+from components.learning.weights import CONFIG, WEIGHTS, load_weights, sha256_of
 from components.params import Params
 from components.trainings import (
     AdversarialTraining,
@@ -193,7 +193,7 @@ def start_digest(setting: Setting, settings: NetworkTraining) -> str:
         case AdversarialTraining(generator=name):
             return sha256_of(layout.model(name) / WEIGHTS)
         case ClassifierTraining(weights=name, extra=extra):
-            made = sha256_of(layout.model(extra) / WEIGHTS) if extra else ""
+            made = "".join(sha256_of(layout.model(extra) / name) for name in (WEIGHTS, CONFIG)) if extra else ""
             start = sha256_of(setting.start / WEIGHTS if setting.start else Path(name)) if name else ""
             return made + start
         case _:

@@ -25,7 +25,7 @@ def test_a_bright_disc_is_found(tmp_path_factory: pytest.TempPathFactory, name: 
     settings, data = settings_of(name), load_data(layout)
     extractor, seen = make_extractor(layout, settings, data, 0)
     assert seen == sorted(row.image_id for row in data.training.rows)
-    fitted, reader = train(data, extractor, settings, small())
+    fitted, reader = train(data, extractor, settings, (0.1, 99.9), 0)
     validation = measured(extractor, data.validation, settings)
     assert auroc(validation.truth, fitted.head.probabilities(validation.features)) > 0.9
     found = fitted.head.probabilities(validation.features)[validation.truth]

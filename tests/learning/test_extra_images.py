@@ -6,7 +6,7 @@ import torch
 
 from components.handover import Layout, StepError
 from components.learning.classifier_phase import LabelledImages, load_labelled
-from components.learning.copying import Copying
+from components.learning.copying import Copying, Nearness
 from components.learning.extra_images import ExtraImages, extra_images, with_extra
 
 CLASSES = ("normal", "heart_failure")
@@ -19,14 +19,15 @@ def sides(layout: Layout) -> list[LabelledImages]:
 def test_a_trained_generator_makes_what_its_settings_ask_for(trained: Layout) -> None:
     extra = extra_images(trained.model("dcgan"), *sides(trained), torch.device("cpu"))
     again = extra_images(trained.model("dcgan"), *sides(trained), torch.device("cpu"))
-    assert extra.images.shape == (3, 1, 32, 32) and extra.label == 1 and len(extra.check.distances) == 3
+    assert extra.images.shape == (3, 1, 32, 32) and extra.label == 1 and len(extra.check.plain.distances) == 3
     torch.testing.assert_close(again.images, extra.images, rtol=0, atol=0)
 
 
 def test_copies_do_not_join_the_patients(trained: Layout) -> None:
     training = sides(trained)[0]
-    check = Copying(np.array([0.3, 0.01, 0.4]), np.array([0, 1, 2]), np.array([0.1, 0.2]))
-    extra = ExtraImages(torch.rand(3, 1, 32, 32), 1, check)
+    places, held_out = np.array([0, 1, 2]), np.array([0.1, 0.2])
+    near, far = (Nearness(np.array([0.3, middle, 0.4]), places, held_out) for middle in (0.01, 0.5))
+    extra = ExtraImages(torch.rand(3, 1, 32, 32), 1, Copying(far, near))
     joined = with_extra(training, extra)
     assert len(joined.images) == len(joined.labels) == len(training.labels) + 2
     torch.testing.assert_close(joined.images[-2:], extra.images[[0, 2]])

@@ -23,7 +23,7 @@ def labelled(count: int = 48, channels: int = 1) -> LabelledImages:
 
 
 def phase_of(images: LabelledImages, **change: object) -> GenerativePhase:
-    settings = small(dcgan={"batch": 16, "rate": 4e-3, "ema": 0.0, **change}).train["dcgan"]
+    settings = small(dcgan={"batch": 16, "rate": 2e-3, "ema": 0.0, **change}).train["dcgan"]
     torch.manual_seed(0)
     networks = [
         build(one, size=32)
