@@ -88,7 +88,8 @@ def standing(readers: Sequence[ReaderSummary]) -> str:
 
 
 def _listed(lines: Sequence[ReaderSummary]) -> str:
-    return " and ".join(f"“{READER_NAMES[line.reader]}”" for line in lines)
+    names = [f"“{READER_NAMES[line.reader]}”" for line in lines]
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def lines_of(layout: Layout, method: str) -> SharpenedReading:
