@@ -26,7 +26,7 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "classifier_gan": {"network": DENSENET, "size": 32},
     "classical_svm": {"select": 12},
-    "classical_tree": {"select": 12},
+    "classical_tree": {"select": 12, "components": 3.0},
     "classical_deep": {},
     "classical_kmeans": {"centroids": 8},
 }

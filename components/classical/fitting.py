@@ -51,6 +51,7 @@ def fit(training: Measured, validation: Measured, settings: ClassicalTraining, s
     """
     _check_patients(training, settings.folds, "training", "one a fold. Add images, or lower folds in params.yaml")
     _check_patients(validation, CALIBRATION_FOLDS, "validation", "to calibrate on. Add images, or split again")
+    _check_components(training, settings)
     parameter = {"svm": "C", "tree": "max_depth"}[settings.model]
     candidates = list(settings.candidates) if settings.model == "svm" else [int(depth) for depth in settings.candidates]
     search = GridSearchCV(
@@ -76,6 +77,18 @@ def _check_patients(side: Measured, least: int, name: str, remedy: str) -> None:
             raise StepError(
                 f"classical training: expected at least {least} {name} patients {label}, found {count}, {remedy}."
             )
+
+
+def _check_components(training: Measured, settings: ClassicalTraining) -> None:
+    """A whole number of components needs as many features, and as many images outside every fold."""
+    kept = min(settings.select or training.features.shape[1], training.features.shape[1])
+    most = min(kept, len(training.truth) * (settings.folds - 1) // settings.folds)
+    if settings.components > most:
+        raise StepError(
+            f"classical training: expected at most {most} components, for {kept} features of {len(training.truth)} "
+            f"training images in {settings.folds} folds, found {settings.components:.0f}. "
+            "Lower components in params.yaml."
+        )
 
 
 def _pipeline(settings: ClassicalTraining, features: int, seed: int) -> Pipeline:

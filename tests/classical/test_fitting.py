@@ -75,3 +75,12 @@ def test_too_few_patients_of_a_class_are_refused() -> None:
     )
     with pytest.raises(StepError, match="at least 3 training patients with the finding, found 1, one a fold"):
         fit(few, drawn(40, 1), SETTINGS, 0)
+
+
+@pytest.mark.parametrize(("select", "components", "most"), [(6, 7.0, 6), (0, 11.0, 10)])
+def test_more_components_than_there_can_be_are_refused(select: int, components: float, most: int) -> None:
+    with pytest.raises(StepError, match=f"at most {most} components.*found {components:.0f}. Lower components"):
+        fit(drawn(80, 0), drawn(40, 1), replace(SETTINGS, select=select, components=components), 0)
+    few = drawn(12, 0)
+    with pytest.raises(StepError, match="at most 8 components, for 10 features of 12 training images in 3 folds"):
+        fit(few, few, replace(SETTINGS, select=0, components=9.0), 0)
