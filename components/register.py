@@ -29,7 +29,7 @@ from components.learning.ranking import auroc
 from components.learning.scoring import held_out_digest, network_upscale, score
 from components.learning.weights import load_weights, sha256_of
 from components.params import Params
-from components.reader_rows import READERS, ReaderSummary, SharpenedReading
+from components.reader_rows import GENERATIVE, READERS, ReaderSummary, SharpenedReading
 from components.readers import load_any_reader
 
 
@@ -88,7 +88,8 @@ def run(layout: Layout, params: Params) -> list[Decision]:
     """Brings MLflow up to date with the trained models, then registers and promotes. Running twice changes nothing."""
     tracking.initialise(layout)
     records = {
-        name: tracking.restore(layout, read_record(layout.model(name) / "run.json")) for name in (*GENERATORS, *READERS)
+        name: tracking.restore(layout, read_record(layout.model(name) / "run.json"))
+        for name in (*GENERATORS, *READERS, GENERATIVE)
     }
     _log_evidence(layout, records)
     candidates = [_generator(layout, params, records), _classifier(layout, params, records)]

@@ -22,7 +22,7 @@ from components.handover import (
 from components.learning.models import build
 from components.learning.weights import load_weights, save_weights
 from components.params import Params
-from components.reader_rows import READERS, ReaderSummary, SharpenedReading
+from components.reader_rows import GENERATIVE, READERS, ReaderSummary, SharpenedReading
 from tests.settings import small
 
 LOW_BAR = {
@@ -118,7 +118,7 @@ def test_an_untracked_training_is_recorded_from_its_folder(layout: Layout) -> No
     register.run(layout, lenient())
     mlflow = connect(layout)
     runs = mlflow.search_runs(experiment_names=["super-resolution", "classification"], output_format="list")
-    assert {run.info.run_name for run in runs} == {*GENERATORS, *READERS}
+    assert {run.info.run_name for run in runs} == {*GENERATORS, *READERS, GENERATIVE}
     rrdb = next(run for run in runs if run.info.run_name == "rrdb")
     assert rrdb.data.tags["restored_from"] == "an untracked training"
     assert rrdb.data.params["network.growth_channels"] == "4"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +13,26 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 from numpy.typing import NDArray
 
 from components.handover import read_json
+from components.learning.extra_images import MAKES
+from components.learning.generative_phase import made_images
 from components.learning.weights import CONFIG, load_weights
+
+Answer = Callable[[NDArray[Any]], NDArray[np.float32]]
 
 
 class Network(PythonModel):  # type: ignore[misc]
-    """Any network of ours: images `(B, C, H, W)` in [0, 1] in; sharpened images, or class probabilities, out."""
+    """Any model of ours: images `(B, C, H, W)` in [0, 1] in; sharpened images, or class probabilities, out.
+
+    A network that makes images takes labels `(B,)`, whole numbers, and gives an image for each.
+    """
 
     def load_context(self, context: PythonModelContext) -> None:
         folder = Path(context.artifacts["model"])
-        self._reader = None
-        if "network" in read_json(folder / CONFIG) and "reading" not in read_json(folder / CONFIG):
-            self._network, _ = load_weights(folder)
-            return
-        from components.readers import load_any_reader  # which wants more than a generator's environment has
-
-        self._reader = load_any_reader(folder)
+        config = read_json(folder / CONFIG)
+        if MAKES in config:
+            self._answer = _maker(folder)
+        else:
+            self._answer = _reader(folder) if "reading" in config or "classical" in config else _sharpener(folder)
 
     # MLflow reads these hints, and of arrays knows the bare type alone
     def predict(
@@ -35,13 +41,40 @@ class Network(PythonModel):  # type: ignore[misc]
         model_input: np.ndarray,
         params: dict[str, Any] | None = None,
     ) -> np.ndarray:
-        images = np.ascontiguousarray(model_input, dtype=np.float32)
-        if self._reader:
-            positive = self._reader.probabilities(images).astype(np.float32)
-            return np.stack([1 - positive, positive], 1)
-        with torch.inference_mode():
-            result: NDArray[np.float32] = self._network(torch.from_numpy(images)).numpy()
-        return result
+        return self._answer(model_input)
+
+
+def _sharpener(folder: Path) -> Answer:
+    network, _ = load_weights(folder)
+
+    @torch.inference_mode()
+    def answer(images: NDArray[Any]) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = network(torch.from_numpy(_floats(images))).numpy()
+        return found
+
+    return answer
+
+
+def _maker(folder: Path) -> Answer:
+    network, config = load_weights(folder)
+    seed, device = config[MAKES]["seed"], torch.device("cpu")
+    return lambda labels: made_images(network, torch.from_numpy(labels.astype(np.int64)), seed, device).numpy()
+
+
+def _reader(folder: Path) -> Answer:
+    from components.readers import load_any_reader  # which wants more than a generator's environment has
+
+    reader = load_any_reader(folder)
+
+    def answer(images: NDArray[Any]) -> NDArray[np.float32]:
+        positive = reader.probabilities(_floats(images)).astype(np.float32)
+        return np.stack([1 - positive, positive], 1)
+
+    return answer
+
+
+def _floats(images: NDArray[Any]) -> NDArray[np.float32]:
+    return np.ascontiguousarray(images, dtype=np.float32)
 
 
 mlflow.models.set_model(Network())

@@ -133,12 +133,6 @@ def log_evaluation(
 
 def log_model(mlflow: Any, folder: Path) -> str:
     """Logs the folder as a models-from-code pyfunc, weights as safetensors; gives the model's id."""
-    import numpy as np
-    from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
-
-    free = TensorSpec(np.dtype(np.float32), (-1, 1, -1, -1))
-    outputs = TensorSpec(np.dtype(np.float32), (-1, -1)) if folder.name in READERS else free
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # about examples and type hints: the signature says it all
         info = mlflow.pyfunc.log_model(
@@ -146,10 +140,27 @@ def log_model(mlflow: Any, folder: Path) -> str:
             python_model=str(PYFUNC),
             artifacts={"model": str(folder)},
             code_paths=[str(Path(__file__).parents[1])],
-            signature=ModelSignature(Schema([free]), Schema([outputs])),
+            signature=_signature(folder),
             pip_requirements=_requirements(folder.name),
         )
     return str(info.model_id)
+
+
+def _signature(folder: Path) -> Any:
+    """What `pyfunc_model.py` takes and gives: a reader its own channels, what makes images their labels."""
+    import numpy as np
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    config, floats = read_json(folder / "config.json"), np.dtype(np.float32)
+    grey = TensorSpec(floats, (-1, 1, -1, -1))
+    if folder.name == GENERATIVE:
+        return ModelSignature(Schema([TensorSpec(np.dtype(np.int64), (-1,))]), Schema([grey]))
+    if folder.name not in READERS:
+        return ModelSignature(Schema([grey]), Schema([grey]))
+    channels = (config.get("reading") or config["classical"])["channels"]
+    images, probabilities = TensorSpec(floats, (-1, channels, -1, -1)), TensorSpec(floats, (-1, -1))
+    return ModelSignature(Schema([images]), Schema([probabilities]))
 
 
 def git_revision(root: Path) -> str:
