@@ -2,141 +2,138 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from components.command import run_step
-from components.handover import (
-    GENERATORS,
-    METHODS,
-    Layout,
+from components.evidence import spectrum
+from components.evidence.comparing import compare
+from components.evidence.contestants import Contestant, contestants
+from components.evidence.cost import Meter
+from components.evidence.perceptual import load_lpips
+from components.evidence.scoring import Protocol, Scored, score_all
+from components.evidence.showing import Shown, chosen, show
+from components.evidence.summarising import grouped, methods_of, summarise
+from components.evidence_rows import (
+    CHAMPION,
+    LEADER,
+    Comparison,
+    CostLine,
+    GroupScore,
     MethodSummary,
+    ProfilePoint,
     SampleScore,
-    write_json,
-    write_rows,
+    SpectrumPoint,
 )
-from components.imaging.pictures import save_error, save_grey, zoom_window
-from components.learning.intervals import patient_bootstrap
-from components.learning.patches import Pair, load_pairs
-from components.learning.scoring import Upscale, bicubic_upscale, network_upscale, scale_of, score
-from components.learning.start import check_unseen
-from components.learning.weights import load_weights
+from components.handover import GENERATORS, Layout, write_json, write_rows
+from components.learning.metrics import crop_border
+from components.learning.patches import iterate_pairs, rows_of
+from components.learning.scoring import scale_of
 from components.params import Params
 
 
 def run(layout: Layout, params: Params) -> list[MethodSummary]:
-    """Writes `sr_samples.csv`, `sr_summary.csv` and the pictures; gives the summary, best first."""
+    """Writes the `sr_*.csv` tables, `champion.json` and the pictures; gives the summary, best first."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     scale = scale_of(params)
-    pairs = load_pairs(layout.super_resolution, "test", scale)
-    rows = _score_all(layout, params, pairs, scale, device)
-    summary = summarise(rows, params.evaluate.bootstrap_samples, params.seed)
-    write_rows(layout.sr_samples, SampleScore, rows)
-    write_rows(layout.sr_summary, MethodSummary, summary)
+    entered, champion = contestants(layout, rows_of(layout.super_resolution, "test"), scale, device)
+    distance = load_lpips(params.evaluate.lpips_alexnet, device)
+    protocol = Protocol(scale, params.prepare.degradation, device, distance)
+    meter = Meter(device)
+    with tempfile.TemporaryDirectory(prefix="medsr-evaluate-") as folder:
+        rows = _score(layout, entered, protocol, meter, Path(folder))
+        summary = write_tables(layout, rows, params.evaluate.bootstrap_samples, params.seed)
+        _show(layout, rows, leader_of(summary), params.evaluate.pictures, scale, Path(folder))
+    write_rows(layout.sr_cost, CostLine, meter.lines(entered, params.evaluate.watts))
+    write_json(layout.champion_report, champion)
     return summary
 
 
-def _score_all(
-    layout: Layout, params: Params, pairs: list[Pair], scale: int, device: torch.device
+def leader_of(summary: Sequence[MethodSummary]) -> str:
+    """The generator of this run with the highest mean PSNR: the one that registration will put forward."""
+    return next(line.method for line in summary if line.method in GENERATORS)
+
+
+def _score(
+    layout: Layout, entered: list[Contestant], protocol: Protocol, meter: Meter, folder: Path
 ) -> list[SampleScore]:
-    upscales: dict[str, Upscale] = {"bicubic": bicubic_upscale(scale)}
-    for name in GENERATORS:
-        network, config = load_weights(layout.model(name))
-        check_unseen(layout.model(name), config, [pair.row for pair in pairs], "Split and train again.")
-        upscales[name] = network_upscale(network, scale, device)
-    rows, shown = [], []
-    for number, pair in enumerate(pairs, start=1):
-        found = {method: score(upscales[method], pair, scale) for method in METHODS}
-        rows += [_row(f"S{number}", pair, scale, method, found[method][0]) for method in METHODS]
-        if number <= params.evaluate.pictures:
-            images = {method: image for method, (_, image) in found.items()}
-            shown.append(_show(layout.pictures, f"S{number}", pair, scale, images, rows[-len(METHODS) :]))
-        print(f"S{number} {pair.row.modality}: " + "  ".join(f"{m} {s.psnr_db:.2f}" for m, (s, _) in found.items()))
-    write_json(layout.pictures / "pictures.json", shown)
+    """Scores everyone, writes their mean spectra, and leaves the sharpened images in `folder`."""
+    rows: list[SampleScore] = []
+    power: list[Tensor] = []
+    for scored in score_all(iterate_pairs(layout.super_resolution, "test", protocol.scale), entered, protocol, meter):
+        rows += scored.rows
+        power.append(_power(scored, protocol))
+        np.save(folder / scored.sample, scored.images[:, 0].numpy())
+        print(_progress(scored))
+    names = ["original", *methods_of(rows)]
+    write_rows(layout.sr_spectrum, SpectrumPoint, _spectra(names, torch.stack(power)))
     return rows
 
 
-def _row(sample: str, pair: Pair, scale: int, method: str, scored: Any) -> SampleScore:
-    row = pair.row
-    about = (sample, row.image_id, row.frame, row.patient_id, row.modality, scale, method)
-    return SampleScore(*about, **asdict(scored))
+def _power(scored: Scored, protocol: Protocol) -> Tensor:
+    """Radial power in decibels of the original's mean power, `(1 + M, BINS)`: the original, then every method."""
+    images = torch.cat([scored.pair.high[None], scored.images]).to(protocol.device)
+    inner = crop_border(images, protocol.scale)
+    height, width = inner.shape[-2:]
+    power = torch.cat([spectrum.radial_power(spectrum.transform(one[None]), height, width) for one in inner])
+    return 10 * torch.log10(power / power[0].nanmean()).cpu()
 
 
-def summarise(rows: list[SampleScore], samples: int, seed: int) -> list[MethodSummary]:
-    """One line a method, the highest mean PSNR first."""
-    by_method = {method: [row for row in rows if row.method == method] for method in METHODS}
-    summaries = [_summary(method, found, by_method["bicubic"], samples, seed) for method, found in by_method.items()]
-    return sorted(summaries, key=lambda summary: -summary.psnr_db_mean)
+def _spectra(names: list[str], power: Tensor) -> Iterator[SpectrumPoint]:
+    """Means over the images, `power` `(N, 1 + M, BINS)`; a small image has no frequency in some rings."""
+    mean = torch.where(torch.isfinite(power), power, torch.nan).nanmean(0)
+    for name, values in zip(names, mean.tolist(), strict=True):
+        for frequency, value in zip(spectrum.ring_centres(), values, strict=True):
+            if np.isfinite(value):
+                yield SpectrumPoint(name, frequency, value)
 
 
-def _summary(
-    method: str, rows: list[SampleScore], bicubic: list[SampleScore], samples: int, seed: int
-) -> MethodSummary:
-    psnr_db, similarity = (np.array([getattr(row, name) for row in rows]) for name in ("psnr_db", "ssim"))
-    gains = psnr_db - np.array([row.psnr_db for row in bicubic])
-    patients = [row.patient_id for row in rows]
-    low, high = patient_bootstrap(lambda drawn: float(gains[drawn].mean()), patients, samples, seed)
-    return MethodSummary(
-        method=method,
-        n=len(rows),
-        patients=len(set(patients)),
-        psnr_db_min=float(psnr_db.min()),
-        psnr_db_mean=float(psnr_db.mean()),
-        psnr_db_max=float(psnr_db.max()),
-        ssim_min=float(similarity.min()),
-        ssim_mean=float(similarity.mean()),
-        ssim_max=float(similarity.max()),
-        psnr_body_db_mean=float(np.mean([row.psnr_body_db for row in rows])),
-        ssim_body_mean=float(np.mean([row.ssim_body for row in rows])),
-        psnr_gain_db=float(gains.mean()),
-        psnr_gain_db_low=low,
-        psnr_gain_db_high=high,
+def _show(layout: Layout, rows: list[SampleScore], leader: str, count: int, scale: int, folder: Path) -> None:
+    shutil.rmtree(layout.pictures, ignore_errors=True)
+    layout.pictures.mkdir(parents=True)
+    ranks, methods = chosen(rows, leader, count), methods_of(rows)
+    shown: dict[str, Shown] = {}
+    for number, pair in enumerate(iterate_pairs(layout.super_resolution, "test", scale), start=1):
+        sample = f"S{number}"
+        if sample in ranks:
+            images = dict(zip(methods, np.load(folder / f"{sample}.npy"), strict=True))
+            shown[sample] = show(layout.pictures, sample, ranks[sample], pair, scale, images)
+    ordered = [shown[sample] for sample in ranks]
+    write_json(layout.pictures / "pictures.json", [one.record for one in ordered])
+    write_rows(layout.sr_profiles, ProfilePoint, (point for one in ordered for point in one.profile))
+
+
+def write_tables(layout: Layout, rows: list[SampleScore], samples: int, seed: int) -> list[MethodSummary]:
+    """The tables that `rows` alone decide; gives the summary, best first. `samples` bootstraps an interval."""
+    summary = summarise(rows, samples, seed)
+    opponents = {"bicubic": "bicubic", LEADER: leader_of(summary)}
+    if any(line.method == CHAMPION for line in summary):
+        opponents[CHAMPION] = CHAMPION
+    write_rows(layout.sr_samples, SampleScore, rows)
+    write_rows(layout.sr_summary, MethodSummary, summary)
+    write_rows(layout.sr_comparisons, Comparison, compare(rows, opponents, samples, seed))
+    write_rows(layout.sr_patients, GroupScore, grouped(rows, lambda row: row.patient_id))
+    write_rows(layout.sr_modalities, GroupScore, grouped(rows, lambda row: row.modality))
+    return summary
+
+
+def _progress(scored: Scored) -> str:
+    return f"{scored.sample} {scored.pair.row.modality}: " + "  ".join(
+        f"{row.method} {row.psnr_db:.2f}" for row in scored.rows
     )
-
-
-def _show(
-    folder: Path, sample: str, pair: Pair, scale: int, images: dict[str, Tensor], rows: list[SampleScore]
-) -> dict[str, Any]:
-    """Saves one sample's pictures and describes them as the report reads them."""
-    original = pair.high[0].numpy()
-    window = zoom_window(original, pair.body[0].numpy())
-    shown = {"original": original, "input": _nearest(pair.low[0].numpy(), scale)}
-    shown |= {method: image[0, 0].numpy() for method, image in images.items()}
-    files: dict[str, dict[str, str]] = {}
-    for name, image in shown.items():
-        files[name] = {"full": f"{sample}-{name}.png", "zoom": f"{sample}-{name}-zoom.png"}
-        save_grey(folder / files[name]["full"], image)
-        save_grey(folder / files[name]["zoom"], window.cut(image))
-        if name in images:
-            files[name]["error"] = f"{sample}-{name}-error.png"
-            save_error(folder / files[name]["error"], window.cut(np.abs(image - original)))
-    return {
-        "sample": sample,
-        "image_id": pair.row.image_id,
-        "modality": pair.row.modality,
-        "scale": scale,
-        "size": list(original.shape),
-        "zoom": [window.row, window.column, window.height, window.width],
-        "methods": files,
-        "psnr_db": {row.method: row.psnr_db for row in rows},
-        "ssim": {row.method: row.ssim for row in rows},
-    }
-
-
-def _nearest(low: NDArray[np.float32], scale: int) -> NDArray[np.float32]:
-    return low.repeat(scale, 0).repeat(scale, 1)
 
 
 def _line(summary: MethodSummary) -> str:
     return (
         f"{summary.method:<9} PSNR {summary.psnr_db_mean:6.2f} dB  SSIM {summary.ssim_mean:.4f}  over bicubic "
-        f"{summary.psnr_gain_db:+.2f} dB [{summary.psnr_gain_db_low:+.2f}, {summary.psnr_gain_db_high:+.2f}]"
+        f"{summary.psnr_gain_db:+.2f} dB [{summary.psnr_gain_db_low:+.2f}, {summary.psnr_gain_db_high:+.2f}]  "
+        f"error beyond the input {summary.error_beyond_mean:.2f}"
     )
 
 

@@ -80,6 +80,45 @@ class Layout:
         return self.reports / "sr_summary.csv"
 
     @property
+    def sr_comparisons(self) -> Path:
+        return self.reports / "sr_comparisons.csv"
+
+    @property
+    def sr_patients(self) -> Path:
+        return self.reports / "sr_patients.csv"
+
+    @property
+    def sr_modalities(self) -> Path:
+        return self.reports / "sr_modalities.csv"
+
+    @property
+    def sr_spectrum(self) -> Path:
+        return self.reports / "sr_spectrum.csv"
+
+    @property
+    def sr_profiles(self) -> Path:
+        return self.reports / "sr_profiles.csv"
+
+    @property
+    def sr_cost(self) -> Path:
+        return self.reports / "sr_cost.csv"
+
+    @property
+    def champion_report(self) -> Path:
+        """The champion that the methods were compared with, and why not where they were not; `{}` without one."""
+        return self.reports / "champion.json"
+
+    @property
+    def champion(self) -> Path:
+        """The weights in service when the run began, put there from the registry; only `.gitignore` without any."""
+        return self.data / "champion"
+
+    @property
+    def outside(self) -> Path:
+        """Folders of images that other programs made of the held-out inputs, one a method."""
+        return self.data / "outside"
+
+    @property
     def classifier_report(self) -> Path:
         return self.reports / "classifier.json"
 
@@ -204,44 +243,6 @@ class LabelledRow:
     label: str
     split: str
     simulated: bool
-
-
-@dataclass(frozen=True)
-class SampleScore:
-    """One method on one held-out image (`data/reports/sr_samples.csv`)."""
-
-    sample: str  # S1, S2, …
-    image_id: str
-    frame: int
-    patient_id: str
-    modality: str
-    scale: int
-    method: str
-    psnr_db: float
-    ssim: float
-    psnr_body_db: float
-    ssim_body: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class MethodSummary:
-    """One method over all held-out images (`data/reports/sr_summary.csv`); intervals are patient-level bootstraps."""
-
-    method: str
-    n: int
-    patients: int
-    psnr_db_min: float
-    psnr_db_mean: float
-    psnr_db_max: float
-    ssim_min: float
-    ssim_mean: float
-    ssim_max: float
-    psnr_body_db_mean: float
-    ssim_body_mean: float
-    psnr_gain_db: float  # over bicubic, mean of paired differences
-    psnr_gain_db_low: float
-    psnr_gain_db_high: float
 
 
 @dataclass(frozen=True)

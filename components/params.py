@@ -106,12 +106,14 @@ class Prepare:
 @dataclass(frozen=True)
 class Evaluate:
     bootstrap_samples: int
-    pictures: int  # held-out images shown side by side
+    pictures: int  # held-out images shown side by side, from the best to the worst; an odd count has the median in it
+    lpips_alexnet: str  # torchvision's AlexNet, for LPIPS; empty: where torchvision keeps it, if it is there
+    watts: float  # assumed for estimates of energy: what the processor, or the GPU where there is one, draws at work
     denoisers: tuple[Denoiser, ...]  # compared before a classical reader
 
     def problems(self) -> Iterator[str]:
         yield from at_least(self, 100, "bootstrap_samples")
-        yield from at_least(self, 1, "pictures")
+        yield from at_least(self, 1, "pictures", "watts")
         if self.denoisers[:1] != ("none",):
             yield f"denoisers: expected none first, to compare with, found {list(self.denoisers)}"
 
@@ -126,6 +128,8 @@ class Promote:
     gain_over_bicubic_ssim: float
     gain_over_champion_db: float  # on the same held-out images
     classifier_floor_auroc: float
+    error_beyond: float  # most error beyond the input's frequencies, mean over images; 1: as wrong as no detail at all
+    consistency_gain_db: float  # least faithfulness over bicubic's, in the worst part of any image
     reader_cost_auroc: float  # AUROC that the reader may lose on sharpened images, against their originals
     reader_agreement: float  # least share of images that the reader calls as it calls their originals
 

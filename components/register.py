@@ -14,33 +14,19 @@ import torch
 
 from components.adapters import registry, tracking
 from components.adapters.registry import CHALLENGER, CHAMPION, GENERATOR, PREVIOUS, Version
-from components.handover import (
-    GENERATORS,
-    Layout,
-    MethodSummary,
-    RunRecord,
-    read_record,
-    read_rows,
-)
+from components.evidence.policy import Line, above, at_least, generator_lines
+from components.evidence_rows import MethodSummary
+from components.handover import GENERATORS, Layout, RunRecord, read_record, read_rows
 from components.learning.checkpoint import fingerprint
 from components.learning.classifier_phase import load_labelled
-from components.learning.patches import load_pairs
+from components.learning.metrics import crop_border, psnr
+from components.learning.patches import iterate_pairs
 from components.learning.ranking import auroc
-from components.learning.scoring import held_out_digest, network_upscale, score
+from components.learning.scoring import held_out_digest, network_upscale
 from components.learning.weights import load_weights, sha256_of
 from components.params import Params
 from components.reader_rows import GENERATIVE, READERS, ReaderSummary, SharpenedReading
 from components.readers import load_any_reader
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line of the policy, held against one candidate."""
-
-    rule: str
-    wanted: float
-    found: float
-    holds: bool
 
 
 @dataclass(frozen=True)
@@ -101,20 +87,12 @@ def _generator(layout: Layout, params: Params, records: dict[str, RunRecord]) ->
     summary = {line.method: line for line in read_rows(layout.sr_summary, MethodSummary)}
     best = max((summary[name] for name in GENERATORS), key=lambda line: line.psnr_db_mean)
     policy = params.promote
-    ssim_gain = best.ssim_mean - summary["bicubic"].ssim_mean
     read = {line.shown: line for line in read_rows(layout.sr_reading, SharpenedReading)}[best.method]
-    lines = (
-        _at_least("mean PSNR (dB)", policy.floor_psnr_db, best.psnr_db_mean),
-        _at_least("mean SSIM", policy.floor_ssim, best.ssim_mean),
-        _at_least("PSNR over bicubic (dB)", policy.gain_over_bicubic_db, best.psnr_gain_db),
-        _at_least("SSIM over bicubic", policy.gain_over_bicubic_ssim, ssim_gain),
-        _at_most("AUROC lost by sharpening", policy.reader_cost_auroc, read.auroc_cost),
-        _at_least("agreement with the reading of the original", policy.reader_agreement, read.agreement),
-    )
+    lines = generator_lines(best, summary["bicubic"], read, policy)
 
     def against(champion: Path) -> Line:
         gain = best.psnr_db_mean - _mean_psnr(layout, champion)
-        return _above("PSNR over the champion (dB)", policy.gain_over_champion_db, gain)
+        return above("PSNR over the champion (dB)", policy.gain_over_champion_db, gain)
 
     return Candidate(
         GENERATOR, records[best.method], held_out_digest(layout.super_resolution), lines, load_weights, against
@@ -125,10 +103,10 @@ def _classifier(layout: Layout, params: Params, records: dict[str, RunRecord]) -
     """The reader with the highest AUROC on held-out images."""
     lines_of = {line.reader: line for line in read_rows(layout.readers, ReaderSummary)}
     best = max((lines_of[name] for name in READERS), key=lambda line: line.auroc)
-    lines = (_at_least("AUROC", params.promote.classifier_floor_auroc, best.auroc),)
+    lines = (at_least("AUROC", params.promote.classifier_floor_auroc, best.auroc),)
 
     def against(champion: Path) -> Line:
-        return _above("AUROC over the champion", 0.0, best.auroc - _auroc(layout, champion))
+        return above("AUROC over the champion", 0.0, best.auroc - _auroc(layout, champion))
 
     digest = fingerprint(*(sha256_of(layout.classification / name) for name in ("index.csv", "images.npy")))
     return Candidate(registry.CLASSIFIER, records[best.reader], digest, lines, load_any_reader, against)
@@ -201,7 +179,7 @@ def _same(entry: dict[str, Any], old: dict[str, Any]) -> bool:
 def _log_evidence(layout: Layout, records: dict[str, RunRecord]) -> None:
     """Held-out scores, and the pictures that show them, with each training's run."""
     digest = sha256_of(layout.sr_samples)
-    samples = [layout.sr_samples, layout.sr_summary]
+    samples = [layout.sr_samples, layout.sr_summary, layout.sr_comparisons]
     for line in read_rows(layout.sr_summary, MethodSummary):
         if line.method in records:
             metrics = {f"held_out_{key}": value for key, value in asdict(line).items() if isinstance(value, float)}
@@ -216,12 +194,14 @@ def _log_evidence(layout: Layout, records: dict[str, RunRecord]) -> None:
 
 
 def _mean_psnr(layout: Layout, champion: Path) -> float:
-    """The champion on today's held-out images, scored exactly as the candidate was."""
+    """The champion on today's held-out images, sharpened and measured exactly as the candidate was."""
     network, config = load_weights(champion)
     scale = int(config["network"]["scale"])
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    upscale = network_upscale(network, scale, device)
-    values = [score(upscale, pair, scale)[0].psnr_db for pair in load_pairs(layout.super_resolution, "test", scale)]
+    upscale = network_upscale(network, scale, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    values = [
+        float(psnr(crop_border(upscale(pair.low[None]).clamp(0, 1), scale), crop_border(pair.high[None], scale)))
+        for pair in iterate_pairs(layout.super_resolution, "test", scale)
+    ]
     return sum(values) / len(values)
 
 
@@ -229,15 +209,3 @@ def _auroc(layout: Layout, champion: Path) -> float:
     reader = load_any_reader(champion)
     images = load_labelled(layout.classification, "test", reader.classes)
     return auroc(images.labels.bool().numpy(), reader.probabilities(images.images.numpy()))
-
-
-def _at_least(rule: str, wanted: float, found: float) -> Line:
-    return Line(f"{rule} at least", wanted, found, found >= wanted)
-
-
-def _at_most(rule: str, wanted: float, found: float) -> Line:
-    return Line(f"{rule} at most", wanted, found, found <= wanted)
-
-
-def _above(rule: str, wanted: float, found: float) -> Line:
-    return Line(f"{rule} above", wanted, found, found > wanted)

@@ -16,15 +16,16 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from components.command import run_step
+from components.evidence.policy import Line, at_least, generator_lines
+from components.evidence_report import evidence, named
+from components.evidence_rows import MethodSummary, SampleScore
 from components.handover import (
     GENERATORS,
     METHODS,
     SPLITS,
     IndexRow,
     Layout,
-    MethodSummary,
     Replacing,
-    SampleScore,
     SplitRow,
     StepError,
     read_json,
@@ -35,14 +36,6 @@ from components.reader_report import data_uri, effect, expect, gathered, lines_o
 from components.reader_rows import ReaderSummary, SharpenedReading
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
-NAMES = {
-    "bicubic": "Bicubic",
-    "srcnn": "SRCNN",
-    "srresnet": "SRResNet",
-    "srgan": "SRGAN",
-    "rrdb": "RRDB",
-    "esrgan": "ESRGAN",
-}
 CLASSIFIER_KEYS = (
     *("accuracy", "sensitivity", "specificity", "auroc", "n", "patients"),
     *("simulated", "labels", "positive", "threshold", "confusion"),
@@ -60,7 +53,9 @@ def run(layout: Layout, settings: Params) -> Path:
 
 def gather(layout: Layout, settings: Params) -> dict[str, Any]:
     """All that the template shows."""
-    return scores(layout) | data(layout) | gathered(layout) | {"effect": effect} | judged(layout, settings)
+    found = scores(layout)
+    found |= evidence(layout, found["methods"])
+    return found | data(layout) | gathered(layout) | {"effect": effect} | judged(layout, settings)
 
 
 def scores(layout: Layout) -> dict[str, Any]:
@@ -70,12 +65,12 @@ def scores(layout: Layout) -> dict[str, Any]:
     samples = read_rows(layout.sr_samples, SampleScore)
     if not samples:
         raise StepError(f"{layout.sr_samples}: expected held-out images, found none. Run split, then evaluate again.")
-    found = by_sample(samples)
+    found, methods = by_sample(samples), list(dict.fromkeys(row.method for row in samples))
     for entry in found:
-        expect(layout.sr_samples, METHODS, entry["scores"], f" of {entry['sample']}")
+        expect(layout.sr_samples, {*METHODS, *methods}, entry["scores"], f" of {entry['sample']}")
     return {
-        "names": NAMES,
-        "methods": METHODS,
+        "names": named(methods),
+        "methods": methods,
         "scale": samples[0].scale,
         "summary": summary,
         "best": summary[0],
@@ -84,9 +79,9 @@ def scores(layout: Layout) -> dict[str, Any]:
         "candidate": best_generator(summary),
         "few": summary[0].patients < FEW_PATIENTS,
         "samples": found,
-        "modalities": by_modality(samples),
+        "score_of": {entry["sample"]: entry["scores"] for entry in found},
         "charts": [chart(summary, "psnr_db", "PSNR (dB)"), chart(summary, "ssim", "SSIM")],
-        "pictures": pictures(layout),
+        "pictures": pictures(layout, methods),
     }
 
 
@@ -131,33 +126,14 @@ def best_generator(summary: Iterable[MethodSummary]) -> MethodSummary:
     return max((by_method[name] for name in GENERATORS), key=lambda line: line.psnr_db_mean)
 
 
-def policy_lines(
-    summary: Sequence[MethodSummary], auroc: float, read: SharpenedReading, policy: Promote
-) -> list[dict[str, Any]]:
+def policy_lines(summary: Sequence[MethodSummary], auroc: float, read: SharpenedReading, policy: Promote) -> list[Line]:
     """The policy's lines that need no champion, held against the best generator and the best reader.
 
     `auroc` is the best reader's; `read` is what the classifier makes of that generator's images.
     """
-    best = best_generator(summary)
     bicubic = next(line for line in summary if line.method == "bicubic")
-    held = [
-        ("mean PSNR (dB)", "at least", policy.floor_psnr_db, best.psnr_db_mean),
-        ("mean SSIM", "at least", policy.floor_ssim, best.ssim_mean),
-        ("PSNR over bicubic (dB)", "at least", policy.gain_over_bicubic_db, best.psnr_gain_db),
-        ("SSIM over bicubic", "at least", policy.gain_over_bicubic_ssim, best.ssim_mean - bicubic.ssim_mean),
-        ("AUROC of the best reader", "at least", policy.classifier_floor_auroc, auroc),
-        ("AUROC lost by sharpening", "at most", policy.reader_cost_auroc, read.auroc_cost),
-        ("agreement with the reading of the original", "at least", policy.reader_agreement, read.agreement),
-    ]
-    return [
-        {
-            "rule": f"{rule} {bound}",
-            "wanted": wanted,
-            "found": found,
-            "holds": found >= wanted if bound == "at least" else found <= wanted,
-        }
-        for rule, bound, wanted, found in held
-    ]
+    reader = at_least("AUROC of the best reader", policy.classifier_floor_auroc, auroc)
+    return [*generator_lines(best_generator(summary), bicubic, read, policy), reader]
 
 
 def by_sample(samples: Iterable[SampleScore]) -> list[dict[str, Any]]:
@@ -172,29 +148,12 @@ def by_sample(samples: Iterable[SampleScore]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def by_modality(samples: Sequence[SampleScore]) -> list[dict[str, Any]]:
-    """Mean PSNR and SSIM of each method within each modality: averages over modalities hide both."""
-    entries = []
-    for modality in sorted({row.modality for row in samples}):
-        own = [row for row in samples if row.modality == modality]
-        means = {}
-        for method in METHODS:
-            rows = [row for row in own if row.method == method]
-            means[method] = {
-                "psnr_db": sum(row.psnr_db for row in rows) / len(rows),
-                "ssim": sum(row.ssim for row in rows) / len(rows),
-            }
-        images, patients = len({row.sample for row in own}), len({row.patient_id for row in own})
-        entries.append({"modality": modality, "images": images, "patients": patients, "means": means})
-    return entries
-
-
 def chart(summary: Sequence[MethodSummary], measure: str, title: str) -> dict[str, Any]:
     """Means with their minimum and maximum, on an axis from 0 to the first tick that holds them all."""
     step, decimals = (10.0, 2) if measure == "psnr_db" else (0.2, 4)
     lines = {line.method: line for line in summary}
     bars = []
-    for method in METHODS:
+    for method in sorted(lines, key=lambda name: METHODS.index(name) if name in METHODS else len(METHODS)):
         low, mean, high = (getattr(lines[method], f"{measure}_{end}") for end in ("min", "mean", "max"))
         bars.append({"method": method, "low": max(low, 0.0), "mean": max(mean, 0.0), "high": max(high, 0.0)})
     count = max(1, math.ceil(max(bar["high"] for bar in bars) / step))
@@ -202,17 +161,17 @@ def chart(summary: Sequence[MethodSummary], measure: str, title: str) -> dict[st
     return {"title": title, "top": ticks[-1], "ticks": ticks, "bars": bars, "decimals": decimals}
 
 
-def pictures(layout: Layout) -> list[dict[str, Any]]:
-    """The samples that are shown, radiographs first, their files as data URIs."""
+def pictures(layout: Layout, methods: Sequence[str]) -> list[dict[str, Any]]:
+    """The samples that are shown, in the order of their rank, their files as data URIs."""
     path = layout.pictures / "pictures.json"
     shown = read_json(path)
     for entry in shown:
-        expect(path, ("original", "input", *METHODS), entry["methods"], f" of {entry['sample']}")
+        expect(path, ("original", "input", *methods), entry["methods"], f" of {entry['sample']}")
         entry["box"] = zoom_box(entry)
         for files in entry["methods"].values():
             for kind, name in files.items():
                 files[kind] = data_uri(layout.pictures / name)
-    return sorted(shown, key=lambda entry: entry["modality"] not in ("CR", "DX"))
+    return list(shown)
 
 
 def zoom_box(entry: dict[str, Any]) -> dict[str, float] | None:

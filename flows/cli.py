@@ -208,6 +208,43 @@ def score(model: str, images: Path, low: Path | None, scale: str, as_json: bool)
     click.echo(json.dumps(table.as_dict(), indent=2) if as_json else "\n".join(table.lines()))
 
 
+@main.command()
+@click.option("--model", help="sr-generator@champion, sr-generator/3, a folder of weights, or a folder of images.")
+@click.option("--name", default="", help="What the method is called in the table; the folder's name if not given.")
+@click.option("--data", type=FOLDER, help="Held-out images as `prepare` leaves them, instead of the project's.")
+@click.option("--keep", is_flag=True, help="Keep the images of another program: `medsr run` shows them from then on.")
+@click.option("--write-inputs", type=click.Path(path_type=Path, file_okay=False), help="Write the inputs there as PNG.")
+@AS_JSON
+def evaluate(
+    model: str | None, name: str, data: Path | None, keep: bool, write_inputs: Path | None, as_json: bool
+) -> None:
+    """Score one more method on the held-out images, in one table with the project's own.
+
+    For another program: write the inputs with --write-inputs, sharpen them with it under the same names, and give the
+    folder of its images as --model.
+    """
+    from components import evaluate_model, params
+
+    layout, settings = Layout(), params.load_here()
+    if write_inputs is not None:
+        count = evaluate_model.export_inputs(layout, settings, write_inputs)
+        click.echo(f"{write_inputs}: {count} images, grey in 16 bits", err=as_json)
+    if model is None:
+        if write_inputs is None:
+            raise click.UsageError("nothing to evaluate: give --model, or --write-inputs")
+        return
+    if keep and (data is not None or not evaluate_model.is_images(model)):
+        raise click.UsageError("--keep is for a folder of images of the project's held-out inputs")
+    table = evaluate_model.run(layout, settings, model, name, data)
+    if as_json:
+        click.echo(json.dumps([asdict(line) for line in table.summary], indent=2))
+    else:
+        click.echo("\n".join(table.lines()))
+    if keep:
+        kept = evaluate_model.keep(layout, table.name, Path(model))
+        click.echo(f"{kept}: kept; `medsr run` takes it into the report", err=as_json)
+
+
 @main.group()
 def models() -> None:
     """The registered models."""

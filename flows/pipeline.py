@@ -19,13 +19,13 @@ from flows.accelerator import accelerator
 from flows.board import Board
 from flows.dvc_locks import release_dead_locks
 from flows.process_group import Cancelled
-from flows.stages import Outcome, Result, Stage, StageFailed, read_graph, run_stage, stale
+from flows.stages import Outcome, Result, Stage, StageFailed, plan, read_graph, run_stage, stale
 
 if TYPE_CHECKING:
     from prefect import Flow, Task
     from prefect.futures import PrefectFuture
 
-REGISTER = "register"
+REGISTER, EVALUATE = "register", "evaluate"
 RETRY_AFTER_S = 10.0
 _PROFILE = re.compile(r"^(profile:[ \t]*)(\w+)", re.MULTILINE)
 
@@ -54,6 +54,8 @@ def run_pipeline(root: Path, profile: str | None = None, verbose: bool = False, 
     settings = params.load(root / "params.yaml")
     release_dead_locks(root)
     stages, reasons = tuple(read_graph(root)), stale(root)
+    if EVALUATE in plan(list(stages), reasons):
+        reasons = _against_the_champion(root)
     prefect_server.configure(verbose)
     with Board(console, (*stages, Stage(REGISTER)), echo=not verbose) as board:
         board.say(f"profile {settings.profile}: {len(stages)} stages, {len(reasons)} out of date; starting Prefect")
@@ -66,6 +68,18 @@ def run_pipeline(root: Path, profile: str | None = None, verbose: bool = False, 
             return 1
     board.summary(results)
     return 0 if all(result.outcome in (Outcome.DONE, Outcome.CACHED) for result in results) else 1
+
+
+def _against_the_champion(root: Path) -> dict[str, tuple[str, ...]]:
+    """Puts the model in service where the evaluation that is to come compares with it; gives what is stale then.
+
+    Only before an evaluation that would run anyway: a promotion alone puts nothing out of date.
+    """
+    from components.adapters import registry, tracking
+
+    tracking.initialise(Layout(root))
+    registry.export_champion(Layout(root))
+    return stale(root)
 
 
 def set_profile(path: Path, profile: str) -> str:

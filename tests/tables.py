@@ -7,15 +7,16 @@ from dataclasses import replace
 import numpy as np
 
 from components import evaluate_readers
-from components.evaluate import summarise
+from components.evaluate import write_tables
+from components.evidence_rows import CostLine, ProfilePoint, SampleScore, SpectrumPoint
 from components.handover import (
     METHODS,
     IndexRow,
     Layout,
-    MethodSummary,
-    SampleScore,
+    RunRecord,
     SplitRow,
     write_json,
+    write_record,
     write_rows,
 )
 from components.imaging.pictures import save_grey
@@ -79,9 +80,11 @@ def write_scores(layout: Layout) -> list[SampleScore]:
             psnr, ssim = random.uniform(20, 45), random.uniform(0.6, 0.99)
             modality = ("CT", "CR", "MR", "US")[number % 4]
             about = (f"S{number}", f"{number:016x}", 0, f"P{number:012x}", modality, 4, method)
-            rows.append(SampleScore(*about, psnr, ssim, psnr - 2, ssim - 0.05, 0.1))
-    write_rows(layout.sr_samples, SampleScore, rows)
-    write_rows(layout.sr_summary, MethodSummary, summarise(rows, 100, 0))
+            rest = (random.uniform(0.7, 0.99), None, *random.uniform(0.01, 0.9, 5).tolist())
+            faithful = (random.uniform(35, 60), random.uniform(20, 35))
+            rows.append(SampleScore(*about, psnr, ssim, psnr - 2, ssim - 0.05, *rest, *faithful))
+    write_tables(layout, rows, 100, 0)
+    write_rest(layout)
     write_json(layout.pictures / "pictures.json", [_picture(layout, rows, name) for name in ("S2", "S1")])
     one = {"value": 0.8125, "low": 0.7031, "high": 0.9062}
     confusion = {"true_positive": 41, "false_positive": 7, "true_negative": 52, "false_negative": 13}
@@ -91,6 +94,26 @@ def write_scores(layout: Layout) -> list[SampleScore]:
     write_json(layout.classifier_report, report)
     write_readers(layout)
     return rows
+
+
+def write_rest(layout: Layout) -> None:
+    """Spectra, profiles, costs and records of training, drawn."""
+    names = ("original", *METHODS)
+    points = [SpectrumPoint(name, 0.1 * n, -10.0 * n - k) for k, name in enumerate(names) for n in range(1, 6)]
+    write_rows(layout.sr_spectrum, SpectrumPoint, points)
+    line = [
+        ProfilePoint(s, name, n, 0.01 * (n + k)) for s in ("S1", "S2") for k, name in enumerate(names) for n in range(9)
+    ]
+    write_rows(layout.sr_profiles, ProfilePoint, line)
+    costs = [
+        CostLine(name, "cpu", 1000 + n, 0.5 + n, 60.0 + n, 0.25 + n, 30.0 + n, 1.0, 0.01)
+        for n, name in enumerate(METHODS)
+    ]
+    write_rows(layout.sr_cost, CostLine, costs)
+    write_json(layout.champion_report, {})
+    for name in METHODS[1:]:
+        record = RunRecord(name, f"run-{name}", f"model-{name}", "ab" * 32, "cd" * 32, "e" * 40, 12.0)
+        write_record(layout.model(name) / "run.json", record)
 
 
 def write_readers(layout: Layout) -> None:
@@ -132,9 +155,10 @@ def _picture(layout: Layout, rows: list[SampleScore], sample: str) -> dict[str, 
         "sample": sample,
         "image_id": own["rrdb"].image_id,
         "modality": own["rrdb"].modality,
+        "rank": "best",
+        "display": "as stored",
+        "profile_row": 16,
         "scale": 4,
         "zoom": [0, 0, 32, 32],
         "methods": files,
-        "psnr_db": {method: row.psnr_db for method, row in own.items()},
-        "ssim": {method: row.ssim for method, row in own.items()},
     }

@@ -18,11 +18,11 @@ import pytest
 import yaml
 
 from components.adapters import registry
+from components.evidence_rows import SampleScore
 from components.handover import (
     METHODS,
     IndexRow,
     Layout,
-    SampleScore,
     SplitRow,
     read_json,
     read_rows,
@@ -32,7 +32,7 @@ from tests.settings import content
 from tests.test_register import LOW_BAR
 
 PROJECT = Path(__file__).parents[1]
-COPIED = ("components", "flows", "data/shared", "dvc.yaml", ".dvcignore", ".gitignore")
+COPIED = ("components", "flows", "data/champion", "data/outside", "data/shared", "dvc.yaml", ".dvcignore", ".gitignore")
 MODALITIES = ("CT", "MR", "CR", "DX")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from components import report
+from components.evidence_report import NAMES
 from components.handover import CLASSIFIER, Layout, StepError, read_rows, write_rows
 from components.reader_report import READER_NAMES, effect, gathered, standing
 from components.reader_rows import READERS, ReaderSummary, SharpenedReading
@@ -68,7 +68,7 @@ def test_what_sharpening_does_to_the_reader_is_that_of_the_csv(drawn: Layout) ->
     page = drawn.report.read_text()
     rows = [cells for cells in table(page[page.index('id="reading-sharpened"') :], "80 images of 40") if cells][1:]
     lines = read_rows(drawn.sr_reading, SharpenedReading)
-    assert [cells[0] for cells in rows] == ["Original", "Downsampled", *report.NAMES.values()]
+    assert [cells[0] for cells in rows] == ["Original", "Downsampled", *NAMES.values()]
     for cells, line in zip(rows, lines, strict=True):
         assert cells[1].startswith(f"{line.auroc:.3f} [") and cells[3].startswith(f"{line.agreement:.3f} [")
         assert cells[2].startswith(f"{line.auroc_cost:+.3f}".replace("-", "−"))

@@ -9,11 +9,11 @@ import torch
 from components import evaluate, evaluate_readers, register, train
 from components.adapters import registry
 from components.adapters.tracking import connect
+from components.evidence_rows import MethodSummary
 from components.handover import (
     GENERATORS,
     LabelledRow,
     Layout,
-    MethodSummary,
     StepError,
     read_record,
     read_rows,
@@ -30,6 +30,8 @@ LOW_BAR = {
     "floor_ssim": 0.0,
     "gain_over_bicubic_db": -99.0,
     "gain_over_bicubic_ssim": -1.0,
+    "error_beyond": 99.0,
+    "consistency_gain_db": -99.0,
     "classifier_floor_auroc": 0.0,
     "reader_cost_auroc": 1.0,
     "reader_agreement": 0.0,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from components.adapters.tracking import connect, fetch
-from components.handover import Layout, RunRecord, StepError
+from components.handover import Layout, RunRecord, StepError, write_json
 from components.learning.generator import Generator
-from components.learning.weights import load_weights
+from components.learning.weights import CONFIG, WEIGHTS, load_weights
 from components.readers import AnyReader, load_any_reader
 
 GENERATOR, CLASSIFIER = "sr-generator", "classifier"
@@ -85,6 +86,35 @@ def point(layout: Layout, version: Version, alias: str) -> None:
 def folder_of(layout: Layout, version: Version) -> Path:
     """Where the files of `version` lie: JSON and safetensors, nothing that is unpickled."""
     return fetch(layout, f"models:/{version.name}/{version.number}")
+
+
+def export_champion(layout: Layout) -> None:
+    """Puts the weights of the generator in service into `data/champion`, where the next evaluation finds them.
+
+    Without a champion nothing but `.gitignore` is there afterwards.
+    """
+    version = by_alias(layout, GENERATOR, CHAMPION)
+    for path in layout.champion.glob("[!.]*"):
+        path.unlink()
+    if version is None:
+        return
+    folder = folder_of(layout, version)
+    layout.champion.mkdir(parents=True, exist_ok=True)
+    for name in (WEIGHTS, CONFIG):
+        shutil.copyfile(folder / name, layout.champion / name)
+    about = {"name": version.name, "version": version.number, "method": version.method}
+    write_json(layout.champion / "champion.json", about | {"weights_sha256": version.weights_sha256})
+
+
+def load_version(layout: Layout, name: str) -> tuple[Path, str]:
+    """The folder of the generator `name`, `sr-generator@ALIAS` or `sr-generator/NUMBER`, and what it is called."""
+    model, _, wanted = name.replace("@", "/").partition("/")
+    alias = by_alias(layout, model, wanted) if "@" in name else None
+    number = alias.number if alias else wanted
+    found = next((version for version in list_versions(layout, model) if version.number == number), None)
+    if found is None:
+        raise StepError(f"{name}: expected a registered version, found none. See `medsr models list`.")
+    return folder_of(layout, found), f"{model}-{found.number}"
 
 
 def load_generator(layout: Layout, alias: str = CHAMPION) -> Generator:

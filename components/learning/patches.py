@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,12 +29,22 @@ class Pair:
 
 def load_pairs(folder: Path, split: str, scale: int) -> list[Pair]:
     """All frames of one side of the split. Raises `StepError` where there are none, or none at that scale."""
+    return list(iterate_pairs(folder, split, scale))
+
+
+def iterate_pairs(folder: Path, split: str, scale: int) -> Iterator[Pair]:
+    """As `load_pairs`, one frame in memory at a time."""
+    yield from (_pair(folder, row, scale) for row in rows_of(folder, split))
+
+
+def rows_of(folder: Path, split: str) -> list[PreparedRow]:
+    """The frames on one side of the split. Raises `StepError` where there are none."""
     rows = [row for row in read_rows(folder / "index.csv", PreparedRow) if row.split == split]
     if not rows:
         raise StepError(
             f"{folder / 'index.csv'}: expected images in the {split} split, found none. See data/splits.csv."
         )
-    return [_pair(folder, row, scale) for row in rows]
+    return rows
 
 
 def _pair(folder: Path, row: PreparedRow, scale: int) -> Pair:

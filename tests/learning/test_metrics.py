@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from components.learning.metrics import crop_border, psnr, ssim
+from components.learning.metrics import crop_border, ms_ssim, psnr, similarity_maps, ssim
 from tests.drawing import shapes
 
 
@@ -55,3 +56,26 @@ def test_an_image_smaller_than_the_window_is_refused() -> None:
 def test_borders_are_cropped_on_all_sides() -> None:
     assert crop_border(torch.zeros(1, 1, 20, 30), 4).shape == (1, 1, 12, 22)
     assert crop_border(torch.zeros(1, 1, 20, 30), 0).shape == (1, 1, 20, 30)
+
+
+def test_multi_scale_similarity_is_the_published_product_over_five_scales() -> None:
+    """Against the formula written out with SciPy's Gaussian, cut where its window leaves the image."""
+    estimate, reference = pair(190, 203)
+
+    def mean(image: np.ndarray) -> np.ndarray:
+        return gaussian_filter(image, 1.5, truncate=3.5)[5:-5, 5:-5]
+
+    x, y, wanted = estimate[0, 0].double().numpy(), reference[0, 0].double().numpy(), 1.0
+    for scale, weight in enumerate((0.0448, 0.2856, 0.3001, 0.2363, 0.1333)):
+        if scale:
+            x, y = (image[: len(image) // 2 * 2, : image.shape[1] // 2 * 2] for image in (x, y))
+            x, y = (image.reshape(len(image) // 2, 2, -1, 2).mean((1, 3)) for image in (x, y))
+        covariance = mean(x * y) - mean(x) * mean(y)
+        structure = (2 * covariance + 9e-4) / (mean(x * x) - mean(x) ** 2 + mean(y * y) - mean(y) ** 2 + 9e-4)
+        luminance = (2 * mean(x) * mean(y) + 1e-4) / (mean(x) ** 2 + mean(y) ** 2 + 1e-4)
+        wanted *= (structure if scale < 4 else structure * luminance).mean() ** weight
+    assert float(ms_ssim(estimate, reference)) == pytest.approx(wanted, abs=1e-6)
+    maps = similarity_maps(estimate, reference)
+    assert float(ms_ssim(estimate, reference, finest=maps)) == float(ms_ssim(estimate, reference))
+    with pytest.raises(ValueError, match="at least 176 pixels"):
+        ms_ssim(estimate[..., :175, :], reference[..., :175, :])

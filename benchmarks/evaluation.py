@@ -1,0 +1,89 @@
+"""Time and memory of evaluation where every method's images are ready: `python -m benchmarks.evaluation`.
+
+The floor is reading: 200 images of 512 x 512 by six methods, 16-bit PNG, and the originals.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil  # type: ignore[import-untyped]
+import torch
+from PIL import Image
+
+from components.evidence.contestants import Contestant, outside_one
+from components.evidence.scoring import Protocol, score_all
+from components.evidence.summarising import summarise
+from components.handover import PreparedRow, write_rows
+from components.imaging.degradation import degrade, enlarge
+from components.learning.patches import iterate_pairs, rows_of
+
+SCALE, SIDE, FULL = 4, 512, 65535
+METHODS = ("bicubic", "a", "b", "c", "d", "e")
+
+
+def draw(folder: Path, count: int) -> None:
+    """`count` prepared images, one a patient, and six programs' answers to each."""
+    (folder / "prepared").mkdir()
+    rows = [_draw_one(folder, number) for number in range(count)]
+    write_rows(folder / "prepared" / "index.csv", PreparedRow, rows)
+
+
+def _draw_one(folder: Path, number: int) -> PreparedRow:
+    random = np.random.default_rng(number)
+    image = enlarge(random.random((SIDE // 8, SIDE // 8)).astype(np.float32), 8).clip(0, 1)
+    image = (0.9 * image + 0.1 * random.random(image.shape)).astype(np.float32)
+    low = degrade(image, SCALE, "bicubic", 0)
+    name = f"{number:016x}-0"
+    np.savez(folder / "prepared" / f"{name}.npz", allow_pickle=False, hr=image, mask=image > 0.3, lr_x4=low)
+    for step, method in enumerate(METHODS):
+        made = (1 - 0.1 * step) * enlarge(low, SCALE) + 0.1 * step * image
+        (folder / method).mkdir(exist_ok=True)
+        Image.fromarray((made.clip(0, 1) * FULL).round().astype(np.uint16)).save(folder / method / f"{name}.png")
+    about = (name, name[:16], 0, f"P{number:012x}", "MR", "test", SIDE, SIDE, 0.0, 1.0)
+    return PreparedRow(*about, f"{name}.npz")
+
+
+def entered(folder: Path) -> Iterator[Contestant]:
+    rows = rows_of(folder / "prepared", "test")
+    for method in METHODS:
+        images = outside_one("outside", folder / method, rows)
+        yield Contestant(method, images.sharpen)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=200)
+    count = parser.parse_args().images
+    process = psutil.Process()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        draw(folder, count)
+        methods = list(entered(folder))
+        started = time.perf_counter()
+        for pair in iterate_pairs(folder / "prepared", "test", SCALE):
+            for method in methods:
+                method.sharpen(pair)
+        reading = time.perf_counter() - started
+        started, rows, held = time.perf_counter(), [], []
+        pairs = iterate_pairs(folder / "prepared", "test", SCALE)
+        for scored in score_all(pairs, methods, Protocol(SCALE, "bicubic", torch.device("cpu"))):
+            rows += scored.rows
+            held.append(process.memory_info().rss / 1e6)
+        scoring = time.perf_counter() - started
+        started = time.perf_counter()
+        summarise(rows, 2000, 0)
+        summary = time.perf_counter() - started
+    quarter = max(1, count // 4)
+    print(f"{count} images of {SIDE} x {SIDE} by {len(METHODS)} methods, {torch.get_num_threads()} threads")
+    print(f"reading alone {reading:.1f} s; read and scored {scoring:.1f} s; summarised {summary:.1f} s")
+    print(f"memory {held[quarter - 1]:.0f} MB after a quarter of the images, {held[-1]:.0f} MB after all")
+
+
+if __name__ == "__main__":
+    main()

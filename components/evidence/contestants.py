@@ -1,0 +1,98 @@
+"""Who is scored: bicubic, this run's generators, the champion before it, and other programs' images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from components.evidence.outside import OutsideImages
+from components.evidence_rows import CHAMPION
+from components.handover import GENERATORS, METHODS, Layout, PreparedRow, StepError, read_json, read_record
+from components.learning.patches import Pair
+from components.learning.scoring import Upscale, bicubic_upscale, network_upscale
+from components.learning.start import check_unseen
+from components.learning.weights import WEIGHTS, load_weights
+
+CHAMPION_RECORD = "champion.json"
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """`sharpen` gives `(1, 1, H, W)` float32 in about [0, 1], on the CPU. What is not known of its cost is 0."""
+
+    name: str
+    sharpen: Callable[[Pair], Tensor]
+    parameters: int = 0
+    weights_bytes: int = 0
+    train_seconds: float = 0.0
+
+
+def contestants(
+    layout: Layout, rows: list[PreparedRow], scale: int, device: torch.device
+) -> tuple[list[Contestant], dict[str, str]]:
+    """Everyone, bicubic first, and the record of the champion: empty where there is none.
+
+    Raises `StepError` where a generator saw an image of `rows`, or a folder below `data/outside` does not hold them.
+    A champion that cannot be compared is left out, and its record says under `left_out` why.
+    """
+    found = [bicubic(scale)]
+    for name in GENERATORS:
+        folder = layout.model(name)
+        found.append(trained(name, folder, rows, scale, device, read_record(folder / "run.json").seconds))
+    record = champion_record(layout.champion)
+    if record:
+        try:
+            found.append(trained(CHAMPION, layout.champion, rows, scale, device))
+        except StepError as error:
+            record["left_out"] = str(error)
+    found += outside(layout.outside, rows)
+    return found, record
+
+
+def bicubic(scale: int) -> Contestant:
+    return Contestant("bicubic", _of_input(bicubic_upscale(scale)))
+
+
+def trained(
+    name: str, folder: Path, rows: list[PreparedRow], scale: int, device: torch.device, train_seconds: float = 0.0
+) -> Contestant:
+    """The generator in `folder`. Raises `StepError` where it is of another scale or saw an image of `rows`."""
+    network, config = load_weights(folder)
+    own = config["network"].get("scale")
+    if own != scale:
+        raise StepError(f"{folder}: expected a generator of scale {scale}, found {own}. Score it on images of its own.")
+    check_unseen(folder, config, rows, "Split and train again.")
+    sharpen = _of_input(network_upscale(network, scale, device))
+    return Contestant(name, sharpen, _count(network), (folder / WEIGHTS).stat().st_size, train_seconds)
+
+
+def outside(folder: Path, rows: list[PreparedRow]) -> Iterator[Contestant]:
+    """One for each folder of images in `folder`, by name."""
+    for place in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if place.is_dir():
+            yield outside_one(place.name, place, rows)
+
+
+def outside_one(name: str, folder: Path, rows: list[PreparedRow]) -> Contestant:
+    """Raises `StepError` where `name` is one of ours, or `folder` does not hold an image for each of `rows`."""
+    if name in (*METHODS, CHAMPION, "original") or not name.replace("-", "").replace("_", "").isalnum():
+        raise StepError(f"{name}: expected a name of letters and digits that is no method's of ours. Choose another.")
+    return Contestant(name, OutsideImages(folder, rows))
+
+
+def champion_record(folder: Path) -> dict[str, str]:
+    """Which version lies in `folder`, empty where none does."""
+    path = folder / CHAMPION_RECORD
+    return dict(read_json(path)) if path.is_file() else {}
+
+
+def _of_input(upscale: Upscale) -> Callable[[Pair], Tensor]:
+    return lambda pair: upscale(pair.low.unsqueeze(0))
+
+
+def _count(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())

@@ -1,0 +1,92 @@
+"""Methods that are not ours: a folder of images that another program made of the held-out inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from components.dicom.read import UnreadableImage
+from components.handover import PreparedRow, StepError
+from components.imaging.intensity import luma
+from components.learning.patches import Pair
+from components.sources.pictures import read_picture
+
+SUFFIXES = (".npy", ".png", ".tif", ".tiff")
+FULL = {1: 1.0, 8: 255.0, 16: 65535.0}  # what white is stored as; floating point is in [0, 1] as it comes
+BEYOND_RANGE = 0.5  # by how much such values may leave [0, 1] before they are no [0, 1]
+
+
+class OutsideImages:
+    """The images of `folder`, one for each held-out frame, named as its input was: `<image_id>-<frame>` and a suffix.
+
+    Raises `StepError` naming every frame without an image, and every file that is of none.
+    """
+
+    def __init__(self, folder: Path, rows: Iterable[PreparedRow]) -> None:
+        wanted = {row.sample_id for row in rows}
+        found = {path.stem: path for path in sorted(folder.iterdir()) if not path.name.startswith(".")}
+        problems = [f"{name}: missing" for name in sorted(wanted - set(found))]
+        problems += [f"{path.name}: of no held-out frame" for name, path in found.items() if name not in wanted]
+        problems += [
+            f"{path.name}: expected one of {', '.join(SUFFIXES)}"
+            for name, path in found.items()
+            if name in wanted and path.suffix.lower() not in SUFFIXES
+        ]
+        if problems:
+            raise StepError(
+                f"{folder}: expected one image for each held-out frame, as `medsr evaluate --write-inputs` names them; "
+                f"{len(problems)} problem(s).\n  " + "\n  ".join(problems)
+            )
+        self._files = found
+
+    def __call__(self, pair: Pair) -> Tensor:
+        """What the program made of the input of `pair`, `(1, 1, H, W)`. Raises `StepError` naming the file."""
+        path = self._files[pair.row.sample_id]
+        image = _read(path)
+        if image.shape != tuple(pair.high.shape[1:]):
+            found, expected = (" x ".join(map(str, shape)) for shape in (image.shape, pair.high.shape[1:]))
+            raise StepError(f"{path}: expected {expected} pixels, found {found}. Sharpen the input as it was written.")
+        return torch.from_numpy(np.ascontiguousarray(image, np.float32))[None, None]
+
+
+def write_inputs(folder: Path, pairs: Iterable[Pair]) -> int:
+    """The low-resolution images of `pairs` as 16-bit PNG, [0, 1] from 0 to 65535, clipped; gives how many."""
+    folder.mkdir(parents=True, exist_ok=True)
+    count = 0
+    for pair in pairs:
+        stored = (pair.low[0].clamp(0, 1).numpy() * FULL[16]).round().astype(np.uint16)
+        Image.fromarray(stored).save(folder / f"{pair.row.sample_id}.png")
+        count += 1
+    return count
+
+
+def _read(path: Path) -> NDArray[np.float32]:
+    """A grey image, (rows, columns), in [0, 1]; of colours their luma."""
+    if path.suffix.lower() == ".npy":
+        try:
+            values = np.load(path, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise StepError(f"{path}: expected an array, {error}. Write it with numpy.save.") from error
+        return _in_range(path, np.asarray(values, np.float32).squeeze())
+    try:
+        picture = read_picture(path, path.name)
+    except UnreadableImage as error:
+        raise StepError(f"{path}: {error}. Write it again.") from error
+    values = luma(picture.pixels)[0] if picture.pixels.ndim == 4 else picture.pixels[0]
+    return _in_range(path, values / FULL.get(picture.bits, 1.0))
+
+
+def _in_range(path: Path, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    low, high = float(values.min()), float(values.max())
+    if values.ndim != 2 or not (low >= -BEYOND_RANGE and high <= 1 + BEYOND_RANGE):
+        raise StepError(
+            f"{path}: expected (rows, columns) in [0, 1], found {values.shape} from {low:g} to {high:g}. Divide by the "
+            "largest value that the type can hold."
+        )
+    return values

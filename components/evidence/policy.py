@@ -1,0 +1,51 @@
+"""The written policy of `params.yaml`, line by line: what the report shows and registration acts on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from components.evidence_rows import MethodSummary
+from components.params import Promote
+from components.reader_rows import SharpenedReading
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the policy, held against one candidate."""
+
+    rule: str
+    wanted: float
+    found: float
+    holds: bool
+
+
+def generator_lines(
+    best: MethodSummary, bicubic: MethodSummary, read: SharpenedReading, policy: Promote
+) -> tuple[Line, ...]:
+    """The lines that a generator needs no champion for; `read` is what the classifier makes of its images."""
+    return (
+        at_least("mean PSNR (dB)", policy.floor_psnr_db, best.psnr_db_mean),
+        at_least("mean SSIM", policy.floor_ssim, best.ssim_mean),
+        at_least("PSNR over bicubic (dB)", policy.gain_over_bicubic_db, best.psnr_gain_db),
+        at_least("SSIM over bicubic", policy.gain_over_bicubic_ssim, best.ssim_mean - bicubic.ssim_mean),
+        at_most("error beyond the input", policy.error_beyond, best.error_beyond_mean),
+        at_least(
+            "faithfulness over bicubic in the worst part (dB)",
+            policy.consistency_gain_db,
+            best.consistency_gain_db_min,
+        ),
+        at_most("AUROC lost by sharpening", policy.reader_cost_auroc, read.auroc_cost),
+        at_least("agreement with the reading of the original", policy.reader_agreement, read.agreement),
+    )
+
+
+def at_least(rule: str, wanted: float, found: float) -> Line:
+    return Line(f"{rule} at least", wanted, found, found >= wanted)
+
+
+def at_most(rule: str, wanted: float, found: float) -> Line:
+    return Line(f"{rule} at most", wanted, found, found <= wanted)
+
+
+def above(rule: str, wanted: float, found: float) -> Line:
+    return Line(f"{rule} above", wanted, found, found > wanted)

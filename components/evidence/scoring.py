@@ -1,0 +1,61 @@
+"""Every contestant on every held-out image, one image in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from components.evidence.measures import Distance, measure
+from components.evidence_rows import SampleScore
+from components.imaging.degradation import Kind
+from components.learning.patches import Pair
+
+if TYPE_CHECKING:
+    from components.evidence.contestants import Contestant
+    from components.evidence.cost import Meter
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One held-out image: its rows, and the images they are of, `(M, 1, H, W)` in [0, 1], in the order of the rows."""
+
+    sample: str
+    pair: Pair
+    rows: list[SampleScore]
+    images: Tensor
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What scores have to have in common to stand in one table."""
+
+    scale: int
+    degradation: Kind
+    device: torch.device
+    distance: Distance | None = None
+
+
+def score_all(
+    pairs: Iterable[Pair], contestants: Sequence[Contestant], protocol: Protocol, meter: Meter | None = None
+) -> Iterator[Scored]:
+    """Each of `pairs` under each of `contestants`; samples are named S1, S2, … in the order they come."""
+    for number, pair in enumerate(pairs, start=1):
+        images = torch.cat([_sharpened(one, pair, meter) for one in contestants])
+        found = measure(images.to(protocol.device), pair, protocol.scale, protocol.degradation, protocol.distance)
+        row = pair.row
+        about = (f"S{number}", row.image_id, row.frame, row.patient_id, row.modality, protocol.scale)
+        rows = [SampleScore(*about, one.name, **asdict(of)) for one, of in zip(contestants, found, strict=True)]
+        yield Scored(about[0], pair, rows, images)
+
+
+def _sharpened(contestant: Contestant, pair: Pair, meter: Meter | None) -> Tensor:
+    """`(1, 1, H, W)`, clipped to [0, 1] as an image file would."""
+    if meter is None:
+        return contestant.sharpen(pair).float().clamp(0, 1)
+    with meter.running(contestant.name, pair.high.numel()):
+        image = contestant.sharpen(pair)
+    return image.float().clamp(0, 1)

@@ -1,0 +1,62 @@
+"""Held-out pairs drawn by code, and networks that blur, are honest, or make things up."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from components.evidence.contestants import Contestant, bicubic
+from components.handover import PreparedRow
+from components.imaging.degradation import Kind, degrade
+from components.learning.patches import Pair
+from tests.drawing import shapes
+
+SCALE = 4
+
+
+def pair(
+    rows: int = 96,
+    columns: int = 120,
+    seed: int = 0,
+    degradation: Kind = "bicubic",
+    modality: str = "MR",
+    **row: object,
+) -> Pair:
+    """One frame of one patient, with fine structure that ×4 cannot hold."""
+    grid = np.add.outer(np.arange(rows), np.arange(columns))
+    fine = 0.04 * np.random.default_rng(seed).normal(size=(rows, columns)) * (grid % 7 > 2)
+    image = np.clip(0.15 + 0.6 * shapes(rows, columns, seed=seed) + fine, 0, 1).astype(np.float32)
+    about = {"sample_id": f"{seed:016x}-0", "image_id": f"{seed:016x}", "frame": 0, "patient_id": f"P{seed:012x}"}
+    about |= {"modality": modality, "split": "test", "rows": rows, "columns": columns, "low": 0.0, "high": 1.0}
+    low = degrade(image, SCALE, degradation, seed + 1)
+    tensors = (torch.from_numpy(array)[None] for array in (low, image, image > 0.2))
+    return Pair(PreparedRow(**(about | {"file": "drawn.npz"})), *tensors)  # type: ignore[arg-type]
+
+
+def honest(share: float = 0.5) -> Contestant:
+    """What a good network does: bicubic, and a share of what is missing from it."""
+    plain = bicubic(SCALE)
+    return Contestant("rrdb", lambda pair: plain.sharpen(pair) + share * (pair.high[None] - plain.sharpen(pair)))
+
+
+def pasting(strength: float = 0.08) -> Contestant:
+    """An honest network that pastes one texture over everything."""
+    return Contestant("rrdb", lambda pair: honest().sharpen(pair) + strength * _texture(pair.high))
+
+
+def drawing_a_blob(strength: float = 0.5) -> Contestant:
+    """An honest network that puts a lesion where none is."""
+
+    def sharpen(pair: Pair) -> Tensor:
+        image = honest().sharpen(pair).clone()
+        distance = torch.hypot(*torch.meshgrid(torch.arange(-8.0, 9), torch.arange(-8.0, 9), indexing="ij"))
+        image[..., 40:57, 50:67] += strength * torch.exp(-((distance / 5) ** 2))
+        return image
+
+    return Contestant("rrdb", sharpen)
+
+
+def _texture(like: Tensor) -> Tensor:
+    checks = torch.from_numpy(np.indices(like.shape[-2:]).sum(0) % 2 * 2.0 - 1).float()
+    return checks[None, None]

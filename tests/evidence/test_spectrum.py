@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+import torch
+
+from components.evidence.spectrum import BINS, bands, radial_power, ring_centres, transform
+
+
+def wave(cycles: float, rows: int = 64, columns: int = 96) -> torch.Tensor:
+    """A wave along the columns, `cycles` a pixel."""
+    line = 0.5 + 0.25 * np.cos(2 * np.pi * cycles * np.arange(columns))
+    return torch.from_numpy(np.broadcast_to(line, (rows, columns)).copy())[None, None]
+
+
+@pytest.mark.parametrize(("cycles", "band"), [(0.04, "low"), (0.09, "middle"), (0.2, "beyond"), (0.45, "beyond")])
+def test_a_missing_wave_is_an_error_of_one_in_its_own_band(cycles: float, band: str) -> None:
+    reference, flat = transform(wave(cycles)), transform(torch.full((1, 1, 64, 96), 0.5))
+    found = bands(flat, reference, 96, 64, scale=4)[0]
+    assert found.error[band] == pytest.approx(1.0, abs=0.02) and found.energy[band] == pytest.approx(0.0, abs=0.02)
+
+
+def test_a_perfect_image_has_no_error_and_all_the_energy() -> None:
+    plane = transform(wave(0.2))
+    found = bands(plane, plane, 96, 64, scale=4)[0]
+    assert set(found.error.values()) == {0.0} and found.energy["beyond"] == pytest.approx(1.0)
+
+
+def test_detail_in_the_wrong_place_is_worse_than_none() -> None:
+    shifted = 1 - wave(0.2)
+    found = bands(transform(shifted), transform(wave(0.2)), 96, 64, scale=4)[0]
+    assert found.error["beyond"] == pytest.approx(4.0, abs=0.1) and found.energy["beyond"] == pytest.approx(
+        1.0, abs=0.02
+    )
+
+
+def test_the_half_plane_stands_for_the_whole() -> None:
+    rows, columns = 33, 46
+    image, other = torch.rand(2, 1, 1, rows, columns, dtype=torch.float64)
+    window = np.outer(np.hanning(rows), np.hanning(columns))
+    a, b = (plane.numpy()[0, 0] for plane in (image, other))
+    whole = [np.fft.fft2((one - (one * window).sum() / window.sum()) * window) for one in (a, b)]
+    frequency = np.maximum.outer(np.abs(np.fft.fftfreq(rows)), np.abs(np.fft.fftfreq(columns)))
+    for name, inside in (("low", (frequency > 0) & (frequency <= 1 / 16)), ("beyond", frequency > 1 / 8)):
+        wanted = (np.abs(whole[0] - whole[1]) ** 2)[inside].sum() / (np.abs(whole[1]) ** 2)[inside].sum()
+        found = bands(transform(image), transform(other), columns, rows, scale=4)[0]
+        assert found.error[name] == pytest.approx(wanted)
+
+
+def test_a_wave_stands_in_the_ring_of_its_frequency() -> None:
+    power = radial_power(transform(wave(0.2, 128, 128) - 0.5), 128, 128)[0]
+    assert ring_centres()[int(power.nan_to_num().argmax())] == pytest.approx(0.2, abs=0.5 / BINS)
