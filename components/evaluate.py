@@ -31,15 +31,20 @@ from components.evidence_rows import (
     SampleScore,
     SpectrumPoint,
 )
-from components.handover import GENERATORS, Layout, write_json, write_rows
+from components.handover import GENERATORS, Layout, picked, write_json, write_rows
 from components.learning.metrics import crop_border
 from components.learning.patches import iterate_pairs, rows_of
 from components.learning.scoring import scale_of
 from components.params import Params
 
+METRICS = (  # of `sr_metrics.json`
+    *("psnr_db_mean", "psnr_db_low", "psnr_db_high", "psnr_gain_db", "psnr_gain_db_low", "psnr_gain_db_high"),
+    *("ssim_mean", "ssim_low", "ssim_high", "consistency_db_mean", "error_beyond_mean"),
+)
+
 
 def run(layout: Layout, params: Params) -> list[MethodSummary]:
-    """Writes the `sr_*.csv` tables, `champion.json` and the pictures; gives the summary, best first."""
+    """Writes the `sr_*` tables, `champion.json` and the pictures; gives the summary, best first."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     scale = scale_of(params)
     entered, champion = contestants(layout, rows_of(layout.super_resolution, "test"), scale, device)
@@ -117,6 +122,7 @@ def write_tables(layout: Layout, rows: list[SampleScore], samples: int, seed: in
         opponents[CHAMPION] = CHAMPION
     write_rows(layout.sr_samples, SampleScore, rows)
     write_rows(layout.sr_summary, MethodSummary, summary)
+    write_json(layout.sr_metrics, picked(summary, "method", METRICS))
     write_rows(layout.sr_comparisons, Comparison, compare(rows, opponents, samples, seed))
     write_rows(layout.sr_patients, GroupScore, grouped(rows, lambda row: row.patient_id))
     write_rows(layout.sr_modalities, GroupScore, grouped(rows, lambda row: row.modality))

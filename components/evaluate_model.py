@@ -88,9 +88,9 @@ def keep(layout: Layout, name: str, folder: Path) -> Path:
     return place
 
 
-def export_inputs(layout: Layout, params: Params, folder: Path) -> int:
-    """Writes the held-out inputs as PNG, for another program to sharpen; gives how many."""
-    return write_inputs(folder, iterate_pairs(layout.super_resolution, "test", scale_of(params)))
+def export_inputs(layout: Layout, params: Params, folder: Path, data: Path | None = None) -> int:
+    """Writes the held-out inputs as PNG, for another program to sharpen; gives how many. `data` as in `run`."""
+    return write_inputs(folder, iterate_pairs(data or layout.super_resolution, "test", scale_of(params)))
 
 
 def is_images(model: str) -> bool:

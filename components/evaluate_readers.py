@@ -15,7 +15,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from components.command import run_step
-from components.handover import CLASSIFIER, LabelledRow, Layout, read_record, write_json, write_rows
+from components.handover import CLASSIFIER, LabelledRow, Layout, picked, read_record, write_json, write_rows
 from components.imaging.pictures import save_grey, save_heat
 from components.learning.classifier_phase import LabelledImages, load_labelled
 from components.learning.extra_images import extra_images
@@ -35,6 +35,12 @@ from components.reader_rows import (
 )
 from components.readers import load_any_reader
 
+METRICS = (  # of `reader_metrics.json`
+    *("auroc", "auroc_low", "auroc_high", "accuracy", "sensitivity", "specificity"),
+    *("average_precision", "calibration_error"),
+)
+METRICS_SHARPENED = ("auroc", "auroc_cost", "auroc_cost_low", "auroc_cost_high", "agreement")
+
 
 def run(layout: Layout, params: Params) -> list[ReaderSummary]:
     """Writes every table and picture; gives the summary of readers, the highest AUROC first."""
@@ -49,7 +55,10 @@ def run(layout: Layout, params: Params) -> list[ReaderSummary]:
     write_json(layout.classifier_report, classifier_report(reads[0], summaries, images, first.classes))
     _show_hardest(layout, first, reads[0], images, params.evaluate.pictures)
     _show_made(layout, first.classes, params.evaluate.pictures, device)
-    write_rows(layout.sr_reading, SharpenedReading, _sharpened(layout, params, first, images.rows, device))
+    sharpened = _sharpened(layout, params, first, images.rows, device)
+    write_rows(layout.sr_reading, SharpenedReading, sharpened)
+    of_readers, of_sharpened = picked(summaries, "reader", METRICS), picked(sharpened, "shown", METRICS_SHARPENED)
+    write_json(layout.reader_metrics, {"readers": of_readers, "sharpened": of_sharpened})
     return summaries
 
 

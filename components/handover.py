@@ -80,6 +80,11 @@ class Layout:
         return self.reports / "sr_summary.csv"
 
     @property
+    def sr_metrics(self) -> Path:
+        """What `dvc metrics` compares between revisions, by method; small, and committed with the code."""
+        return self.reports / "sr_metrics.json"
+
+    @property
     def sr_comparisons(self) -> Path:
         return self.reports / "sr_comparisons.csv"
 
@@ -109,6 +114,11 @@ class Layout:
         return self.reports / "champion.json"
 
     @property
+    def licences(self) -> Path:
+        """Under which terms each source of images came; written by people."""
+        return self.data / "licences.csv"
+
+    @property
     def champion(self) -> Path:
         """The weights in service when the run began, put there from the registry; only `.gitignore` without any."""
         return self.data / "champion"
@@ -129,6 +139,11 @@ class Layout:
     @property
     def readers(self) -> Path:
         return self.reports / "readers.csv"
+
+    @property
+    def reader_metrics(self) -> Path:
+        """The same of the readers, and of what sharpening does to the first of them."""
+        return self.reports / "reader_metrics.json"
 
     @property
     def reader_curves(self) -> Path:
@@ -246,6 +261,15 @@ class LabelledRow:
 
 
 @dataclass(frozen=True)
+class LicenceRow:
+    """Under which terms a source came (`data/licences.csv`)."""
+
+    source: str  # as in params.yaml, `kind:place`, or a kind for all its places
+    licence: str
+    terms: str
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """Where MLflow keeps a training (`data/models/<name>/run.json`)."""
 
@@ -303,6 +327,12 @@ def write_json(path: Path, content: Any) -> None:
     text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
     with Replacing(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def picked(rows: Iterable[object], key: str, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The columns `names` of each row under its value of `key`: how DVC reads metrics, which it takes from JSON."""
+    wanted = tuple(names)
+    return {getattr(row, key): {name: getattr(row, name) for name in wanted} for row in rows}
 
 
 def read_json(path: Path) -> Any:

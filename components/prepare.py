@@ -82,7 +82,8 @@ def run(layout: Layout, settings: Params) -> Prepared:
     _check_verdict(layout)
     check_patients(layout.splits, read_rows(layout.splits, SplitRow), "Split again.")
     shutil.rmtree(layout.prepared, ignore_errors=True)
-    frames, left_out = _super_resolution(layout, settings)
+    frames, left_out = super_resolution(layout, settings)
+    _check_sides(frames, left_out)
     return Prepared(frames, _classification(layout, settings), left_out)
 
 
@@ -127,7 +128,8 @@ def _unit(pixels: Image, settings: Settings) -> tuple[Image, float, float]:
     return to_unit(pixels, low, high), low, high
 
 
-def _super_resolution(layout: Layout, settings: Params) -> tuple[list[PreparedRow], list[str]]:
+def super_resolution(layout: Layout, settings: Params) -> tuple[list[PreparedRow], list[str]]:
+    """Writes `data/prepared/super_resolution` from what is on a side; its rows, and by name what could not be used."""
     layout.super_resolution.mkdir(parents=True)
     rows: list[PreparedRow] = []
     left_out: list[str] = []
@@ -140,7 +142,6 @@ def _super_resolution(layout: Layout, settings: Params) -> tuple[list[PreparedRo
                 rows += [
                     _write_frame(layout, work, one, settings) for one in _sizes(ready, work.split, settings.prepare)
                 ]
-    _check_sides(rows, left_out)
     write_rows(layout.super_resolution / "index.csv", PreparedRow, rows)
     return rows, left_out
 

@@ -1,4 +1,7 @@
-"""Registers the best generator and the classifier, and promotes those that the written policy lets through."""
+"""Registers the best generator and the classifier, and promotes those that the written policy lets through.
+
+Each registered version carries its model card, brought up to date with the evidence of every run.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ from components.learning.patches import iterate_pairs
 from components.learning.ranking import auroc
 from components.learning.scoring import held_out_digest, network_upscale
 from components.learning.weights import load_weights, sha256_of
+from components.model_card import classifier_card, generator_card
 from components.params import Params
 from components.reader_rows import GENERATIVE, READERS, ReaderSummary, SharpenedReading
 from components.readers import load_any_reader
@@ -68,6 +72,7 @@ class Candidate:
     lines: tuple[Line, ...]  # that need no champion
     load: Callable[[Path], object]  # a version of it, from its folder
     against_champion: Callable[[Path], Line]
+    card: Callable[[Version], str]  # Markdown
 
 
 def run(layout: Layout, params: Params) -> list[Decision]:
@@ -94,8 +99,11 @@ def _generator(layout: Layout, params: Params, records: dict[str, RunRecord]) ->
         gain = best.psnr_db_mean - _mean_psnr(layout, champion)
         return above("PSNR over the champion (dB)", policy.gain_over_champion_db, gain)
 
+    def card(version: Version) -> str:
+        return generator_card(layout, params, records[best.method], f"{GENERATOR} {version.number}", lines)
+
     return Candidate(
-        GENERATOR, records[best.method], held_out_digest(layout.super_resolution), lines, load_weights, against
+        GENERATOR, records[best.method], held_out_digest(layout.super_resolution), lines, load_weights, against, card
     )
 
 
@@ -108,16 +116,21 @@ def _classifier(layout: Layout, params: Params, records: dict[str, RunRecord]) -
     def against(champion: Path) -> Line:
         return above("AUROC over the champion", 0.0, best.auroc - _auroc(layout, champion))
 
+    def card(version: Version) -> str:
+        return classifier_card(layout, records[best.reader], f"{registry.CLASSIFIER} {version.number}", lines)
+
     digest = fingerprint(*(sha256_of(layout.classification / name) for name in ("index.csv", "images.npy")))
-    return Candidate(registry.CLASSIFIER, records[best.reader], digest, lines, load_any_reader, against)
+    return Candidate(registry.CLASSIFIER, records[best.reader], digest, lines, load_any_reader, against, card)
 
 
 def _decide(layout: Layout, candidate: Candidate) -> Decision:
     champion = registry.by_alias(layout, candidate.model, CHAMPION)
     record = candidate.record
     if champion and champion.weights_sha256 == record.weights_sha256:
+        registry.describe(layout, champion, candidate.card(champion))
         return Decision(candidate.model, record.name, champion.number, "unchanged", champion.number, ())
     version = registry.by_weights(layout, candidate.model, record.weights_sha256) or _register(layout, candidate)
+    registry.describe(layout, version, candidate.card(version))
     lines = candidate.lines
     if champion:
         lines = (*lines, candidate.against_champion(registry.folder_of(layout, champion)))

@@ -55,6 +55,15 @@ def run(layout: Layout, settings: Params) -> list[SplitRow]:
     return rows
 
 
+def hold_all_out(layout: Layout, settings: Params) -> list[SplitRow]:
+    """The same table where nothing is trained on, in the index's order: each image is held out, or says why not."""
+    index = read_rows(layout.index, IndexRow)
+    _check(index, str(layout.index))
+    rows = [_split_row(row, {row.patient_id: "test"}, _left_out(row, settings)) for row in index]
+    write_rows(layout.splits, SplitRow, rows)
+    return rows
+
+
 def _check(index: Iterable[IndexRow], name: str) -> None:
     kept = [row for row in index if not row.quarantined]
     counts = Counter((row.task, row.image_id) for row in kept)

@@ -211,7 +211,9 @@ def score(model: str, images: Path, low: Path | None, scale: str, as_json: bool)
 @main.command()
 @click.option("--model", help="sr-generator@champion, sr-generator/3, a folder of weights, or a folder of images.")
 @click.option("--name", default="", help="What the method is called in the table; the folder's name if not given.")
-@click.option("--data", type=FOLDER, help="Held-out images as `prepare` leaves them, instead of the project's.")
+@click.option(
+    "--data", type=FOLDER, help="Score on this folder of DICOM, or of prepared images, instead of the project's."
+)
 @click.option("--keep", is_flag=True, help="Keep the images of another program: `medsr run` shows them from then on.")
 @click.option("--write-inputs", type=click.Path(path_type=Path, file_okay=False), help="Write the inputs there as PNG.")
 @AS_JSON
@@ -223,19 +225,27 @@ def evaluate(
     For another program: write the inputs with --write-inputs, sharpen them with it under the same names, and give the
     folder of its images as --model.
     """
+    from contextlib import ExitStack
+
     from components import evaluate_model, params
+    from flows import held_out
 
     layout, settings = Layout(), params.load_here()
-    if write_inputs is not None:
-        count = evaluate_model.export_inputs(layout, settings, write_inputs)
-        click.echo(f"{write_inputs}: {count} images, grey in 16 bits", err=as_json)
-    if model is None:
-        if write_inputs is None:
-            raise click.UsageError("nothing to evaluate: give --model, or --write-inputs")
-        return
-    if keep and (data is not None or not evaluate_model.is_images(model)):
+    if model is None and write_inputs is None:
+        raise click.UsageError("nothing to evaluate: give --model, or --write-inputs")
+    if keep and (data is not None or not evaluate_model.is_images(model or "")):
         raise click.UsageError("--keep is for a folder of images of the project's held-out inputs")
-    table = evaluate_model.run(layout, settings, model, name, data)
+    with ExitStack() as open_for_this:
+        if data is not None and not held_out.is_prepared(data):
+            data, left_out = open_for_this.enter_context(held_out.from_dicom(layout, settings, data))
+            for line in left_out:
+                click.echo(f"left out: {line}", err=True)
+        if write_inputs is not None:
+            count = evaluate_model.export_inputs(layout, settings, write_inputs, data)
+            click.echo(f"{write_inputs}: {count} images, grey in 16 bits", err=as_json)
+        if model is None:
+            return
+        table = evaluate_model.run(layout, settings, model, name, data)
     if as_json:
         click.echo(json.dumps([asdict(line) for line in table.summary], indent=2))
     else:

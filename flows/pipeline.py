@@ -202,14 +202,16 @@ def _initialise_tracking(session: Session) -> None:
 
 
 def _register(session: Session) -> Result:
-    """Registers the best models and promotes what the policy lets through."""
+    """Registers the best models, promotes what the policy lets through, and shows the verdict on Prefect's pages."""
 
     def work(log: Callable[[str], None]) -> Result:
         from components import register
+        from flows import artifacts
 
         decisions = register.run(Layout(session.root), params.load(session.root / "params.yaml"))
         for decision in decisions:
             log(decision.summary)
+        artifacts.publish(Layout(session.root), decisions)
         news = any(decision.outcome != "unchanged" for decision in decisions)
         return Result(REGISTER, Outcome.DONE if news else Outcome.CACHED)
 

@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
-# texts that are seen, with the contrast that each has by WCAG 2 and the contrast that it must have
-CONTRAST = """
+_COLOURS = """
 const painter = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
 const rgba = (colour) => {
   painter.clearRect(0, 0, 1, 1); painter.fillStyle = colour; painter.fillRect(0, 0, 1, 1);
@@ -40,6 +39,12 @@ const grounds = (element) => {
   }
   return (ends || [[255, 255, 255, 1]]).map((end) => layers.reduce((ground, layer) => over(layer, ground), end));
 };
+"""
+
+# texts that are seen, with the contrast that each has by WCAG 2 and the contrast that it must have
+CONTRAST = (
+    _COLOURS
+    + """
 const measured = (text, element) => {
   const style = getComputedStyle(element), drawn = element instanceof SVGElement;
   const size = parseFloat(style.fontSize) * (drawn ? element.getScreenCTM().a : 1);
@@ -66,6 +71,27 @@ for (const one of document.querySelectorAll("select, button")) {
   if (one.checkVisibility({visibilityProperty: true})) found.push(measured(one.textContent, one));
 }
 return found;
+"""
+)
+
+# lines of drawings, with the contrast of each
+DRAWN_LINES = (
+    _COLOURS
+    + """
+return [...document.querySelectorAll("svg polyline")].filter((one) => one.checkVisibility()).map((one) => {
+  const style = getComputedStyle(one), ink = rgba(style.stroke);
+  const contrast = Math.min(...grounds(one).map((ground) => ratio(over(ink, ground), ground)));
+  return {line: one.getAttribute("class"), contrast};
+});
+"""
+)
+
+# texts of drawings, with their size in CSS pixels
+DRAWN_TEXTS = """
+return [...document.querySelectorAll("svg text")].filter((one) => one.checkVisibility()).map((one) => {
+  const {a, b} = one.getScreenCTM();
+  return {text: one.textContent, pixels: parseFloat(getComputedStyle(one).fontSize) * Math.hypot(a, b)};
+});
 """
 
 # what reaches past an edge of the window, or past its own, and cannot be scrolled to inside its own box

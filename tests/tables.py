@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -24,6 +26,7 @@ from components.learning.reading_scores import Read
 from components.reader_rows import READERS, SHOWN, CurvePoint, DenoisingRow, ReaderSummary, SharpenedReading
 from tests.drawing import shapes
 
+PROJECT = Path(__file__).parents[1]
 KEPT = IndexRow(
     image_id="a" * 16,
     source="drawn",
@@ -53,7 +56,7 @@ KEPT = IndexRow(
 
 
 def write_data(layout: Layout) -> list[IndexRow]:
-    """An index of both tasks, eighteen patients, and a split that nothing is wrong with."""
+    """An index of both tasks, eighteen patients, a split that nothing is wrong with, and the project's licences."""
     index, splits = [], []
     for task in ("super_resolution", "classification"):
         for number in range(9):
@@ -68,6 +71,7 @@ def write_data(layout: Layout) -> list[IndexRow]:
             splits.append(SplitRow(row.image_id, patient, task, "CT", label, side, ""))
     write_rows(layout.index, IndexRow, index)
     write_rows(layout.splits, SplitRow, splits)
+    shutil.copy(PROJECT / "data" / "licences.csv", layout.licences)
     return index
 
 

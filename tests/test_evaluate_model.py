@@ -8,6 +8,7 @@ from components import evaluate, evaluate_model, evaluate_readers, register
 from components.adapters import registry
 from components.handover import METHODS, Layout, StepError, read_json, write_json
 from components.learning.patches import load_pairs
+from tests import tables
 from tests.settings import small
 from tests.test_register import lenient
 
@@ -74,6 +75,7 @@ def test_registered_versions_are_scored_by_alias_or_number_and_exported_for_the_
     assert not project.champion.exists(), "there is none yet"
     evaluate.run(project, small())
     evaluate_readers.run(project, small())
+    tables.write_data(project)
     register.run(project, lenient())
     for name in ("sr-generator@champion", "sr-generator/1"):
         table = evaluate_model.run(project, small(), name)

@@ -1,6 +1,6 @@
 """Every number of the page's evidence is one of the CSV beside it."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,11 +11,12 @@ from components.evidence.comparing import compare
 from components.evidence.measures import DEFINITIONS
 from components.evidence_report import NAMES, evidence, sayings, spectrum
 from components.evidence_rows import Comparison, CostLine, GroupScore, MethodSummary, ProfilePoint, SpectrumPoint
-from components.handover import METHODS, Layout, read_rows
+from components.handover import METHODS, Layout, read_rows, write_json
 from tests import tables
 from tests.evidence.rows import rows
 from tests.settings import small
 from tests.test_report import table
+from tests.tracing import untraced
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +27,32 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     validate.run(layout, small())
     report.run(layout, small())
     return layout
+
+
+def test_every_decimal_number_of_the_page_stands_in_a_file_beside_it(drawn: Layout) -> None:
+    policy = tuple(asdict(small().promote).values())
+    page = drawn.report.read_text()
+    count, strange = untraced(page, drawn.data, policy)
+    assert count > 500 and strange == {}
+    changed = page.replace("</main>", "<p>31.4159 dB</p></main>")
+    assert list(untraced(changed, drawn.data, policy)[1]) == ["31.4159"]
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ({}, "No champion was in service before this run"),
+        ({"left_out": ""}, "Before this run sr-generator 3 (rrdb) was in service; the tables call it"),
+        ({"left_out": "it saw S1"}, "was in service; it could not be compared: it saw S1."),
+    ],
+)
+def test_the_champion_before_is_named_and_why_it_is_not_compared(
+    drawn: Layout, record: dict[str, str], said: str
+) -> None:
+    about = {"name": "sr-generator", "version": "3", "method": "rrdb", "weights_sha256": "0" * 64}
+    known = {key: value for key, value in record.items() if value}
+    write_json(drawn.champion_report, about | known if record else {})
+    assert said in report.render(report.gather(drawn, small()))
 
 
 def signed(value: float, decimals: int = 2) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +21,7 @@ import pytest
 import yaml
 
 from components.adapters import registry
-from components.evidence_rows import SampleScore
+from components.evidence_rows import MethodSummary, SampleScore
 from components.handover import (
     METHODS,
     IndexRow,
@@ -30,9 +33,11 @@ from components.handover import (
 from tests.drawing import dicom, shapes, write_dicom
 from tests.settings import content
 from tests.test_register import LOW_BAR
+from tests.tracing import untraced
 
 PROJECT = Path(__file__).parents[1]
-COPIED = ("components", "flows", "data/champion", "data/outside", "data/shared", "dvc.yaml", ".dvcignore", ".gitignore")
+COPIED = ("components", "flows", "data/champion", "data/outside", "data/shared", "data/licences.csv", "dvc.yaml")
+COPIED += (".dvc/plots", ".dvcignore", ".gitignore")
 MODALITIES = ("CT", "MR", "CR", "DX")
 
 
@@ -60,6 +65,8 @@ def settings() -> dict[str, object]:
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone of the project, as far as a run needs it, with a drawn archive."""
     root = tmp_path_factory.mktemp("journey")
+    run(root, "git", "init", "--quiet")
+    run(root, sys.executable, "-m", "dvc", "init", "--quiet")
     for name in COPIED:
         source = PROJECT / name
         if source.is_dir():
@@ -69,8 +76,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     draw_archive(root / "archive")
     (root / "data" / "reviewed_regions.csv").write_text("sha256,x0,y0,x1,y1,note\n")
     (root / "params.yaml").write_text(yaml.safe_dump(settings(), sort_keys=False))
-    run(root, "git", "init", "--quiet")
-    run(root, sys.executable, "-m", "dvc", "init", "--quiet")
     return root
 
 
@@ -151,6 +156,16 @@ def test_one_champion_is_in_the_registry_and_a_second_run_changes_nothing(root: 
     assert "done" not in again and "cached" in again
     assert (layout.mlruns / "promotions.jsonl").read_text() == promotions
     assert len(registry.list_versions(layout, "sr-generator")) == 1
+    card = (registry.folder_of(layout, champion).parents[1] / "model_card.md").read_text()
+    assert card.startswith("# sr-generator 1: ") and "not stated: add dicom:archive to data/licences.csv" in card
+
+
+def test_prefect_shows_the_verdict_and_the_tables(root: Path, finished: str) -> None:
+    with closing(sqlite3.connect(root / ".prefect" / "prefect.db")) as database:
+        kept = {key: json.loads(data) for key, data in database.execute("SELECT key, data FROM artifact")}
+    leader = read_rows(Layout(root).sr_summary, MethodSummary)[0]
+    assert set(kept) == {"verdict", "super-resolution", "readers"}
+    assert "sr-generator 1 (" in kept["verdict"] and f"{leader.psnr_db_mean:.2f}" in str(kept["super-resolution"])
 
 
 def test_dvc_by_hand_finds_nothing_to_do_after_the_flow(root: Path, finished: str) -> None:
@@ -179,4 +194,33 @@ def test_the_champion_sharpens_a_dicom_image(root: Path, finished: str) -> None:
 
 def test_the_report_stands_alone(root: Path, finished: str) -> None:
     page = Layout(root).report.read_text()
+    count, strange = untraced(page, root / "data", LOW_BAR.values())
+    assert count > 300 and strange == {}, "numbers that no file holds"
     assert "SIMULATED cohort" in page and "http://" not in page and "https://" not in page
+
+
+def test_a_later_run_is_held_against_the_champion_and_dvc_shows_what_changed(root: Path, finished: str) -> None:
+    author = ("-c", "user.name=Roe", "-c", "user.email=roe@localhost")
+    run(root, "git", "add", "dvc.yaml", "dvc.lock", "params.yaml", "data/reports", ".dvc")
+    run(root, "git", *author, "commit", "--quiet", "-m", "the first run")
+    path, layout = root / "params.yaml", Layout(root)
+    path.write_text(path.read_text().replace("bootstrap_samples: 100", "bootstrap_samples: 150"))
+    done = run(root, *medsr("run"))
+    assert "training" not in done and len(registry.list_versions(layout, "sr-generator")) == 1
+    champion = registry.by_alias(layout, "sr-generator", "champion")
+    scores = read_rows(layout.sr_samples, SampleScore)
+    own, before = (
+        [row.psnr_db for row in scores if row.method == name] for name in (champion.method, "champion") if champion
+    )
+    assert before == own, "the same weights, from the registry"
+    assert f"Before this run sr-generator 1 ({champion.method}) was in service" in layout.report.read_text()
+    changed = json.loads(run(root, sys.executable, "-m", "dvc", "metrics", "diff", "--json"))
+    gains = changed["data/reports/sr_metrics.json"]
+    assert {"esrgan.psnr_gain_db_low", "champion.psnr_db_mean"} <= set(gains), gains
+    assert "esrgan.psnr_db_mean" not in gains, "what did not change is not shown"
+    run(root, sys.executable, "-m", "dvc", "plots", "diff", "--out", "plots")
+    page = (root / "plots" / "index.html").read_text()
+    for title in ("Mean radial power", "ROC of the readers", "PSNR on validation images"):
+        assert title in page
+    revisions = set(re.findall(r'"rev": "(\w+)"', page))
+    assert revisions == {"HEAD", "workspace"}

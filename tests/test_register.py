@@ -17,12 +17,14 @@ from components.handover import (
     StepError,
     read_record,
     read_rows,
+    write_record,
     write_rows,
 )
 from components.learning.models import build
-from components.learning.weights import load_weights, save_weights
+from components.learning.weights import load_weights, save_weights, sha256_of
 from components.params import Params
 from components.reader_rows import GENERATIVE, READERS, ReaderSummary, SharpenedReading
+from tests import tables
 from tests.settings import small
 
 LOW_BAR = {
@@ -44,6 +46,7 @@ def evaluated(trained: Layout, tmp_path_factory: pytest.TempPathFactory) -> Layo
     shutil.copytree(trained.root, root)
     evaluate.run(Layout(root), small())
     evaluate_readers.run(Layout(root), small())
+    tables.write_data(Layout(root))
     return Layout(root)
 
 
@@ -86,6 +89,46 @@ def test_the_champion_loads_by_alias_as_ours_and_as_any_pyfunc(layout: Layout) -
     served = connect(layout).pyfunc.load_model("models:/sr-generator@champion").predict(image.numpy())
     assert served.shape == (1, 1, 36, 44)
     np.testing.assert_allclose(served, network(image).detach().numpy(), atol=1e-5)
+
+
+def test_every_version_has_a_card_and_new_evidence_brings_it_up_to_date(layout: Layout) -> None:
+    register.run(layout, lenient())
+    client = connect(layout).MlflowClient()
+    summary = {line.method: line for line in read_rows(layout.sr_summary, MethodSummary)}
+    for name in ("sr-generator", "classifier"):
+        (version,) = registry.list_versions(layout, name)
+        card = (registry.folder_of(layout, version).parents[1] / "model_card.md").read_text()
+        assert card.startswith(f"# {name} 1: ") and version.weights_sha256 in card
+        assert client.get_model_version(name, "1").description == card
+    own = summary[registry.list_versions(layout, "sr-generator")[0].method]
+    moved = replace(own, psnr_db_low=own.psnr_db_low - 1)
+    write_rows(layout.sr_summary, MethodSummary, [moved if line == own else line for line in summary.values()])
+    assert register.run(layout, lenient())[0].outcome == "unchanged"
+    card = client.get_model_version("sr-generator", "1").description
+    assert f"[{moved.psnr_db_low:.2f}, " in card and f"[{own.psnr_db_low:.2f}, " not in card
+
+
+def test_a_generator_that_pastes_texture_is_refused_for_that_and_its_card_says_so(layout: Layout) -> None:
+    params = lenient()
+    params = replace(params, promote=replace(params.promote, error_beyond=1.05))  # bilinear: 1.01 on drawn shapes
+    decisions = []
+    for amplitude in (0.0, 0.1):
+        for name in GENERATORS:
+            folder = layout.model(name)
+            about = {"network": SRRESNET, "trained_on": [], "training": {}, "percentiles": [0.1, 99.9]}
+            save_weights(folder, pasting(amplitude), about)
+            found = {"run_id": "", "weights_sha256": sha256_of(folder / "weights.safetensors")}
+            write_record(folder / "run.json", replace(read_record(folder / "run.json"), **found))
+        evaluate.run(layout, params)
+        decisions.append(register.run(layout, params)[0])
+    honest, inventing = decisions
+    assert honest.outcome == "promoted", honest.summary
+    assert inventing.outcome == "refused"
+    assert "error beyond the input at most" in {line.rule for line in inventing.failed}
+    card = connect(layout).MlflowClient().get_model_version("sr-generator", inventing.version).description
+    assert "wrong more than right" in card
+    champion = registry.by_alias(layout, "sr-generator", "champion")
+    assert champion is not None and champion.number == honest.version
 
 
 def test_a_candidate_that_fails_the_policy_is_registered_as_challenger_and_the_reason_kept(layout: Layout) -> None:
@@ -131,6 +174,26 @@ def test_an_untracked_training_is_recorded_from_its_folder(layout: Layout) -> No
     assert [point.step for point in curve] == [1, 2, 3, 4, 5, 6]
 
 
+def pasting(amplitude: float) -> dict[str, torch.Tensor]:
+    """An SRResNet of one channel that enlarges bilinearly and pastes a checkerboard of that amplitude on everything."""
+    state = build(SRRESNET).state_dict()
+    for name, value in state.items():
+        if name.startswith("trunk") and name.endswith(("weight", "bias")):
+            value.zero_()  # the trunk adds nothing
+        elif value.ndim == 4:
+            value.zero_()[..., value.shape[-2] // 2, value.shape[-1] // 2] = 1
+        elif name.endswith("bias"):
+            value.zero_()
+        elif value.numel() == 1 and value.is_floating_point():
+            value.fill_(1)  # the slope of a PReLU: straight
+    sides = torch.tensor([[0.25, 0.75, 0.0], [0.0, 0.75, 0.25]])
+    for name in (name for name in state if name.startswith("upsampling") and state[name].ndim == 4):
+        state[name].copy_(torch.einsum("iy,jx->ijyx", sides, sides).reshape(4, 1, 3, 3))
+    last = [name for name in state if name.startswith("upsampling") and name.endswith("bias")][-1]
+    state[last].copy_(amplitude * torch.tensor([1.0, -1.0, -1.0, 1.0]))
+    return state
+
+
 def bare(name: str) -> dict[str, torch.Tensor]:
     """An SRCNN of one channel that gives back its bicubic input as it is, blurred, or with brightness it made up."""
     network = build(SRCNN)
@@ -147,6 +210,7 @@ def bare(name: str) -> dict[str, torch.Tensor]:
     return state
 
 
+SRRESNET = {"name": "srresnet", "channels": 1, "blocks": 1, "scale": 4}
 SRCNN = {"name": "srcnn", "channels": 1, "hidden_channels": 1, "scale": 4}
 
 

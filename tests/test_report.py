@@ -62,7 +62,7 @@ class Tables(HTMLParser):
 
 
 def table(page: str, caption: str) -> list[list[str]]:
-    start = page.index(caption)
+    start = page.index(f"<caption>{caption}")
     return Tables("<table>" + page[start : page.index("</table>", start)]).tables[0]
 
 

@@ -19,7 +19,7 @@ from components.evidence_report import NAMES
 from components.evidence_rows import MethodSummary, SampleScore
 from components.handover import METHODS, IndexRow, Layout, read_json, read_rows, write_json, write_rows
 from tests import tables
-from tests.browser import CONTRAST, TOO_WIDE, chromium, emulate, requests, resize
+from tests.browser import CONTRAST, DRAWN_LINES, DRAWN_TEXTS, TOO_WIDE, chromium, emulate, requests, resize
 from tests.settings import small
 
 
@@ -178,6 +178,14 @@ def test_every_text_stands_out_from_its_ground(page: Chrome, scheme: str, media:
     assert [one for one in texts if one["contrast"] < one["needed"]] == []
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_drawn_line_stands_out_from_its_ground(page: Chrome, scheme: str) -> None:
+    emulate(page, scheme=scheme)
+    lines = page.execute_script(DRAWN_LINES)
+    assert len(lines) > 20
+    assert [one for one in lines if one["contrast"] < 3.0] == []  # WCAG 2.1, 1.4.11
+
+
 def test_dark_is_dark_and_light_is_light(page: Chrome) -> None:
     grounds = []
     for scheme in ("light", "dark"):
@@ -237,6 +245,12 @@ def test_every_table_says_what_it_holds(page: Chrome) -> None:
     assert unlike(page, "table", named) == []
 
 
+def test_every_box_that_scrolls_is_a_region_with_a_name(page: Chrome) -> None:
+    boxes = every(page, ".scroll")
+    page.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
+    assert outer(page, [one for one in boxes if one.aria_role != "region" or not one.accessible_name.strip()]) == []
+
+
 def test_every_heading_of_a_table_says_what_it_heads(page: Chrome) -> None:
     assert unlike(page, "th", "['row', 'col', 'rowgroup', 'colgroup'].includes(one.scope)") == []
 
@@ -282,6 +296,14 @@ def test_nothing_is_wider_than_the_window_it_is_read_in(page: Chrome, width: int
     found = page.execute_script(TOO_WIDE)
     assert found["wide"] == found["cramped"] == []
     assert found["page"] <= found["window"] <= width
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_no_text_in_a_drawing_is_too_small_to_read(page: Chrome, width: int) -> None:
+    resize(page, width)
+    texts = page.execute_script(DRAWN_TEXTS)
+    assert len(texts) > 50
+    assert [one for one in texts if one["pixels"] < 9] == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

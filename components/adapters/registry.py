@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,9 @@ from components.readers import AnyReader, load_any_reader
 
 GENERATOR, CLASSIFIER = "sr-generator", "classifier"
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+LOGGED = "models:/"  # before the id of a logged model, which is what a version is made from
+CARD = "model_card.md"
+LONGEST_DESCRIPTION = 5000  # characters that MLflow's column of descriptions holds
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,7 @@ class Version:
     weights_sha256: str
     run_id: str
     source: str
+    card_sha256: str  # of the model card; empty where it has none yet
 
 
 def by_alias(layout: Layout, name: str, alias: str) -> Version | None:
@@ -70,12 +76,38 @@ def register(layout: Layout, name: str, record: RunRecord, tags: dict[str, str])
             raise
     made = client.create_model_version(
         name,
-        source=f"models:/{record.model_id}",
+        source=LOGGED + record.model_id,
         run_id=record.run_id,
         model_id=record.model_id,
         tags={"method": record.name, "weights_sha256": record.weights_sha256, **tags},
     )
     return _version(made)
+
+
+def describe(layout: Layout, version: Version, card: str) -> None:
+    """Stores `card`, Markdown, with the files of `version` and shows it on its page; does nothing where it is there.
+
+    The page holds less than a file: of a longer card it shows the beginning and says where the whole is.
+    """
+    digest = hashlib.sha256(card.encode()).hexdigest()
+    if version.card_sha256 == digest:
+        return
+    client = _client(layout)
+    with tempfile.TemporaryDirectory(prefix="medsr-card-") as folder:
+        path = Path(folder, CARD)
+        path.write_text(card, encoding="utf-8")
+        client.log_model_artifact(version.source.removeprefix(LOGGED), str(path))
+    client.update_model_version(version.name, version.number, shortened(card))
+    client.set_model_version_tag(version.name, version.number, "card_sha256", digest)
+
+
+def shortened(card: str) -> str:
+    """`card`, or as many of its first lines as a description holds and where the rest is."""
+    if len(card) <= LONGEST_DESCRIPTION:
+        return card
+    rest = f"\nThe whole card: {CARD} among the model's artifacts.\n"
+    kept = card[: LONGEST_DESCRIPTION - len(rest)]
+    return kept[: kept.rfind("\n") + 1] + rest
 
 
 def point(layout: Layout, version: Version, alias: str) -> None:
@@ -151,4 +183,5 @@ def _version(found: Any) -> Version:
         weights_sha256=found.tags.get("weights_sha256", ""),
         run_id=found.run_id or "",
         source=found.source,
+        card_sha256=found.tags.get("card_sha256", ""),
     )

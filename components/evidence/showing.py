@@ -87,7 +87,8 @@ class Shown:
 def show(folder: Path, sample: str, rank: str, pair: Pair, scale: int, images: dict[str, Image]) -> Shown:
     """Saves the pictures of one sample, `images` by method: whole, a detail, and the detail's error.
 
-    All are under the window of the original; errors are shown as they are.
+    All are under the window of the original; errors are shown as they are. The profile is of the row of the detail
+    where the original varies most.
     """
     original, body = pair.high[0].numpy(), pair.body[0].numpy()
     window, display = zoom_window(original, body), display_of(pair.row, original, body)
@@ -101,7 +102,7 @@ def show(folder: Path, sample: str, rank: str, pair: Pair, scale: int, images: d
         if name in images:
             files[name]["error"] = f"{sample}-{name}-error.png"
             save_error(folder / files[name]["error"], window.cut(np.abs(image - original)))
-    line = window.row + window.height // 2
+    line = window.row + int(np.abs(np.diff(window.cut(original))).sum(1).argmax())
     record = {
         "sample": sample,
         "rank": rank,

@@ -29,3 +29,29 @@ def test_versions_carry_their_weights_and_aliases_move(layout: Layout) -> None:
     assert registry.aliases(layout, GENERATOR) == {"champion": "2"}
     generator = registry.load_generator(layout)
     assert (generator.scale, generator.version, generator.percentiles) == (4, "2", (0.1, 99.9))
+
+
+def test_a_card_is_stored_with_its_version_shown_there_and_replaced_where_it_changed(layout: Layout) -> None:
+    record = tracking.restore(layout, read_record(layout.model("srcnn") / "run.json"))
+    version = registry.register(layout, GENERATOR, record, {})
+    client = tracking.connect(layout).MlflowClient()
+    for card in ("# A card\n", "# A card\n\nwith more\n"):
+        registry.describe(layout, version, card)
+        (version,) = registry.list_versions(layout, GENERATOR)
+        assert client.get_model_version(GENERATOR, "1").description == card
+        assert (registry.folder_of(layout, version).parents[1] / "model_card.md").read_text() == card
+    client.update_model_version(GENERATOR, "1", "a person's words")
+    registry.describe(layout, version, card)
+    assert client.get_model_version(GENERATOR, "1").description == "a person's words", "the card is there already"
+
+
+def test_a_card_too_long_for_the_page_is_cut_at_a_line_and_whole_in_its_file(layout: Layout) -> None:
+    record = tracking.restore(layout, read_record(layout.model("srcnn") / "run.json"))
+    version = registry.register(layout, GENERATOR, record, {})
+    card = "".join(f"- line {number}\n" for number in range(1000))
+    registry.describe(layout, version, card)
+    shown = tracking.connect(layout).MlflowClient().get_model_version(GENERATOR, "1").description
+    *kept, empty, rest = shown.splitlines()
+    assert len(shown) <= 5000 and len(kept) > 300 and empty == "" and "model_card.md" in rest
+    assert card.startswith("\n".join(kept) + "\n")
+    assert (registry.folder_of(layout, version).parents[1] / "model_card.md").read_text() == card

@@ -48,6 +48,10 @@ def test_a_sample_is_shown_with_its_detail_its_errors_and_its_profile(tmp_path: 
     row, column, height, width = found.record["zoom"]
     line = [point for point in found.profile if point.method == "rrdb"]
     assert [point.column for point in line] == list(range(column, column + width))
-    assert line[5].value == pytest.approx(float(image[row + height // 2, column + 5]))
+    shown_row = found.record["profile_row"]
+    assert line[5].value == pytest.approx(float(image[shown_row, column + 5]))
+    detail = pair.high[0, row : row + height, column : column + width].numpy()
+    variations = np.abs(np.diff(detail)).sum(1)
+    assert variations[shown_row - row] == variations.max() > np.median(variations)
     assert {point.method for point in found.profile} == {"original", "rrdb"}
     assert np.asarray(Image.open(tmp_path / "S1-rrdb-error.png")).max() > 0

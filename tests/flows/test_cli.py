@@ -150,7 +150,7 @@ def test_an_image_that_cannot_be_read_is_named(image: Path, monkeypatch: pytest.
 
 def test_models_are_listed_with_their_aliases(monkeypatch: pytest.MonkeyPatch) -> None:
     def versions(layout: Layout, name: str) -> list[Version]:
-        return [Version(name, str(n), "esrgan", "", "", "") for n in (1, 2)] if name == "sr-generator" else []
+        return [Version(name, str(n), "esrgan", "", "", "", "") for n in (1, 2)] if name == "sr-generator" else []
 
     monkeypatch.setattr("components.adapters.registry.list_versions", versions)
     monkeypatch.setattr("components.adapters.registry.aliases", lambda layout, name: {"champion": "2"})

@@ -30,7 +30,7 @@ class Decision:
 
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Stands for MLflow: the roots that were registered; the second time nothing is new."""
+    """Stands for MLflow and the evidence: the roots that were registered; the second time nothing is new."""
     roots: list[Path] = []
 
     def run(layout: Layout, settings: object) -> list[Decision]:
@@ -38,6 +38,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         return [Decision("promoted" if len(roots) == 1 else "unchanged", "esrgan 1 looked at")]
 
     monkeypatch.setattr("components.register.run", run)
+    monkeypatch.setattr("flows.artifacts.publish", lambda layout, decisions: None)
     monkeypatch.setattr("components.adapters.tracking.initialise", lambda layout: None)
     return roots
 

@@ -1,0 +1,223 @@
+"""The card of a registered version: what it is for, what it learned from, how well it does, and where it fails.
+
+After Mitchell et al. 2019, arXiv:1810.03993; Markdown, as MLflow shows it. Whatever stands in it is read from the
+tables, records and settings of the run, so the same evidence always gives the same card.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import metadata
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from components.evidence.policy import Line
+from components.evidence.summarising import of_method
+from components.evidence_report import NAMES, sayings
+from components.evidence_rows import Comparison, CostLine, GroupScore, MethodSummary, SampleScore
+from components.handover import (
+    SPLITS,
+    IndexRow,
+    Layout,
+    LicenceRow,
+    RunRecord,
+    SplitRow,
+    read_json,
+    read_rows,
+)
+from components.learning.weights import CONFIG
+from components.params import Params
+from components.reader_report import MEASURES as OF_READERS
+from components.reader_report import READER_NAMES
+from components.reader_rows import ReaderSummary, SharpenedReading
+
+TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
+PAPERS = {
+    "srcnn": "three convolutions on the bicubic enlargement (Dong et al. 2016, arXiv:1501.00092)",
+    "srresnet": "residual blocks and sub-pixel convolution, trained for least squared error "
+    "(Ledig et al. 2017, arXiv:1609.04802)",
+    "srgan": "SRResNet trained on against a discriminator (Ledig et al. 2017, arXiv:1609.04802)",
+    "rrdb": "residual in residual dense blocks, for least absolute error (Wang et al. 2018, arXiv:1809.00219)",
+    "esrgan": "RRDB trained on against a relativistic discriminator, and interpolated with what it was before "
+    "(Wang et al. 2018, arXiv:1809.00219)",
+}
+Measure = tuple[str, str, int, tuple[str, ...]]  # title, field of the mean, decimals, fields of the interval
+MEASURES: tuple[Measure, ...] = (
+    ("PSNR (dB)", "psnr_db_mean", 2, ("psnr_db_low", "psnr_db_high")),
+    ("SSIM", "ssim_mean", 4, ("ssim_low", "ssim_high")),
+    ("PSNR in the body (dB)", "psnr_body_db_mean", 2, ()),
+    ("SSIM in the body", "ssim_body_mean", 4, ()),
+    ("faithfulness to the input (dB)", "consistency_db_mean", 2, ()),
+    ("error beyond the input", "error_beyond_mean", 3, ()),
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What one source gave to each side of the split."""
+
+    name: str
+    licence: str
+    sides: dict[str, str]  # split: images and patients
+
+
+def generator_card(layout: Layout, params: Params, record: RunRecord, title: str, lines: Sequence[Line]) -> str:
+    """The card of a super-resolution network; `title` names the version, `lines` are those of the promotion policy.
+
+    Raises `StepError` naming the file that is missing or not ours.
+    """
+    summary = {line.method: line for line in read_rows(layout.sr_summary, MethodSummary)}
+    own, bicubic = summary[record.name], summary["bicubic"]
+    rows = read_rows(layout.sr_samples, SampleScore)
+    groups = [line for line in read_rows(layout.sr_modalities, GroupScore) if line.method == record.name]
+    compared = [
+        line
+        for line in read_rows(layout.sr_comparisons, Comparison)
+        if (line.method, line.against) == (record.name, "bicubic")
+    ]
+    read = next(line for line in read_rows(layout.sr_reading, SharpenedReading) if line.shown == record.name)
+    sources = sources_of(layout, "super_resolution")
+    content = {
+        "own": own,
+        "scores": [
+            (title, *(_score(line, name, decimals, ends) for line in (own, bicubic)))
+            for title, name, decimals, ends in MEASURES
+        ],
+        "groups": groups,
+        "sayings": sayings(compared, NAMES),
+        "read": read,
+        "degradation": params.prepare.degradation,
+        "modalities": sorted({line.group for line in groups}),
+        "cost": next(line for line in read_rows(layout.sr_cost, CostLine) if line.method == record.name),
+        "failures": [
+            *generator_failures(of_method(rows, record.name), of_method(rows, "bicubic"), groups),
+            *(f"Never scored on {name}: no held-out image." for name in _unscored(params.split.modalities, groups)),
+        ],
+    }
+    return _render(layout, record, title, lines, sources, content)
+
+
+def classifier_card(layout: Layout, record: RunRecord, title: str, lines: Sequence[Line]) -> str:
+    """The card of a reader; as `generator_card`."""
+    own = next(line for line in read_rows(layout.readers, ReaderSummary) if line.reader == record.name)
+    classifier = read_json(layout.classifier_report)
+    content = {
+        "own": own,
+        "scores": [
+            (name.replace("_", " ").replace("auroc", "AUROC"), _score(own, name, 3, (f"{name}_low", f"{name}_high")))
+            for name in OF_READERS
+        ],
+        "classifier": classifier,
+        "failures": classifier_failures(own, classifier),
+    }
+    return _render(layout, record, title, lines, sources_of(layout, "classification"), content)
+
+
+def sources_of(layout: Layout, task: str) -> list[Source]:
+    """What each source gave to `task`, and under which licence it came (`data/licences.csv`)."""
+    licences = {row.source: row for row in read_rows(layout.licences, LicenceRow)}
+    source_of = {row.image_id: row.source for row in read_rows(layout.index, IndexRow) if not row.quarantined}
+    used = [row for row in read_rows(layout.splits, SplitRow) if row.split and row.task == task]
+    found = []
+    for source in sorted({source_of[row.image_id] for row in used}):
+        own = [row for row in used if source_of[row.image_id] == source]
+        sides = {side: _counted(row for row in own if row.split == side) for side in SPLITS}
+        licence = licences.get(source) or licences.get(source.partition(":")[0])
+        said = f"{licence.licence}; {licence.terms}" if licence else f"not stated: add {source} to data/licences.csv"
+        found.append(Source(source, said, sides))
+    return found
+
+
+def generator_failures(
+    own: Sequence[SampleScore], bicubic: Sequence[SampleScore], groups: Sequence[GroupScore]
+) -> Iterator[str]:
+    """Where the network does worse than bicubic, or invents; what it does least well where it never does worse."""
+    pairs = list(zip(own, bicubic, strict=True))
+    least, _ = min(pairs, key=lambda pair: pair[0].psnr_db - pair[1].psnr_db)
+    gain = {row.sample: row.psnr_db - before.psnr_db for row, before in pairs}
+    worse = [row for row in own if gain[row.sample] < 0]
+    if worse:
+        shown = ", ".join(f"{row.sample} ({row.modality}) {gain[row.sample]:+.2f} dB" for row in worse)
+        yield f"Worse than bicubic by PSNR on {len(worse)} of {len(own)} images: {shown}."
+    else:
+        yield f"Least over bicubic on {least.sample} ({least.modality}): {gain[least.sample]:+.2f} dB."
+    lost = [line for line in groups if line.psnr_gain_db <= 0]
+    if lost:
+        yield f"No better than bicubic on average on {', '.join(line.group for line in lost)}."
+    wrong = [row for row in own if row.error_beyond > 1]
+    if wrong:
+        shown = ", ".join(f"{row.sample} ({row.modality}) {row.error_beyond:.2f}" for row in wrong)
+        yield f"Detail that the input does not hold is wrong more than right (error above 1) on {shown}."
+    astray = [row for row, before in pairs if row.consistency_worst_db < before.consistency_worst_db]
+    if astray:
+        shown = ", ".join(f"{row.sample} ({row.modality})" for row in astray)
+        yield f"Somewhere less faithful to the input than bicubic's worst part on {shown}."
+    patients = len({row.patient_id for row in own})
+    yield f"Scored on {len(own)} images of {patients} patients: what happens to one patient in a hundred is not known."
+
+
+def classifier_failures(own: ReaderSummary, classifier: dict[str, Any]) -> list[str]:
+    """What it misses and calls wrongly."""
+    sick, well = own.true_positive + own.false_negative, own.true_negative + own.false_positive
+    found = [
+        f"Missed {own.false_negative} of {sick} with {classifier['positive']} at its threshold of {own.threshold:.3f}.",
+        f"Called {own.false_positive} of {well} without it.",
+        f"Its probabilities are off by {own.calibration_error:.3f} on average (expected calibration error).",
+    ]
+    if classifier["simulated"]:
+        found.append("Every held-out image is simulated: nothing is known of real patients.")
+    return found
+
+
+def _render(
+    layout: Layout,
+    record: RunRecord,
+    title: str,
+    lines: Sequence[Line],
+    sources: Sequence[Source],
+    content: dict[str, Any],
+) -> str:
+    config = read_json(layout.model(record.name) / CONFIG)
+    environment = Environment(autoescape=False, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["cell"] = lambda text: str(text).replace("|", "\\|")
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    shared = {
+        "title": title,
+        "name": NAMES.get(record.name) or READER_NAMES[record.name],
+        "paper": PAPERS.get(record.name, ""),
+        "record": record,
+        "config": config,
+        "network": ", ".join(f"{key} {value}" for key, value in config.get("network", {}).items()),
+        "licence": metadata("medsr")["License-Expression"],
+        "sources": sources,
+        "lines": lines,
+        "number": _number,
+    }
+    return template.render(shared | content).strip() + "\n"
+
+
+def _score(line: object, field: str, decimals: int, ends: tuple[str, ...]) -> str:
+    said = _number(getattr(line, field), decimals)
+    if not ends:
+        return said
+    low, high = (_number(getattr(line, end), decimals) for end in ends)
+    return f"{said} [{low}, {high}]"
+
+
+def _number(value: float, decimals: int) -> str:
+    return f"{value:.{decimals}f}" if math.isfinite(value) else "undefined"
+
+
+def _counted(rows: Iterable[SplitRow]) -> str:
+    own = list(rows)
+    return f"{len(own)} of {len({row.patient_id for row in own})} patients" if own else "none"
+
+
+def _unscored(modalities: Iterable[str], groups: Sequence[GroupScore]) -> list[str]:
+    scored = {line.group for line in groups}
+    missing = [name for name in modalities if name not in scored]
+    return [", ".join(missing)] if missing else []

@@ -1,0 +1,89 @@
+"""What a run of the pipeline leaves on Prefect's pages: the verdict, and the tables behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from components.evidence_report import NAMES, named, sayings
+from components.evidence_rows import Comparison, MethodSummary
+from components.handover import GENERATORS, Layout, read_rows
+from components.reader_report import READER_NAMES
+from components.reader_rows import ReaderSummary
+from components.register import Decision
+
+VERDICT, METHODS, READERS = "verdict", "super-resolution", "readers"  # keys: a page shows each one's history
+
+
+def publish(layout: Layout, decisions: Sequence[Decision]) -> None:
+    """Creates the three artifacts of the run that is under way. Raises `StepError` where a table is missing."""
+    from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+    summary = read_rows(layout.sr_summary, MethodSummary)
+    comparisons = read_rows(layout.sr_comparisons, Comparison)
+    create_markdown_artifact(
+        key=VERDICT,
+        markdown="\n".join(verdict(layout, summary, comparisons, decisions)),
+        description="Which method leads, how sure that is, and what was promoted.",
+    )
+    create_table_artifact(
+        key=METHODS,
+        table=methods_table(summary),
+        description="Every method on the held-out images, best first; intervals are 95 %, over patients.",
+    )
+    create_table_artifact(
+        key=READERS,
+        table=readers_table(read_rows(layout.readers, ReaderSummary)),
+        description="Every reader on the held-out images, best first; intervals are 95 %, over patients.",
+    )
+
+
+def verdict(
+    layout: Layout, summary: Sequence[MethodSummary], comparisons: Sequence[Comparison], decisions: Iterable[Decision]
+) -> list[str]:
+    """Lines of Markdown; `summary` is the best method first."""
+    leader = next(line for line in summary if line.method in GENERATORS)
+    said = sayings(comparisons, named(line.method for line in summary))
+    return [
+        f"# {NAMES[leader.method]} leads the networks: {leader.psnr_db_mean:.2f} dB, "
+        f"{_signed_interval(leader)} over bicubic",
+        "",
+        f"Over {leader.n} held-out images of {leader.patients} patients. {' '.join(said)}",
+        "",
+        *(f"- {decision.summary}" for decision in decisions),
+        "",
+        f"The whole page: `{layout.report.resolve()}`",
+    ]
+
+
+def methods_table(summary: Iterable[MethodSummary]) -> list[dict[str, Any]]:
+    """One row a method."""
+    return [
+        {
+            "method": line.method,
+            "PSNR min – max (dB)": f"{line.psnr_db_min:.2f} – {line.psnr_db_max:.2f}",
+            "PSNR (dB)": round(line.psnr_db_mean, 2),
+            "SSIM": round(line.ssim_mean, 4),
+            "over bicubic (dB)": _signed_interval(line),
+            "faithfulness (dB)": round(line.consistency_db_mean, 2),
+            "error beyond the input": round(line.error_beyond_mean, 3),
+        }
+        for line in summary
+    ]
+
+
+def readers_table(readers: Iterable[ReaderSummary]) -> list[dict[str, Any]]:
+    """One row a reader."""
+    return [
+        {
+            "reader": READER_NAMES[line.reader],
+            "AUROC": f"{line.auroc:.3f} [{line.auroc_low:.3f}, {line.auroc_high:.3f}]",
+            "sensitivity": round(line.sensitivity, 3),
+            "specificity": round(line.specificity, 3),
+        }
+        for line in readers
+    ]
+
+
+def _signed_interval(line: MethodSummary) -> str:
+    return f"{line.psnr_gain_db:+.2f} [{line.psnr_gain_db_low:+.2f}, {line.psnr_gain_db_high:+.2f}]"

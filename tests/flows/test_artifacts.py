@@ -1,0 +1,60 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from components.evidence.policy import Line
+from components.evidence_rows import MethodSummary
+from components.handover import GENERATORS, METHODS, Layout, StepError, read_rows
+from components.reader_report import READER_NAMES
+from components.reader_rows import ReaderSummary
+from components.register import Decision
+from flows import artifacts
+from tests import tables
+
+REFUSED = Decision("sr-generator", "esrgan", "3", "refused", "2", (Line("mean SSIM at least", 0.9, 0.8, False),))
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    layout = Layout(tmp_path)
+    tables.write_scores(layout)
+    return layout
+
+
+def published(layout: Layout, server: str) -> dict[str, Any]:
+    """What Prefect keeps of each artifact after a run of a flow that published them."""
+    from prefect import flow
+
+    @flow(name="publishing")
+    def publishing() -> None:
+        artifacts.publish(layout, [REFUSED])
+
+    publishing()
+    keys = (artifacts.VERDICT, artifacts.METHODS, artifacts.READERS)
+    return {key: httpx.get(f"{server}/artifacts/{key}/latest").raise_for_status().json()["data"] for key in keys}
+
+
+def test_a_run_leaves_the_verdict_and_the_tables_as_the_files_have_them(layout: Layout, prefect_server: str) -> None:
+    found = published(layout, prefect_server)
+    summary = read_rows(layout.sr_summary, MethodSummary)
+    leader = max((line for line in summary if line.method in GENERATORS), key=lambda line: line.psnr_db_mean)
+    headline = found["verdict"].splitlines()[0]
+    assert f"{leader.psnr_db_mean:.2f} dB, {leader.psnr_gain_db:+.2f} [{leader.psnr_gain_db_low:+.2f}" in headline
+    assert "too few" in found["verdict"] and "sr-generator 3 (esrgan) not promoted: mean SSIM" in found["verdict"]
+    methods = json.loads(found["super-resolution"])
+    assert {row["method"] for row in methods} == set(METHODS)
+    assert [row["PSNR (dB)"] for row in methods] == [round(line.psnr_db_mean, 2) for line in summary]
+    readers = json.loads(found["readers"])
+    lines = read_rows(layout.readers, ReaderSummary)
+    assert [row["reader"] for row in readers] == [READER_NAMES[line.reader] for line in lines]
+    assert [row["sensitivity"] for row in readers] == [round(line.sensitivity, 3) for line in lines]
+
+
+def test_a_table_that_is_missing_is_named(layout: Layout) -> None:
+    layout.readers.unlink()
+    layout.sr_summary.unlink()
+    with pytest.raises(StepError, match=r"sr_summary\.csv"):
+        artifacts.publish(layout, [])

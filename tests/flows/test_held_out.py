@@ -1,0 +1,69 @@
+"""A folder of DICOM scored without a training: what comes in, what stays out, and the table at the end."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from components.handover import Layout, PreparedRow, StepError, read_rows
+from components.learning.patches import load_pairs
+from flows import held_out
+from flows.cli import main
+from tests.drawing import dicom, shapes, write_dicom
+from tests.settings import content, small
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three patients to score, one image twice, one too small, one cut short."""
+    folder = tmp_path / "archive"
+    for number, modality in enumerate(("CT", "MR", "CR")):
+        stored = (shapes(132, 120 + 8 * number, seed=number) * 4000).astype(np.uint16)
+        write_dicom(folder / f"{number}.dcm", dicom(stored, modality, PatientID=f"MRN-{number}"))
+    shutil.copy(folder / "1.dcm", folder / "twice.dcm")
+    write_dicom(folder / "small.dcm", dicom((shapes(40, 40, seed=9) * 4000).astype(np.uint16), "CT", PatientID="MRN-9"))
+    whole = (folder / "2.dcm").read_bytes()
+    (folder / "cut.dcm").write_bytes(whole[: len(whole) // 2])
+    return folder
+
+
+def test_every_image_is_ready_to_be_scored_or_named_with_its_reason(tmp_path: Path, folder: Path) -> None:
+    with held_out.from_dicom(Layout(tmp_path), small(), folder) as (prepared, left_out):
+        rows = read_rows(prepared / "index.csv", PreparedRow)
+        assert {(row.modality, row.split) for row in rows} == {("CT", "test"), ("MR", "test"), ("CR", "test")}
+        assert held_out.is_prepared(prepared) and not held_out.is_prepared(folder)
+        assert len(load_pairs(prepared, "test", 4)) == 3
+    assert not prepared.exists()
+    reasons = dict(line.split(": ", 1) for line in left_out)
+    assert set(reasons) in ({"1.dcm", "small.dcm", "cut.dcm"}, {"twice.dcm", "small.dcm", "cut.dcm"})
+    assert "below split.min_side" in reasons["small.dcm"] and "less than expected" in reasons["cut.dcm"]
+
+
+def test_a_folder_with_nothing_to_score_says_why(tmp_path: Path, folder: Path) -> None:
+    for name in ("0", "1", "2", "twice", "cut"):
+        (folder / f"{name}.dcm").unlink()
+    with (
+        pytest.raises(StepError, match=r"expected an image to score, found none\.\n  small\.dcm: 40 x 40"),
+        held_out.from_dicom(Layout(tmp_path), small(), folder),
+    ):
+        pass
+
+
+def test_one_command_scores_a_model_on_a_folder_of_dicom(
+    project: Layout, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project.root)
+    Path("params.yaml").write_text(yaml.safe_dump(content()))
+    asked = ["evaluate", "--model", "data/models/rrdb", "--data", str(folder), "--write-inputs", "inputs"]
+    done = CliRunner().invoke(main, asked)
+    assert done.exit_code == 0, done.output
+    assert "left out: small.dcm: 40 x 40 pixels" in done.stderr
+    assert "rrdb against bicubic: better for" in done.output and "of 3 patients" in done.output
+    assert len(list(Path("inputs").glob("*.png"))) == 3
+    done = CliRunner().invoke(main, ["evaluate", "--model", "data/models/rrdb", "--data", str(folder), "--json"])
+    table = {line["method"]: line for line in json.loads(done.stdout)}
+    assert set(table) == {"bicubic", "rrdb"} and table["rrdb"]["n"] == 3
