@@ -16,14 +16,17 @@ import psutil  # type: ignore[import-untyped]
 import torch
 from PIL import Image
 
+from components.evidence.comparing import compare
 from components.evidence.contestants import Contestant, outside_one
 from components.evidence.scoring import Protocol, score_all
 from components.evidence.summarising import summarise
+from components.evidence_rows import LEADER
 from components.handover import PreparedRow, write_rows
 from components.imaging.degradation import degrade, enlarge
 from components.learning.patches import iterate_pairs, rows_of
 
 SCALE, SIDE, FULL = 4, 512, 65535
+SAMPLES = 2000  # bootstraps of an interval, as `evaluate.bootstrap_samples`
 METHODS = ("bicubic", "a", "b", "c", "d", "e")
 
 
@@ -77,11 +80,15 @@ def main() -> None:
             held.append(process.memory_info().rss / 1e6)
         scoring = time.perf_counter() - started
         started = time.perf_counter()
-        summarise(rows, 2000, 0)
+        best = summarise(rows, SAMPLES, 0)[0].method
         summary = time.perf_counter() - started
+        started = time.perf_counter()
+        compare(rows, {"bicubic": "bicubic", LEADER: best}, SAMPLES, 0)
+        comparisons = time.perf_counter() - started
     quarter = max(1, count // 4)
     print(f"{count} images of {SIDE} x {SIDE} by {len(METHODS)} methods, {torch.get_num_threads()} threads")
-    print(f"reading alone {reading:.1f} s; read and scored {scoring:.1f} s; summarised {summary:.1f} s")
+    print(f"reading alone {reading:.1f} s; read and scored {scoring:.1f} s")
+    print(f"summaries with intervals {summary:.1f} s; comparisons with bicubic and the best {comparisons:.1f} s")
     print(f"memory {held[quarter - 1]:.0f} MB after a quarter of the images, {held[-1]:.0f} MB after all")
 
 

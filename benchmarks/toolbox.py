@@ -46,13 +46,26 @@ class Toolbox:
 
 def ready() -> Toolbox:
     """basicsr, installed if it is not yet there. Raises `StepError` where it cannot be."""
-    if not (FOLDER / "basicsr").is_dir():
-        _install()
+    install(FOLDER, "basicsr", f"basicsr=={VERSION}")
     _bridge()
     sys.path.append(str(FOLDER))
     networks = importlib.import_module("basicsr.archs.rrdbnet_arch")
     loops = importlib.import_module("basicsr.models.sr_model")
     return Toolbox(networks.RRDBNet, loops.SRModel)
+
+
+def install(folder: Path, module: str, *packages: str) -> None:
+    """Brings `packages` of the package index, unless `module` is there already. Raises `StepError` where it cannot.
+
+    Into a folder of their own and without what they depend on, so that the project's environment stays as locked.
+    """
+    if (folder / module).is_dir():
+        return
+    command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", sys.executable]
+    command += ["--target", str(folder), "--no-deps", "--no-build-isolation", *packages]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise StepError(f"{', '.join(packages)}: expected from the package index, got: {done.stderr.strip()}")
 
 
 def copy_weights(source: nn.Module, target: nn.Module) -> None:
@@ -110,15 +123,6 @@ def _options(settings: PixelTraining, device: torch.device) -> dict[str, Any]:
             "scheduler": {"type": "MultiStepLR", "milestones": [settings.steps]},
         },
     }
-
-
-def _install() -> None:
-    """Into its own folder and without what it depends on, so that the project's environment stays as locked."""
-    command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", sys.executable]
-    command += ["--target", str(FOLDER), "--no-deps", "--no-build-isolation", f"basicsr=={VERSION}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise StepError(f"basicsr {VERSION}: expected it from the package index, got: {done.stderr.strip()}")
 
 
 def _bridge() -> None:

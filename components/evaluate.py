@@ -13,13 +13,14 @@ from torch import Tensor
 
 from components.command import run_step
 from components.evidence import spectrum
+from components.evidence.averaging import for_json
 from components.evidence.comparing import compare
 from components.evidence.contestants import Contestant, contestants
 from components.evidence.cost import Meter
 from components.evidence.perceptual import load_lpips
 from components.evidence.scoring import Protocol, Scored, score_all
 from components.evidence.showing import Shown, chosen, show
-from components.evidence.summarising import grouped, methods_of, summarise
+from components.evidence.summarising import grouped, methods_of, perfect, summarise
 from components.evidence_rows import (
     CHAMPION,
     LEADER,
@@ -34,7 +35,7 @@ from components.evidence_rows import (
 from components.handover import GENERATORS, Layout, picked, write_json, write_rows
 from components.learning.metrics import crop_border
 from components.learning.patches import iterate_pairs, rows_of
-from components.learning.scoring import scale_of
+from components.learning.scoring import held_out_digest, scale_of
 from components.params import Params
 
 METRICS = (  # of `sr_metrics.json`
@@ -47,9 +48,12 @@ def run(layout: Layout, params: Params) -> list[MethodSummary]:
     """Writes the `sr_*` tables, `champion.json` and the pictures; gives the summary, best first."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     scale = scale_of(params)
-    entered, champion = contestants(layout, rows_of(layout.super_resolution, "test"), scale, device)
+    entered, champion, left_out = contestants(layout, rows_of(layout.super_resolution, "test"), scale, device)
+    for line in left_out:
+        print(f"left out: {line}")
     distance = load_lpips(params.evaluate.lpips_alexnet, device)
-    protocol = Protocol(scale, params.prepare.degradation, device, distance)
+    digest = held_out_digest(layout.super_resolution)
+    protocol = Protocol(scale, params.prepare.degradation, device, distance, digest)
     meter = Meter(device)
     with tempfile.TemporaryDirectory(prefix="medsr-evaluate-") as folder:
         rows = _score(layout, entered, protocol, meter, Path(folder))
@@ -122,7 +126,8 @@ def write_tables(layout: Layout, rows: list[SampleScore], samples: int, seed: in
         opponents[CHAMPION] = CHAMPION
     write_rows(layout.sr_samples, SampleScore, rows)
     write_rows(layout.sr_summary, MethodSummary, summary)
-    write_json(layout.sr_metrics, picked(summary, "method", METRICS))
+    metrics = picked(summary, "method", METRICS)
+    write_json(layout.sr_metrics, {method: for_json(scores) for method, scores in metrics.items()})
     write_rows(layout.sr_comparisons, Comparison, compare(rows, opponents, samples, seed))
     write_rows(layout.sr_patients, GroupScore, grouped(rows, lambda row: row.patient_id))
     write_rows(layout.sr_modalities, GroupScore, grouped(rows, lambda row: row.modality))
@@ -140,7 +145,7 @@ def _line(summary: MethodSummary) -> str:
         f"{summary.method:<9} PSNR {summary.psnr_db_mean:6.2f} dB  SSIM {summary.ssim_mean:.4f}  over bicubic "
         f"{summary.psnr_gain_db:+.2f} dB [{summary.psnr_gain_db_low:+.2f}, {summary.psnr_gain_db_high:+.2f}]  "
         f"error beyond the input {summary.error_beyond_mean:.2f}"
-    )
+    ) + perfect(summary)
 
 
 def main() -> int:

@@ -7,22 +7,25 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from components.adapters import registry
+from components.evidence.averaging import for_json
 from components.evidence.comparing import compare
-from components.evidence.contestants import Contestant, bicubic, outside_one, trained
+from components.evidence.contestants import Contestant, bicubic, check_name, outside_one, trained
 from components.evidence.outside import SUFFIXES, write_inputs
 from components.evidence.perceptual import load_lpips
 from components.evidence.scoring import Protocol, score_all
-from components.evidence.summarising import summarise
+from components.evidence.summarising import perfect, summarise
 from components.evidence_rows import Comparison, MethodSummary, SampleScore
-from components.handover import Layout, StepError, read_rows
+from components.handover import GENERATORS, METHODS, Layout, PreparedRow, SplitRow, StepError, read_json, read_rows
 from components.learning.patches import iterate_pairs, rows_of
-from components.learning.scoring import scale_of
+from components.learning.scoring import held_out_digest, scale_of
+from components.learning.start import TRAINED_ON
 from components.learning.weights import CONFIG, WEIGHTS
 from components.params import Params
 
@@ -38,6 +41,10 @@ class Table:
     comparisons: list[Comparison]
     rows: list[SampleScore]
 
+    def as_dicts(self) -> list[dict[str, Any]]:
+        """The summary as JSON can hold it: nothing in place of what is infinite or not defined."""
+        return [for_json(asdict(line)) for line in self.summary]
+
     def lines(self) -> Iterator[str]:
         """For the terminal."""
         titles = ("method", "n", "PSNR min – max (dB)", "mean", "SSIM", "faithful (dB)", "beyond", "gain (dB)")
@@ -49,6 +56,7 @@ class Table:
                 *(f"{line.psnr_db_mean:.2f}", f"{line.ssim_mean:.4f}", f"{line.consistency_db_mean:.2f}"),
                 *(f"{line.error_beyond_mean:.3f}", gain if line.method != "bicubic" else ""),
             )
+        yield from (line.method + perfect(line) for line in self.summary if perfect(line))
         own = next(one for one in self.comparisons if (one.measure, one.method) == ("psnr_db", self.name))
         yield (
             f"{self.name} against bicubic: better for {own.patients_better} of {own.patients} patients, "
@@ -60,19 +68,37 @@ def run(layout: Layout, params: Params, model: str, name: str = "", data: Path |
     """Scores `model` on the held-out images of `data`, by default the project's, beside what is scored there already.
 
     `model` is `sr-generator@ALIAS`, `sr-generator/NUMBER`, a folder of weights or its `.safetensors`, or a folder of
-    images. `data` is a folder as `prepare` leaves it. Raises `StepError` naming what does not fit.
+    images. `data` is a folder as `prepare` leaves it. Raises `StepError` naming what does not fit: images, name, the
+    scores that are there already, patients that were learned from.
     """
     scale, folder = scale_of(params), data or layout.super_resolution
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    added = _contestant(layout, model, name, folder, scale, device)
-    protocol = Protocol(scale, params.prepare.degradation, device, load_lpips(params.evaluate.lpips_alexnet, device))
-    before = _scored_before(layout, folder, protocol) if data is None else []
+    added = _contestant(layout, model, name, rows_of(folder, "test"), scale, device)
+    distance = load_lpips(params.evaluate.lpips_alexnet, device)
+    protocol = Protocol(scale, params.prepare.degradation, device, distance, held_out_digest(folder))
+    before = _scored_before(layout, protocol) if data is None else []
+    _check_not_taken(layout, added.name, model, before)
     entered = [added] if before else [bicubic(scale), added]
     pairs = iterate_pairs(folder, "test", scale)
     rows = [row for scored in score_all(pairs, entered, protocol) for row in scored.rows]
-    rows = [row for row in before if row.method != added.name] + rows
+    if before:
+        rows = _joined([row for row in before if row.method != added.name], rows)
     settings = params.evaluate.bootstrap_samples, params.seed
     return Table(added.name, summarise(rows, *settings), compare(rows, {"bicubic": "bicubic"}, *settings), rows)
+
+
+def _joined(before: list[SampleScore], added: list[SampleScore]) -> list[SampleScore]:
+    """Both, images in the order and under the names that they have in `before`."""
+    found = {(row.image_id, row.frame): row for row in added}
+    samples = {(row.image_id, row.frame): row.sample for row in before}
+    return before + [replace(found[image], sample=name) for image, name in samples.items()]
+
+
+def _check_not_taken(layout: Layout, name: str, model: str, before: list[SampleScore]) -> None:
+    """A method of another program may stand for itself, and no other for it; ours are looked at by `check_name`."""
+    others = {row.method for row in before} - {*METHODS}
+    if name in others and Path(model).resolve() != (layout.outside / name).resolve():
+        raise StepError(f"{name}: is in the table already, from {layout.outside / name}. Give this one another --name.")
 
 
 def _columns(method: str, *cells: str) -> str:
@@ -99,31 +125,68 @@ def is_images(model: str) -> bool:
     return path.is_dir() and any(file.suffix.lower() in SUFFIXES for file in path.iterdir())
 
 
-def _contestant(layout: Layout, model: str, name: str, folder: Path, scale: int, device: torch.device) -> Contestant:
-    rows, path = rows_of(folder, "test"), Path(model)
+def _contestant(
+    layout: Layout, model: str, name: str, rows: list[PreparedRow], scale: int, device: torch.device
+) -> Contestant:
+    path = Path(model)
     if is_images(model):
         return outside_one(name or path.resolve().name, path, rows)
-    if path.suffix == ".safetensors" and path.is_file():
-        path = path.parent
-    if path.is_dir():
-        if not (path / WEIGHTS).is_file() or not (path / CONFIG).is_file():
-            raise StepError(
-                f"{path}: expected {WEIGHTS} beside {CONFIG}, or images ({', '.join(SUFFIXES)}); found none."
-            )
-        return trained(name or path.resolve().name, path, rows, scale, device)
-    weights, called = registry.load_version(layout, model)
-    return trained(name or called, weights, rows, scale, device)
+    folder, called = _weights(path) if path.exists() else registry.load_version(layout, model)
+    called = name or called
+    if called not in GENERATORS or folder.resolve() != layout.model(called).resolve():
+        check_name(called)
+    _check_patients_unseen(layout, folder, rows)
+    return trained(called, folder, rows, scale, device)
 
 
-def _scored_before(layout: Layout, folder: Path, protocol: Protocol) -> list[SampleScore]:
+def _weights(path: Path) -> tuple[Path, str]:
+    """The folder of weights that `path` is, or is the `.safetensors` of, and its name."""
+    folder = path if path.is_dir() else path.parent
+    if path not in (folder, folder / WEIGHTS):
+        raise StepError(f"{path}: expected {WEIGHTS}, the one name that weights have beside {CONFIG}. Rename it.")
+    if not (folder / WEIGHTS).is_file() or not (folder / CONFIG).is_file():
+        raise StepError(f"{folder}: expected {WEIGHTS} beside {CONFIG}, or images ({', '.join(SUFFIXES)}); found none.")
+    return folder, folder.resolve().name
+
+
+def _check_patients_unseen(layout: Layout, folder: Path, rows: list[PreparedRow]) -> None:
+    """Raises `StepError` naming the patients of `rows` that this project trained or validated on, or whose images the
+    weights in `folder` list. Another image of a patient who was learned from is not held out either."""
+    if not layout.splits.is_file():
+        return
+    listed = set(read_json(folder / CONFIG).get(TRAINED_ON, ()))
+    learned = {
+        row.patient_id
+        for row in read_rows(layout.splits, SplitRow)
+        if row.split in ("train", "validation") or row.image_id in listed
+    }
+    seen = sorted(learned & {row.patient_id for row in rows})
+    if seen:
+        raise StepError(
+            f"{folder}: expected patients that no training saw, found {', '.join(seen)}, whose images are in "
+            f"{layout.splits} or {CONFIG}. Score it on others."
+        )
+
+
+def _scored_before(layout: Layout, protocol: Protocol) -> list[SampleScore]:
     """The project's own scores, where they are of these images; none where evaluation has not run yet.
 
-    Raises `StepError` where they are of other images, or without LPIPS where that is at hand now.
+    Raises `StepError` naming what differs, where they are of other images or in another order, of another scale or
+    degradation, or where LPIPS was measured then and cannot be now, or the other way round.
     """
     if not layout.sr_samples.is_file():
         return []
     rows = read_rows(layout.sr_samples, SampleScore)
-    wanted = {(row.image_id, row.frame) for row in rows_of(folder, "test")}
-    if {(row.image_id, row.frame) for row in rows} != wanted or {row.scale for row in rows} != {protocol.scale}:
-        raise StepError(f"{layout.sr_samples}: expected scores of the images in {folder}. Run `medsr run` first.")
+    compared = (
+        ("held-out images", {row.held_out_sha256 for row in rows}, protocol.held_out_sha256),
+        ("scale", {row.scale for row in rows}, protocol.scale),
+        ("degradation", {row.degradation for row in rows}, protocol.degradation),
+        ("LPIPS at hand", {any(row.lpips is not None for row in rows)}, protocol.distance is not None),
+    )
+    other = [f"{what}: {', '.join(map(str, then))} then, {now} now" for what, then, now in compared if then != {now}]
+    if other:
+        raise StepError(
+            f"{layout.sr_samples}: expected scores that were made as today's are. `medsr run` makes them anew.\n  "
+            + "\n  ".join(other)
+        )
     return rows

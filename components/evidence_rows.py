@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 LEADER, CHAMPION = "leader", "champion"  # the best generator of this run; the one in service before it
 
+SIGNIFICANT = 0.05  # a p below this, corrected, is taken for more than chance
+
 
 @dataclass(frozen=True)
 class SampleScore:
@@ -28,9 +30,12 @@ class SampleScore:
     error_low: float
     error_middle: float
     error_beyond: float
+    error_beyond_worst: float
     energy_beyond: float
     consistency_db: float
     consistency_worst_db: float
+    degradation: str  # that made the input
+    held_out_sha256: str  # of all held-out images: scores under the same one may stand in one table
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,9 @@ class MethodSummary:
     method: str
     n: int
     patients: int
+    psnr_db_n: (
+        int  # images whose PSNR is finite; on the others the method gave back the original, and means leave them out
+    )
     psnr_db_min: float
     psnr_db_mean: float
     psnr_db_max: float
@@ -50,7 +58,9 @@ class MethodSummary:
     ssim_max: float
     ssim_low: float
     ssim_high: float
+    psnr_body_db_n: int
     psnr_body_db_mean: float
+    ssim_body_n: int  # images that have a body where windows of SSIM have their centres
     ssim_body_mean: float
     ms_ssim_mean: float | None  # over the images that have one
     lpips_mean: float | None
@@ -58,7 +68,8 @@ class MethodSummary:
     error_low_mean: float
     error_middle_mean: float
     error_beyond_mean: float
-    error_beyond_max: float
+    error_beyond_max: float  # of the worst image
+    error_beyond_worst_max: float  # of the worst part of any image
     energy_beyond_mean: float
     consistency_db_mean: float
     consistency_worst_db_min: float
@@ -96,7 +107,7 @@ class Comparison:
     difference: float  # mean over images, paired
     difference_low: float  # 95 %, bootstrap over patients
     difference_high: float
-    rank_biserial: float  # effect size: 1 where every patient is better, -1 where every one is worse
+    rank_biserial: float  # effect size of the test, over patients: 1 where each is better, -1 where each is worse
     p: float  # Wilcoxon's signed-rank test, two-sided, over patients
     p_holm: float  # corrected for all methods under one measure and opponent
     p_holm_least: float  # what Holm's first step could give at best with so many patients

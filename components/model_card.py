@@ -6,7 +6,6 @@ tables, records and settings of the run, so the same evidence always gives the s
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import metadata
@@ -17,7 +16,7 @@ from jinja2 import Environment, StrictUndefined
 
 from components.evidence.policy import Line
 from components.evidence.summarising import of_method
-from components.evidence_report import NAMES, sayings
+from components.evidence_report import NAMES, ONE_PATIENT, counted, number, sayings
 from components.evidence_rows import Comparison, CostLine, GroupScore, MethodSummary, SampleScore
 from components.handover import (
     SPLITS,
@@ -45,6 +44,7 @@ PAPERS = {
     "esrgan": "RRDB trained on against a relativistic discriminator, and interpolated with what it was before "
     "(Wang et al. 2018, arXiv:1809.00219)",
 }
+Scored = MethodSummary | ReaderSummary | SharpenedReading
 Measure = tuple[str, str, int, tuple[str, ...]]  # title, field of the mean, decimals, fields of the interval
 MEASURES: tuple[Measure, ...] = (
     ("PSNR (dB)", "psnr_db_mean", 2, ("psnr_db_low", "psnr_db_high")),
@@ -88,8 +88,10 @@ def generator_card(layout: Layout, params: Params, record: RunRecord, title: str
             for title, name, decimals, ends in MEASURES
         ],
         "groups": groups,
-        "sayings": sayings(compared, NAMES),
+        "sayings": sayings(compared, NAMES) if own.patients > 1 else [ONE_PATIENT],
         "read": read,
+        "gain": _score(own, "psnr_gain_db", 2, ("psnr_gain_db_low", "psnr_gain_db_high")),
+        "cost_to_reader": _score(read, "auroc_cost", 3, ("auroc_cost_low", "auroc_cost_high")),
         "degradation": params.prepare.degradation,
         "modalities": sorted({line.group for line in groups}),
         "cost": next(line for line in read_rows(layout.sr_cost, CostLine) if line.method == record.name),
@@ -156,8 +158,8 @@ def generator_failures(
     if astray:
         shown = ", ".join(f"{row.sample} ({row.modality})" for row in astray)
         yield f"Somewhere less faithful to the input than bicubic's worst part on {shown}."
-    patients = len({row.patient_id for row in own})
-    yield f"Scored on {len(own)} images of {patients} patients: what happens to one patient in a hundred is not known."
+    images, patients = counted(len(own), "image"), counted(len({row.patient_id for row in own}), "patient")
+    yield f"Scored on {images} of {patients}: what happens to one patient in a hundred is not known."
 
 
 def classifier_failures(own: ReaderSummary, classifier: dict[str, Any]) -> list[str]:
@@ -195,26 +197,24 @@ def _render(
         "licence": metadata("medsr")["License-Expression"],
         "sources": sources,
         "lines": lines,
-        "number": _number,
+        "number": number,
+        "counted": counted,
     }
     return template.render(shared | content).strip() + "\n"
 
 
-def _score(line: object, field: str, decimals: int, ends: tuple[str, ...]) -> str:
-    said = _number(getattr(line, field), decimals)
-    if not ends:
+def _score(line: Scored, field: str, decimals: int, ends: tuple[str, ...]) -> str:
+    """The mean, with its interval where there are patients to draw one from."""
+    said = number(getattr(line, field), decimals)
+    if not ends or line.patients == 1:
         return said
-    low, high = (_number(getattr(line, end), decimals) for end in ends)
+    low, high = (number(getattr(line, end), decimals) for end in ends)
     return f"{said} [{low}, {high}]"
-
-
-def _number(value: float, decimals: int) -> str:
-    return f"{value:.{decimals}f}" if math.isfinite(value) else "undefined"
 
 
 def _counted(rows: Iterable[SplitRow]) -> str:
     own = list(rows)
-    return f"{len(own)} of {len({row.patient_id for row in own})} patients" if own else "none"
+    return f"{len(own)} of {counted(len({row.patient_id for row in own}), 'patient')}" if own else "none"
 
 
 def _unscored(modalities: Iterable[str], groups: Sequence[GroupScore]) -> list[str]:

@@ -9,6 +9,8 @@ from typing import Any
 
 from markupsafe import Markup
 
+from components.evidence.comparing import least_p
+from components.evidence_rows import SIGNIFICANT
 from components.handover import CLASSIFIER, Layout, StepError, read_json, read_rows
 from components.reader_rows import (
     COMPARED,
@@ -38,12 +40,6 @@ AXES = {
     "precision_recall": ("Precision and recall", "recall", "precision"),
     "reliability": ("Reliability", "mean probability of a bin", "share of positives in it"),
 }
-# other data, other patients: what the literature reports, to stand beside and not to be compared figure by figure
-LITERATURE = (
-    ("Heart failure on chest radiographs, augmentation and transfer learning", "82 %", "95 %", "74 %"),
-    ("Histopathology, supervised network with PCA", "94.52 %", "", ""),
-    ("Histopathology, one layer of k-means centroids", "93.56 %", "", ""),
-)
 
 
 def gathered(layout: Layout) -> dict[str, Any]:
@@ -57,7 +53,6 @@ def gathered(layout: Layout) -> dict[str, Any]:
         "reader_names": READER_NAMES,
         "measures": MEASURES,
         "curves": [_curve(layout, curve) for curve in CURVES],
-        "literature": LITERATURE,
         "sharpened": sharpened,
         "standing": standing(readers),
         "compared": READER_NAMES[COMPARED],
@@ -70,6 +65,8 @@ def gathered(layout: Layout) -> dict[str, Any]:
 
 def effect(line: SharpenedReading) -> str:
     """What the interval of the AUROC's cost allows to say."""
+    if too_few(line.patients, 1):
+        return "too few patients to tell"
     if line.auroc_cost_low > 0:
         return "costs the reader AUROC"
     return "helps the reader" if line.auroc_cost_high < 0 else "no difference seen"
@@ -78,6 +75,8 @@ def effect(line: SharpenedReading) -> str:
 def standing(readers: Sequence[ReaderSummary]) -> str:
     """Where the network stands among the readers, as far as the intervals of the differences allow to say."""
     others = [line for line in readers if line.reader != CLASSIFIER]
+    if others and too_few(others[0].patients, len(others)):
+        return f"{others[0].patients} held-out patients are too few to tell {READER_NAMES[CLASSIFIER]} from the others."
     groups = {
         "ahead of": [line for line in others if line.auroc_gain_high < 0],
         "not told apart from": [line for line in others if line.auroc_gain_low <= 0 <= line.auroc_gain_high],
@@ -85,6 +84,11 @@ def standing(readers: Sequence[ReaderSummary]) -> str:
     }
     said = [f"{how} {_listed(lines)}" for how, lines in groups.items() if lines]
     return f"By the intervals of the differences, {READER_NAMES[CLASSIFIER]} is {'; '.join(said)}." if said else ""
+
+
+def too_few(patients: int, compared: int) -> bool:
+    """Whether so few bear no claim: Wilcoxon's test of `compared` methods, corrected by Holm, could not reach 0.05."""
+    return least_p(patients) * compared > SIGNIFICANT
 
 
 def _listed(lines: Sequence[ReaderSummary]) -> str:

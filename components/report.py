@@ -17,7 +17,7 @@ from jinja2 import Environment, StrictUndefined
 
 from components.command import run_step
 from components.evidence.policy import Line, at_least, generator_lines
-from components.evidence_report import evidence, named
+from components.evidence_report import counted, evidence, named, number, signed, since
 from components.evidence_rows import MethodSummary, SampleScore
 from components.handover import (
     GENERATORS,
@@ -40,6 +40,11 @@ CLASSIFIER_KEYS = (
     *("accuracy", "sensitivity", "specificity", "auroc", "n", "patients"),
     *("simulated", "labels", "positive", "threshold", "confusion"),
 )
+COLUMNS = 8  # images that stand beside each other, as in the literature's tables; more stand below each other
+KIND = re.compile(  # the end of a file's name that is no part of anybody's
+    r"\.(avi|bmp|csv|dcm|docx?|gif|gz|html?|ima|ini|jpe?g|json|log|mp4|nii|np[yz]|pdf|png|ps|rar|rtf|tar|tiff?|txt|"
+    r"xlsx?|xml|zip)$"
+)
 FEW_PATIENTS = 20  # below this the page says that intervals over patients are rough
 
 
@@ -54,7 +59,10 @@ def run(layout: Layout, settings: Params) -> Path:
 def gather(layout: Layout, settings: Params) -> dict[str, Any]:
     """All that the template shows."""
     found = scores(layout)
-    found |= evidence(layout, found["methods"])
+    found |= evidence(layout, found["methods"], found["best"])
+    if found["champion"]:
+        found["since"] = since(layout, found["champion"], found["candidate"], found["names"])
+    found |= {"number": number, "signed": signed, "counted": counted}
     return found | data(layout) | gathered(layout) | {"effect": effect} | judged(layout, settings)
 
 
@@ -79,6 +87,7 @@ def scores(layout: Layout) -> dict[str, Any]:
         "candidate": best_generator(summary),
         "few": summary[0].patients < FEW_PATIENTS,
         "samples": found,
+        "columns": COLUMNS,
         "score_of": {entry["sample"]: entry["scores"] for entry in found},
         "charts": [chart(summary, "psnr_db", "PSNR (dB)"), chart(summary, "ssim", "SSIM")],
         "pictures": pictures(layout, methods),
@@ -99,6 +108,7 @@ def data(layout: Layout) -> dict[str, Any]:
         "sources": sources(index),
         "left_out": Counter(left_out).most_common(),
         "quarantined": quarantined,
+        "set_aside": Counter((shown_name(row), row.reason) for row in quarantined).most_common(),
         "reasons": Counter(kind_of(row.reason) for row in quarantined).most_common(),
     }
 
@@ -149,14 +159,15 @@ def by_sample(samples: Iterable[SampleScore]) -> list[dict[str, Any]]:
 
 
 def chart(summary: Sequence[MethodSummary], measure: str, title: str) -> dict[str, Any]:
-    """Means with their minimum and maximum, on an axis from 0 to the first tick that holds them all."""
+    """Means with their minimum and maximum, on an axis from 0 to the first tick that holds all that are finite."""
     step, decimals = (10.0, 2) if measure == "psnr_db" else (0.2, 4)
     lines = {line.method: line for line in summary}
     bars = []
     for method in sorted(lines, key=lambda name: METHODS.index(name) if name in METHODS else len(METHODS)):
         low, mean, high = (getattr(lines[method], f"{measure}_{end}") for end in ("min", "mean", "max"))
-        bars.append({"method": method, "low": max(low, 0.0), "mean": max(mean, 0.0), "high": max(high, 0.0)})
-    count = max(1, math.ceil(max(bar["high"] for bar in bars) / step))
+        bars.append({"method": method, "low": low, "mean": mean, "high": high})
+    highest = max((bar["high"] for bar in bars if math.isfinite(bar["high"])), default=step)
+    count = max(1, math.ceil(highest / step))
     ticks = [step * number for number in range(count + 1)]
     return {"title": title, "top": ticks[-1], "ticks": ticks, "bars": bars, "decimals": decimals}
 
@@ -207,6 +218,18 @@ def sources(index: Iterable[IndexRow]) -> list[dict[str, Any]]:
         entry["quarantined" if row.quarantined else "kept"] += 1
         entry["simulated"] |= row.simulated
     return list(found.values())
+
+
+def shown_name(row: IndexRow) -> str:
+    """A quarantined file's name, identity removed; of one that no patient was read from only its kind.
+
+    Ingest takes out of a name what the file itself or its neighbours tell of patients: a letter or a list that lies
+    among the images may bear the name of somebody who is in none of them.
+    """
+    if row.patient_id:
+        return row.file_name
+    found = KIND.search(row.file_name.lower())
+    return found[0] if found else "another kind"
 
 
 def kind_of(reason: str) -> str:

@@ -86,10 +86,54 @@ return [...document.querySelectorAll("svg polyline")].filter((one) => one.checkV
 """
 )
 
+# texts that are cut, or that lie over another of their kind or over a bar, each with what is wrong
+BAD_LABELS = """
+const drawn = (one) => {
+  const range = document.createRange();
+  range.selectNodeContents(one);
+  return range.getBoundingClientRect();
+};
+const meet = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 0.5
+  && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 0.5;
+const found = [];
+for (const group of document.querySelectorAll(".bars, .stage, .strip")) {
+  const texts = [...group.querySelectorAll(".name, .value, .ticks span, .side, figcaption")];
+  const plots = [...group.querySelectorAll(".plot")].map((one) => one.getBoundingClientRect());
+  const frame = group.getBoundingClientRect();
+  texts.forEach((one, place) => {
+    const own = drawn(one);
+    if (own.left < frame.left - 1 || own.right > frame.right + 1) found.push([one.textContent, "reaches out"]);
+    if (one.scrollWidth > one.clientWidth + 1 && one.clientWidth) found.push([one.textContent, "is cut"]);
+    if (plots.some((plot) => meet(own, plot))) found.push([one.textContent, "lies over a bar"]);
+    const others = texts.slice(place + 1).filter((other) => meet(own, drawn(other)));
+    found.push(...others.map((other) => [one.textContent, "lies over " + other.textContent]));
+  });
+}
+return found;
+"""
+
+# tables, everything unfolded, that are wider than the page or have a text that reaches out of its cell
+WIDE_TABLES = """
+for (const one of document.querySelectorAll("details")) one.open = true;
+const width = document.documentElement.clientWidth;
+const out = (one) => one.getBoundingClientRect().right > width + 0.5 || one.scrollWidth > one.clientWidth + 1;
+const tables = [...document.querySelectorAll("table")];
+return tables.filter((one) => out(one) || [...one.querySelectorAll("th, td")].some(out)).map((one) => one.innerText);
+"""
+
+# how the line of each method looks in the spectrum
+LINE_LOOKS = """
+return [...document.querySelectorAll(".spectrum polyline")].map((one) => {
+  const {stroke, strokeDasharray} = getComputedStyle(one);
+  return [one.querySelector("title").textContent, stroke, strokeDasharray];
+});
+"""
+
 # texts of drawings, with their size in CSS pixels
 DRAWN_TEXTS = """
-return [...document.querySelectorAll("svg text")].filter((one) => one.checkVisibility()).map((one) => {
-  const {a, b} = one.getScreenCTM();
+const drawn = "svg text, .bars .name, .bars .value, .bars .ticks span";
+return [...document.querySelectorAll(drawn)].filter((one) => one.checkVisibility()).map((one) => {
+  const {a, b} = one instanceof SVGElement ? one.getScreenCTM() : {a: 1, b: 0};
   return {text: one.textContent, pixels: parseFloat(getComputedStyle(one).fontSize) * Math.hypot(a, b)};
 });
 """
@@ -118,15 +162,16 @@ return {page: document.documentElement.scrollWidth, window: width, wide: wide.ma
 
 @contextmanager
 def chromium(profile: Path) -> Iterator[Chrome]:
-    """A Chromium without a window or a network, its profile fresh in `profile`; it ends with the context.
+    """A Chromium without a window, with no network but this machine; it ends with the context.
 
-    A machine without it leaves the test out by name, or fails where `MEDSR_REQUIRE_SERVICES=1`.
+    Its profile is fresh in `profile`. A machine without it leaves the test out by name, or fails where
+    `MEDSR_REQUIRE_SERVICES=1`.
     """
     options = ChromeOptions()
     options.binary_location = _needed("chromium")
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     quiet = ["--disable-background-networking", "--disable-component-update", "--no-first-run", "--mute-audio"]
-    offline = ["--host-resolver-rules=MAP * ~NOTFOUND", "--proxy-server=direct://"]
+    offline = ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--proxy-server=direct://"]
     drawing = ["--headless=new", "--disable-gpu", "--disable-dev-shm-usage", "--force-color-profile=srgb"]
     for argument in (*drawing, *quiet, *offline, *sandbox, f"--user-data-dir={profile}"):
         options.add_argument(argument)

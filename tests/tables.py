@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from components import evaluate_readers
 from components.evaluate import write_tables
-from components.evidence_rows import CostLine, ProfilePoint, SampleScore, SpectrumPoint
+from components.evidence_rows import CHAMPION, CostLine, ProfilePoint, SampleScore, SpectrumPoint
 from components.handover import (
     METHODS,
     IndexRow,
@@ -75,21 +77,29 @@ def write_data(layout: Layout) -> list[IndexRow]:
     return index
 
 
-def write_scores(layout: Layout) -> list[SampleScore]:
-    """Seven samples under every method, no two numbers alike, with pictures of the first two."""
+def write_scores(
+    layout: Layout, images: int = 7, others: Sequence[str] = (), patients: int | None = None
+) -> list[SampleScore]:
+    """As many samples under every method and `others`, no two numbers alike, with pictures of the first two.
+
+    Each is of a patient of its own, or `patients` have them in turn.
+    """
     random = np.random.default_rng(5)
-    rows = []
-    for number in range(1, 8):
-        for method in METHODS:
+    rows, methods = [], (*METHODS, *others)
+    for number in range(1, images + 1):
+        patient = number if patients is None else number % patients
+        for method in methods:
             psnr, ssim = random.uniform(20, 45), random.uniform(0.6, 0.99)
+            psnr -= 10 * (method == "bicubic")  # a network is first, as mostly
             modality = ("CT", "CR", "MR", "US")[number % 4]
-            about = (f"S{number}", f"{number:016x}", 0, f"P{number:012x}", modality, 4, method)
-            rest = (random.uniform(0.7, 0.99), None, *random.uniform(0.01, 0.9, 5).tolist())
+            about = (f"S{number}", f"{number:016x}", 0, f"P{patient:012x}", modality, 4, method)
+            rest = (random.uniform(0.7, 0.99), None, *random.uniform(0.01, 0.9, 6).tolist())
             faithful = (random.uniform(35, 60), random.uniform(20, 35))
-            rows.append(SampleScore(*about, psnr, ssim, psnr - 2, ssim - 0.05, *rest, *faithful))
+            rows.append(SampleScore(*about, psnr, ssim, psnr - 2, ssim - 0.05, *rest, *faithful, "bicubic", "ab" * 32))
     write_tables(layout, rows, 100, 0)
-    write_rest(layout)
-    write_json(layout.pictures / "pictures.json", [_picture(layout, rows, name) for name in ("S2", "S1")])
+    write_rest(layout, methods)
+    shown = [_picture(layout, rows, name) for name in ("S2", "S1")[-images:]]
+    write_json(layout.pictures / "pictures.json", shown)
     one = {"value": 0.8125, "low": 0.7031, "high": 0.9062}
     confusion = {"true_positive": 41, "false_positive": 7, "true_negative": 52, "false_negative": 13}
     report = dict.fromkeys(("accuracy", "sensitivity", "specificity", "auroc"), one)
@@ -100,9 +110,9 @@ def write_scores(layout: Layout) -> list[SampleScore]:
     return rows
 
 
-def write_rest(layout: Layout) -> None:
+def write_rest(layout: Layout, methods: Sequence[str] = METHODS) -> None:
     """Spectra, profiles, costs and records of training, drawn."""
-    names = ("original", *METHODS)
+    names = ("original", *methods)
     points = [SpectrumPoint(name, 0.1 * n, -10.0 * n - k) for k, name in enumerate(names) for n in range(1, 6)]
     write_rows(layout.sr_spectrum, SpectrumPoint, points)
     line = [
@@ -113,11 +123,26 @@ def write_rest(layout: Layout) -> None:
         CostLine(name, "cpu", 1000 + n, 0.5 + n, 60.0 + n, 0.25 + n, 30.0 + n, 1.0, 0.01)
         for n, name in enumerate(METHODS)
     ]
+    if CHAMPION in methods:
+        costs.append(CostLine(CHAMPION, "cpu", 1000, 0.5, 0.0, 0.25, 30.0, 0.0, 0.01))
     write_rows(layout.sr_cost, CostLine, costs)
-    write_json(layout.champion_report, {})
+    record = {"name": "sr-generator", "version": "3", "method": "rrdb", "weights_sha256": "9" * 64}
+    write_json(layout.champion_report, record if CHAMPION in methods else {})
     for name in METHODS[1:]:
         record = RunRecord(name, f"run-{name}", f"model-{name}", "ab" * 32, "cd" * 32, "e" * 40, 12.0)
         write_record(layout.model(name) / "run.json", record)
+        write_json(layout.model(name) / "config.json", _configuration(name))
+        (layout.model(name) / "history.csv").write_text("step\n1\n")
+    if CHAMPION in methods:
+        write_json(layout.champion / "config.json", _configuration("rrdb") | {"device": "cuda"})
+
+
+def _configuration(name: str) -> dict[str, Any]:
+    """As a training leaves it, as far as the report reads it."""
+    generator = {"srgan": "srresnet", "esrgan": "rrdb"}.get(name)
+    training = {"generator": generator} if generator else {"start": "data/shared/rrdb-x4" if name == "rrdb" else ""}
+    about = {"name": name, "device": "cpu", "percentiles": [0.1, 99.9], "network": {"name": name, "scale": 4}}
+    return about | {"training": {"steps": 100} | training}
 
 
 def write_readers(layout: Layout) -> None:
@@ -151,7 +176,7 @@ def write_readers(layout: Layout) -> None:
 def _picture(layout: Layout, rows: list[SampleScore], sample: str) -> dict[str, object]:
     own = {row.method: row for row in rows if row.sample == sample}
     files = {}
-    for number, name in enumerate(("original", "input", *METHODS)):
+    for number, name in enumerate(("original", "input", *own)):
         files[name] = {kind: f"{sample}-{name}-{kind}.png" for kind in ("full", "zoom", "error")}
         for file in files[name].values():
             save_grey(layout.pictures / file, shapes(48, 40, seed=number))

@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
-from components import evaluate
+from components import evaluate, evaluate_model
 from components.evidence.showing import display_of
 from components.evidence_rows import Comparison, MethodSummary, SampleScore
 from components.handover import (
@@ -88,6 +89,37 @@ def test_another_program_s_images_stand_in_the_same_tables(project: Layout) -> N
     assert {row.method for row in compared if row.against == "bicubic"} == {*METHODS[1:], "other"}
     shown = read_json(project.pictures / "pictures.json")[0]
     assert (project.pictures / shown["methods"]["other"]["zoom"]).is_file()
+
+
+def test_a_kept_folder_without_an_image_that_is_held_out_since_is_left_out_by_name(
+    project: Layout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = load_pairs(project.super_resolution, "test", 4)
+    for name, pairs in (("whole", (first, second)), ("old", (first,))):
+        place = project.outside / name
+        place.mkdir(parents=True)
+        for pair in pairs:
+            np.save(place / pair.row.sample_id, 0.9 * pair.high[0].numpy())
+    methods = {line.method for line in evaluate.run(project, small())}
+    assert "whole" in methods and "old" not in methods
+    said = capsys.readouterr().out
+    assert f"{second.row.sample_id}: missing" in said and "--write-inputs` writes today's inputs" in said
+
+
+@pytest.mark.filterwarnings("error")
+def test_images_that_equal_their_originals_are_scored_and_said_to_be_perfect(project: Layout) -> None:
+    place = project.outside / "oracle"
+    place.mkdir(parents=True)
+    for pair in load_pairs(project.super_resolution, "test", 4):
+        np.save(place / pair.row.sample_id, pair.high[0].numpy())
+    best = evaluate.run(project, small())[0]
+    assert best.method == "oracle" and best.psnr_db_n == 0 and best.psnr_gain_db == float("inf")
+    assert read_rows(project.sr_summary, MethodSummary)[0] == best
+    assert read_json(project.sr_metrics)["oracle"]["psnr_db_mean"] is None
+    assert read_json(project.sr_metrics)["bicubic"]["psnr_db_mean"] > 0
+    table = evaluate_model.run(project, small(), str(place))
+    assert "oracle; equals the original on 2 of 2 images, which means of PSNR leave out" in table.lines()
+    assert json.loads(json.dumps(table.as_dicts(), allow_nan=False))[0]["psnr_db_mean"] is None
 
 
 def test_the_champion_before_is_compared_with_and_one_that_cannot_be_is_said_to_be_left_out(project: Layout) -> None:

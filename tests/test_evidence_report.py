@@ -1,22 +1,40 @@
 """Every number of the page's evidence is one of the CSV beside it."""
 
-from dataclasses import asdict, replace
+import math
+import random
+import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from components import report, validate
 from components.evidence.comparing import compare
 from components.evidence.measures import DEFINITIONS
-from components.evidence_report import NAMES, evidence, sayings, spectrum
+from components.evidence.summarising import summarise
+from components.evidence_report import (
+    NAMES,
+    certainty,
+    configurations,
+    costs,
+    digests,
+    number,
+    run_address,
+    sayings,
+    signed,
+    since,
+    spectrum,
+)
 from components.evidence_rows import Comparison, CostLine, GroupScore, MethodSummary, ProfilePoint, SpectrumPoint
-from components.handover import METHODS, Layout, read_rows, write_json
+from components.handover import METHODS, Layout, read_json, read_record, read_rows, write_json
 from tests import tables
 from tests.evidence.rows import rows
 from tests.settings import small
-from tests.test_report import table
-from tests.tracing import untraced
+from tests.test_report import copied, table
+from tests.tracing import Page, untraced
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +47,58 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     return layout
 
 
-def test_every_decimal_number_of_the_page_stands_in_a_file_beside_it(drawn: Layout) -> None:
-    policy = tuple(asdict(small().promote).values())
+def test_every_number_of_the_page_is_that_of_the_files_beside_it(drawn: Layout) -> None:
     page = drawn.report.read_text()
-    count, strange = untraced(page, drawn.data, policy)
-    assert count > 500 and strange == {}
-    changed = page.replace("</main>", "<p>31.4159 dB</p></main>")
-    assert list(untraced(changed, drawn.data, policy)[1]) == ["31.4159"]
+    assert len(Page(page).tables) > 15 and len(re.findall(r"\d\.\d", page)) > 500
+    assert untraced(page, drawn, small()) == []
+
+
+@pytest.mark.parametrize(
+    "drawing",
+    [
+        {"images": 12, "others": ("champion", "swin2sr_large", "HAT-L")},
+        {"images": 1, "patients": 1},
+        {"images": 8, "patients": 3},
+    ],
+)
+def test_so_is_every_number_of_a_page_of_many_methods_or_of_few_patients(
+    tmp_path: Path, drawing: dict[str, Any]
+) -> None:
+    layout = Layout(tmp_path)
+    tables.write_data(layout)
+    tables.write_scores(layout, **drawing)
+    validate.run(layout, small())
+    report.run(layout, small())
+    assert untraced(layout.report.read_text(), layout, small()) == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "forged"),
+    [
+        (r"PSNR on 7 held-out images of 7 patients, \+", "PSNR on 7 held-out images of 7 patients, −"),
+        (r"of 7 patients", "of 9000 patients"),
+        (r"<b>[0-9.]+ dB</b>", "<b>nan dB</b>"),
+        (r"<td>1</td>", "<td>1.2e-09</td>"),
+        (r"<td>−", "<td>+"),
+        (r"✗ no", "✓ yes"),
+        (r"</main>", "<p>31.4159 dB</p></main>"),
+        (r"<tr><th scope=\"row\">SRCNN</th>.*?</tr>", ""),
+    ],
+)
+def test_a_forged_page_is_caught(drawn: Layout, pattern: str, forged: str) -> None:
+    page, changed = re.subn(pattern, forged, drawn.report.read_text(), count=1, flags=re.DOTALL)
+    assert changed == 1 and untraced(page, drawn, small()) != []
+
+
+def test_no_digit_of_the_page_can_be_another(drawn: Layout) -> None:
+    page = drawn.report.read_text()
+    shown = re.compile(r"(?<=>)[^<>]*\d[^<>]*(?=</)").finditer(page, page.index("<main>"), page.index("<script>"))
+    read = [match for match in shown if " UTC" not in match[0]]  # when the page was made
+    assert len(read) > 300
+    for match in random.Random(0).sample(read, 40):
+        digit = match.start() + re.search(r"\d", match[0]).start()  # type: ignore[union-attr]
+        forged = page[:digit] + str((int(page[digit]) + 1) % 10) + page[digit + 1 :]
+        assert untraced(forged, drawn, small()) != [], match[0]
 
 
 @pytest.mark.parametrize(
@@ -53,10 +116,6 @@ def test_the_champion_before_is_named_and_why_it_is_not_compared(
     known = {key: value for key, value in record.items() if value}
     write_json(drawn.champion_report, about | known if record else {})
     assert said in report.render(report.gather(drawn, small()))
-
-
-def signed(value: float, decimals: int = 2) -> str:
-    return f"{value:+.{decimals}f}".replace("-", "−")
 
 
 def body(page: str, caption: str) -> list[list[str]]:
@@ -101,6 +160,7 @@ def test_faithfulness_and_structure_are_those_of_the_summary(drawn: Layout) -> N
             signed(line.consistency_gain_db_min),
             f"{line.error_beyond_mean:.3f}",
             f"{line.error_beyond_max:.3f}",
+            f"{line.error_beyond_worst_max:.2f}",
             f"{line.energy_beyond_mean:.3f}",
         ]
     for cells, line in zip(body(page, "Errors by frequency"), lines, strict=True):
@@ -127,16 +187,23 @@ def test_modalities_and_patients_are_those_of_their_csv(drawn: Layout, name: str
         assert cells[first:] == [f"{row.psnr_db_mean:.2f}{row.ssim_mean:.4f}" for row in found]
 
 
-def test_costs_are_those_of_the_csv(drawn: Layout) -> None:
-    wanted = read_rows(drawn.sr_cost, CostLine)
-    for cells, line in zip(body(drawn.report.read_text(), "Training and sharpening"), wanted, strict=True):
-        assert cells[:4] == [
-            NAMES[line.method],
-            str(line.parameters),
-            f"{line.weights_mb:.2f}",
-            f"{line.train_seconds:.0f}",
-        ]
-        assert cells[4] == f"{line.seconds_per_megapixel:.2f}"
+def test_a_network_costs_its_training_and_that_of_what_it_went_on_from(drawn: Layout) -> None:
+    lines = {line.method: line for line in read_rows(drawn.sr_cost, CostLine)}
+    found = {cells[0]: cells for cells in body(drawn.report.read_text(), "Training as recorded")}
+    own, before = lines["esrgan"].train_seconds, lines["rrdb"].train_seconds
+    energy = lines["esrgan"].train_wh + lines["rrdb"].train_wh
+    assert found["ESRGAN"][3:6] == ["cpu", f"{own + before:.0f} {own:.0f} after RRDB", f"{energy:.2f}"]
+    assert found["RRDB"][4] == f"{before:.0f} after rrdb-x4,not counted", "what data/shared took is not known"
+    assert found["SRCNN"][4] == f"{lines['srcnn'].train_seconds:.0f}"
+    assert found["Bicubic"][1:6] == ["none", "none", "not trained", "none", "none"]
+
+
+def test_what_is_not_known_of_a_cost_is_a_dash(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    tables.write_scores(layout, others=("champion", "swin2sr"))
+    found = costs(read_rows(layout.sr_cost, CostLine), configurations(layout, (*METHODS, "champion", "swin2sr")))
+    (champion,) = (one for one in found if one.line.method == "champion")
+    assert (champion.train_seconds, champion.train_wh, champion.trained_on) == (None, None, "cuda")
 
 
 def test_curves_are_the_points_of_their_csv(drawn: Layout) -> None:
@@ -146,7 +213,7 @@ def test_curves_are_the_points_of_their_csv(drawn: Layout) -> None:
     assert [across for across, _ in places] == pytest.approx([200 * point.frequency for point in points], abs=0.01)
     assert all(a[1] < b[1] for a, b in pairwise(places)), "less power is further down"
     own = [row for row in read_rows(drawn.sr_profiles, ProfilePoint) if (row.sample, row.method) == ("S1", "original")]
-    drawing = evidence(drawn, METHODS)["profiles"]["S1"]["original"]
+    drawing = report.gather(drawn, small())["profiles"]["S1"]["original"]
     assert len(drawing.split()) == len(own) and drawing in drawn.report.read_text()
 
 
@@ -157,6 +224,107 @@ def test_few_patients_are_said_to_be_too_few_and_many_are_not() -> None:
     assert sayings(many, NAMES) == ["Against Bicubic: RRDB better."]
     same = [replace(one, p_holm=0.5) for one in many]
     assert "no difference that the corrected tests can tell" in sayings(same, NAMES)[0]
+
+
+def test_one_patient_with_many_images_does_not_decide_who_is_better() -> None:
+    patients = ["big"] * 100 + [f"P{number}" for number in range(12)]
+    gains = [-1.0] * 100 + [1 + number / 100 for number in range(12)]
+    table = rows({"bicubic": [30.0] * 112, "rrdb": [30 + gain for gain in gains]}, patients)
+    found = compare(table, {"bicubic": "bicubic"}, 100, 0)
+    assert found[0].difference < 0 and found[0].p_holm < 0.05
+    assert sayings(found, NAMES) == [
+        "Against Bicubic: RRDB (for 12 of 13 patients; the mean over images says the opposite) better."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("patients", "gains", "said"),
+    [
+        (1, [1.0], "It is the gain of one patient: there is no interval"),
+        (5, [1.0, 2.0, 3.0, 4.0, 5.0], "but 5 patients are too few to rule out chance: the smallest p"),
+        (6, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], "dB: it leaves zero out."),
+        (6, [-9.0, 2.0, 3.0, 4.0, 5.0, 6.0], "dB: it holds zero, so the gain may be chance."),
+    ],
+)
+def test_the_verdict_claims_no_more_than_so_many_patients_can_bear(
+    patients: int, gains: list[float], said: str
+) -> None:
+    scores = rows({"bicubic": [30.0] * patients, "rrdb": [30.0 + gain for gain in gains]})
+    best = next(line for line in summarise(scores, 100, 0) if line.method == "rrdb")
+    assert said in certainty(best, compare(scores, {"bicubic": "bicubic"}, 100, 0))
+
+
+def test_a_page_of_one_patient_has_no_interval_over_patients_and_counts_in_the_singular(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    tables.write_data(layout)
+    tables.write_scores(layout, images=1, patients=1)
+    validate.run(layout, small())
+    report.run(layout, small())
+    page = layout.report.read_text()
+    assert "on 1 held-out image of 1 patient," in page and "gain of one patient" in page and "leaves zero" not in page
+    assert re.findall(r"\b1 (?:held-out )?(?:images|patients)\b", page) == []
+    assert [cells[-1] for cells in body(page, "Minimum to maximum") if "[" in cells[-1]] == []
+    assert {cells[2] for cells in body(page, "PSNR (dB) against bicubic")} == {"–"}
+
+
+def test_a_number_that_is_none_or_undefined_is_said_to_be() -> None:
+    assert [number(value, 2) for value in (1.005, -0.5, None, math.nan, math.inf)] == [
+        *("1.00", "−0.50", "–", "undefined", "∞")
+    ]
+    assert [signed(value) for value in (1.0, -1.0)] == ["+1.00", "−1.00"]
+
+
+def test_runs_are_linked_where_mlflow_is_and_no_password_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert run_address("abc") == "http://127.0.0.1:5000/#/runs/abc" and run_address("") == ""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@mlflow.example/")
+    assert run_address("abc") == "https://mlflow.example/#/runs/abc"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///elsewhere.db")
+    assert run_address("abc").startswith("http://127.0.0.1")
+
+
+def test_the_data_behind_the_scores_is_named_by_its_digests(drawn: Layout, tmp_path: Path) -> None:
+    copy = copied(drawn, tmp_path)
+    deps = [{"path": "data/prepared", "md5": "12ab.dir"}, {"path": "components/evaluate.py", "md5": "34cd"}]
+    lock = {"stages": {"prepare": {"deps": [{"path": "data/raw", "md5": "56ef.dir"}]}, "evaluate": {"deps": deps}}}
+    assert digests(copy.root / "dvc.lock") == {}
+    (copy.root / "dvc.lock").write_text(yaml.safe_dump(lock))
+    report.run(copy, small())
+    page = copy.report.read_text()
+    assert body(page, "The data that the scores") == [["data/raw", "56ef.dir"], ["data/prepared", "12ab.dir"]]
+    assert "No <code>dvc.lock</code>" in drawn.report.read_text() and "This page was made 20" in page
+
+
+def test_what_changed_since_the_champion_is_said_in_the_verdict(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    tables.write_data(layout)
+    tables.write_scores(layout, others=("champion",))
+    validate.run(layout, small())
+    page = report.render(found := report.gather(layout, small()))
+    best, verdict = found["candidate"], page[: page.index('id="pictures"')]
+    (own,) = (
+        row
+        for row in read_rows(layout.sr_comparisons, Comparison)
+        if (row.measure, row.against, row.method) == ("psnr_db", "champion", best.method)
+    )
+    assert (
+        f"{signed(own.difference)} dB on the same images" in verdict and "<code>medsr models show 3</code>" in verdict
+    )
+    champion, own_settings = found["champion"], read_json(layout.model(best.method) / "config.json")
+
+    def said(**changes: object) -> str:
+        write_json(layout.champion / "config.json", own_settings | changes)
+        return since(layout, champion, best, found["names"])
+
+    assert "; the same 0 training images; the same settings." in said()
+    assert "0 training images, 0 new and 2 no longer there" in said(trained_on=["a", "b"])
+    coarser, shorter = own_settings["network"] | {"scale": 2}, own_settings["training"] | {"steps": 50}
+    assert "; network.scale 2 → 4, steps 50 → 100." in said(network=coarser, training=shorter)
+    assert "; recipe adversarial → None." in said(training=own_settings["training"] | {"recipe": "adversarial"})
+    champion["weights_sha256"] = read_record(layout.model(best.method) / "run.json").weights_sha256
+    assert "are the same weights." in said()
+    write_json(layout.champion_report, champion)
+    assert "are the same weights." in report.render(report.gather(layout, small()))
 
 
 def test_every_measure_is_defined_on_the_page(drawn: Layout, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from components import model_card
 from components.evidence.policy import Line
+from components.evidence_report import number
 from components.evidence_rows import GroupScore, MethodSummary, SampleScore
 from components.handover import (
     IndexRow,
@@ -20,7 +21,7 @@ from components.handover import (
     write_json,
     write_rows,
 )
-from components.reader_rows import ReaderSummary
+from components.reader_rows import ReaderSummary, SharpenedReading
 from tests import tables
 from tests.settings import small
 
@@ -73,11 +74,11 @@ def test_every_score_is_that_of_the_summary_with_its_interval(layout: Layout) ->
         f"{own.consistency_db_mean:.2f}",
         f"{bicubic.consistency_db_mean:.2f}",
     ]
-    gain = f"{own.psnr_gain_db:.2f} [{own.psnr_gain_db_low:.2f}, {own.psnr_gain_db_high:.2f}]"
-    assert found["PSNR over bicubic (dB)"][0] == gain
+    gain, low, high = (number(value, 2) for value in (own.psnr_gain_db, own.psnr_gain_db_low, own.psnr_gain_db_high))
+    assert found["PSNR over bicubic (dB)"][0] == f"{gain} [{low}, {high}]"
     for line in read_rows(layout.sr_modalities, GroupScore):
         if line.method == "esrgan":
-            wanted = [str(line.n), str(line.patients), f"{line.psnr_db_mean:.2f}", f"{line.psnr_gain_db:.2f}"]
+            wanted = [str(line.n), str(line.patients), f"{line.psnr_db_mean:.2f}", number(line.psnr_gain_db, 2)]
             assert found[line.group] == wanted
 
 
@@ -150,6 +151,16 @@ def test_a_reader_says_what_it_missed_and_that_its_images_are_simulated(layout: 
     assert f"Missed {line.false_negative} of {line.true_positive + line.false_negative}" in failures
     assert f"Called {line.false_positive} of {line.true_negative + line.false_positive}" in failures
     assert "Every held-out image is simulated" in failures
+
+
+def test_one_patient_has_no_interval_and_the_enlargement_is_named_as_it_was(layout: Layout) -> None:
+    tables.write_scores(layout, images=1, patients=1)
+    rows = read_rows(layout.sr_reading, SharpenedReading)
+    write_rows(layout.sr_reading, SharpenedReading, [replace(row, scale=2) for row in rows])
+    scores = section(of_generator(layout), "Scores")
+    assert "1 held-out image of 1 patient: no interval can be drawn from one." in scores
+    assert "[" not in cells(scores)["PSNR (dB)"][0] + cells(scores)["PSNR over bicubic (dB)"][0]
+    assert "ESRGAN's enlargements of its images at 1/2 of their resolution" in scores
 
 
 def test_the_same_evidence_gives_the_same_card(layout: Layout) -> None:

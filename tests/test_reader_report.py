@@ -59,6 +59,8 @@ def test_where_the_network_stands_follows_from_the_intervals(drawn: Layout) -> N
         "By the intervals of the differences, DenseNet-201 is ahead of “Hand-made features, tree”; not told apart "
         "from “Hand-made features, SVM”; behind “Deep features, SVM”."
     )
+    few = [replace(line, patients=6) for line in (own, worse, alike, better)]
+    assert standing(few) == "6 held-out patients are too few to tell DenseNet-201 from the others."
     others = [replace(alike, reader=name) for name in ("classical_svm", "classical_deep", "classical_kmeans")]
     assert "“Hand-made features, SVM”, “Deep features, SVM” and “k-means centroids, SVM”." in standing(others)
     assert standing(read_rows(drawn.readers, ReaderSummary)) in drawn.report.read_text()
@@ -78,6 +80,8 @@ def test_what_may_be_said_depends_on_the_interval(drawn: Layout) -> None:
     line = read_rows(drawn.sr_reading, SharpenedReading)[-1]
     assert effect(replace(line, auroc_cost_low=0.01, auroc_cost_high=0.2)) == "costs the reader AUROC"
     assert effect(replace(line, auroc_cost_low=-0.2, auroc_cost_high=-0.01)) == "helps the reader"
+    few = replace(line, auroc_cost_low=0.01, auroc_cost_high=0.2, patients=5)
+    assert effect(few) == "too few patients to tell"
     assert "no difference" in effect(replace(line, auroc_cost_low=-0.1, auroc_cost_high=0.1))
 
 

@@ -1,3 +1,4 @@
+import math
 import re
 import shutil
 from dataclasses import replace
@@ -88,8 +89,11 @@ def test_the_min_max_table_is_the_summary_best_first(drawn: Layout) -> None:
 def test_the_page_needs_nothing_from_outside(drawn: Layout) -> None:
     page = drawn.report.read_text()
     links = re.findall(r'(?:src|href)="([^"]+)"', page)
-    assert links and all(link.startswith(("data:", "#")) for link in links)
-    assert "http://" not in page and "https://" not in page and str(drawn.root) not in page
+    loaded = re.findall(r'\bsrc="([^"]+)"', page)
+    assert loaded and all(link.startswith("data:") for link in loaded)
+    near = [link for link in links if not link.startswith(("data:", "#", "http://127.0.0.1:5000"))]
+    assert near and all((drawn.reports / link).is_file() for link in near)
+    assert "https://" not in page and str(drawn.root) not in page
 
 
 def test_what_came_from_outside_is_escaped_and_shown(drawn: Layout) -> None:
@@ -143,6 +147,16 @@ def test_bars_and_whiskers_stand_within_the_axis(drawn: Layout) -> None:
         assert all(0 <= bar["low"] <= bar["mean"] <= bar["high"] <= drawing["top"] for bar in drawing["bars"])
 
 
+def test_what_lies_outside_the_axis_is_drawn_at_its_end_and_told_as_it_is(drawn: Layout) -> None:
+    summary = read_rows(drawn.sr_summary, MethodSummary)
+    content = report.gather(drawn, small())
+    odd = [replace(summary[0], psnr_db_min=-1.5, psnr_db_max=math.inf), *summary[1:]]
+    content["charts"] = [report.chart(odd, "psnr_db", "PSNR (dB)")]
+    page = report.render(content)
+    assert content["charts"][0]["top"] == 50 and 'title="from −1.50 to ∞"' in page
+    assert "M0.00 16H100.00" in page
+
+
 def test_the_detail_is_framed_in_percent_of_the_whole() -> None:
     entry = {"zoom": [10, 40, 50, 20], "size": [200, 80]}
     assert report.zoom_box(entry) == {"top": 5.0, "left": 50.0, "height": 25.0, "width": 25.0}
@@ -151,6 +165,34 @@ def test_the_detail_is_framed_in_percent_of_the_whole() -> None:
 
 def test_quarantine_is_counted_by_reason_without_the_image_it_names(drawn: Layout) -> None:
     assert dict(report.data(drawn)["reasons"]) == {"duplicate": 2, "<script>alert(1)</script>": 1}
+
+
+def test_a_file_that_no_patient_was_read_from_is_shown_by_its_kind_alone(drawn: Layout, tmp_path: Path) -> None:
+    copy = copied(drawn, tmp_path)
+    index = read_rows(copy.index, IndexRow)
+    names = ("Meier_Anna_19640312_Befund.pdf", "Schulz.pdf", "Anna.Meier", "Meier_Anna", "read.dcm")
+    unread = [replace(index[0], patient_id="", quarantined=True, reason="no DICOM", file_name=name) for name in names]
+    read = replace(unread[-1], patient_id="P0")
+    write_rows(copy.index, IndexRow, [*index, *unread[:-1], read])
+    report.run(copy, small())
+    page = copy.report.read_text()
+    assert "Meier" not in page and "Anna" not in page and "Schulz" not in page
+    rows = [cells for cells in table(page, "What was quarantined") if "no DICOM" in cells]
+    assert rows == [[".pdf", "2", "no DICOM"], ["another kind", "2", "no DICOM"], ["read.dcm", "1", "no DICOM"]]
+
+
+def test_a_page_says_whose_numbers_a_mean_is_of(drawn: Layout, tmp_path: Path) -> None:
+    copy = copied(drawn, tmp_path)
+    rows = read_rows(copy.sr_samples, SampleScore)
+    write_rows(
+        copy.sr_samples,
+        SampleScore,
+        [replace(row, ms_ssim=None) if row.sample in ("S1", "S2") else row for row in rows],
+    )
+    report.run(copy, small())
+    page = copy.report.read_text()
+    assert "means over 7 images, MS-SSIM over the 5 of them" in page
+    assert "values along row 16 of the image, across the detail" in page
 
 
 def test_what_validation_found_is_shown_with_what_to_do(drawn: Layout) -> None:

@@ -19,7 +19,19 @@ from components.evidence_report import NAMES
 from components.evidence_rows import MethodSummary, SampleScore
 from components.handover import METHODS, IndexRow, Layout, read_json, read_rows, write_json, write_rows
 from tests import tables
-from tests.browser import CONTRAST, DRAWN_LINES, DRAWN_TEXTS, TOO_WIDE, chromium, emulate, requests, resize
+from tests.browser import (
+    BAD_LABELS,
+    CONTRAST,
+    DRAWN_LINES,
+    DRAWN_TEXTS,
+    LINE_LOOKS,
+    TOO_WIDE,
+    WIDE_TABLES,
+    chromium,
+    emulate,
+    requests,
+    resize,
+)
 from tests.settings import small
 
 
@@ -44,6 +56,29 @@ def drawn(browser: Chrome, tmp_path_factory: pytest.TempPathFactory) -> Layout:
     write_json(layout.pictures / "pictures.json", [entry | {"size": [48, 40]} for entry in shown])
     report.run(layout, small())
     return layout
+
+
+OTHERS = ("champion", "swin2sr_large_lightweight", "HAT-L-pretrained-on-ImageNet", "x" * 40)
+
+
+@pytest.fixture(scope="module")
+def crowded(browser: Chrome, tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    """A later run's report: more images than a table of the literature, a champion before, other programs' images."""
+    layout = Layout(tmp_path_factory.mktemp("crowded"))
+    tables.write_data(layout)
+    tables.write_scores(layout, images=12, others=OTHERS)
+    validate.run(layout, small())
+    report.run(layout, small())
+    return layout
+
+
+@pytest.fixture
+def crowd(browser: Chrome, crowded: Layout) -> Chrome:
+    """That report, just opened."""
+    resize(browser, 1280)
+    emulate(browser)
+    browser.get(crowded.report.as_uri())
+    return browser
 
 
 @pytest.fixture
@@ -186,6 +221,15 @@ def test_every_drawn_line_stands_out_from_its_ground(page: Chrome, scheme: str) 
     assert [one for one in lines if one["contrast"] < 3.0] == []  # WCAG 2.1, 1.4.11
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_each_of_many_methods_has_a_line_of_its_own_look(crowd: Chrome, scheme: str) -> None:
+    emulate(crowd, scheme=scheme)
+    looks = crowd.execute_script(LINE_LOOKS)
+    assert [name for name, *_ in looks][-len(OTHERS) :] == ["Champion before", *OTHERS[1:]]
+    assert len(looks) > 10 and len({tuple(look) for _, *look in looks}) == len(looks)
+    assert [one for one in crowd.execute_script(DRAWN_LINES) if one["contrast"] < 3.0] == []
+
+
 def test_dark_is_dark_and_light_is_light(page: Chrome) -> None:
     grounds = []
     for scheme in ("light", "dark"):
@@ -298,6 +342,15 @@ def test_nothing_is_wider_than_the_window_it_is_read_in(page: Chrome, width: int
     assert found["page"] <= found["window"] <= width
 
 
+@pytest.mark.parametrize("width", [360, 700, 1280])
+def test_no_name_is_cut_or_overlaps_however_many_methods_there_are(crowd: Chrome, width: int) -> None:
+    resize(crowd, width)
+    assert len(every(crowd, ".bars .name")) == 2 * (len(METHODS) + len(OTHERS))
+    assert crowd.execute_script(BAD_LABELS) == []
+    found = crowd.execute_script(TOO_WIDE)
+    assert found["wide"] == found["cramped"] == []
+
+
 @pytest.mark.parametrize("width", [360, 1280])
 def test_no_text_in_a_drawing_is_too_small_to_read(page: Chrome, width: int) -> None:
     resize(page, width)
@@ -315,6 +368,38 @@ def test_paper_is_white_and_has_no_controls(page: Chrome, scheme: str) -> None:
     for element in ("html", "body"):
         colour = page.find_element(By.TAG_NAME, element).value_of_css_property("background-color")
         assert colour in ("rgba(255, 255, 255, 1)", "rgba(0, 0, 0, 0)")
+
+
+PAPER = {"A4": 688, "Letter": 710}  # CSS pixels between margins of 14 mm
+
+
+@pytest.mark.parametrize("paper", PAPER)
+@pytest.mark.parametrize("name", ["drawn", "crowded"])
+def test_no_table_is_wider_than_the_paper_it_is_printed_on(
+    browser: Chrome, request: pytest.FixtureRequest, name: str, paper: str
+) -> None:
+    browser.get(request.getfixturevalue(name).report.as_uri())
+    resize(browser, PAPER[paper])
+    emulate(browser, media="print")
+    assert len(every(browser, "table")) > 15
+    assert browser.execute_script(WIDE_TABLES) == []
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= PAPER[paper]
+
+
+def test_the_two_pictures_of_an_image_are_printed_beside_each_other(crowd: Chrome) -> None:
+    resize(crowd, PAPER["A4"])
+    emulate(crowd, media="print")
+    left, right = every(crowd, ".stage")[:2]
+    assert left.rect["y"] == right.rect["y"] and left.rect["x"] < right.rect["x"]
+
+
+def test_more_images_than_a_table_of_the_literature_has_stand_below_each_other(crowd: Chrome, crowded: Layout) -> None:
+    found = shown(crowd.find_element(By.CSS_SELECTOR, "table[data-measure=psnr_db]"))
+    rows = read_rows(crowded.sr_samples, SampleScore)
+    assert len(found) == 12
+    for sample, cells in found.items():
+        own = [row for row in rows if row.sample == sample]
+        assert cells == [own[0].modality, *(f"{row.psnr_db:.2f}" for row in own)]
 
 
 def test_what_is_folded_away_is_printed(page: Chrome) -> None:

@@ -1,78 +1,108 @@
-"""Which numbers of a page stand in none of the files that it was made from."""
+"""What a page of the report shows, against what must stand there by the files that it was made from.
+
+Every table is compared cell by cell, and every text that holds a number with the one that it must be.
+"""
 
 from __future__ import annotations
 
-import csv
-import json
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Sequence
+from difflib import SequenceMatcher
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
-from components.evidence.measures import DEFINITIONS
-from components.reader_report import LITERATURE
+from components.handover import Layout
+from components.params import Params
+from components.report import TEMPLATE
+from tests import expected_tables, expected_texts
 
-DECIMAL = re.compile(r"(?<![\w.])\d+\.\d+(?![\w.])")
-
-
-def untraced(page: str, folder: Path, also: Iterable[float] = ()) -> tuple[int, dict[str, str]]:
-    """How many decimal numbers `page` shows, and each that no file below `folder` holds, with what is around it.
-
-    A number may be rounded, a share be shown in percent. Formulas and the literature have numbers of their own; `also`
-    names more that come from elsewhere.
-    """
-    cited = map(float, DECIMAL.findall(repr((DEFINITIONS, LITERATURE))))
-    known = {
-        f"{abs(shown):.{decimals}f}"
-        for value in (*_numbers(folder), *cited, *also)
-        for shown in (value, 100 * value)
-        for decimals in range(1, 7)
-    }
-    text = " ".join(_Text(page).found)
-    shown = list(DECIMAL.finditer(text))
-    strange = (match for match in shown if match[0] not in known)
-    return len(shown), {match[0]: text[max(0, match.start() - 60) : match.end() + 30] for match in strange}
+NUMBER = re.compile(r"\d|\bnan\b|\binf\b|∞|undefined")
+MADE = re.compile(  # when, and at which commit: of the page, not of its numbers
+    r"(?<=made)\d{4}-\d\d-\d\d\d\d:\d\dUTC|,atcommit[0-9a-f]{40}(withchangesthatwerenotcommitted)?"
+)
+FILLED = re.compile(r"{%.*?%}|{{.*?}}|{#.*?#}", re.DOTALL)  # what jinja fills in
+UNREAD = ("style", "script")
+WITHIN = ("a", "b", "br", "code", "em", "small", "strong")  # of a text; every other element is its own
+SPOKEN = ("aria-label", "aria-valuetext", "title")
 
 
-def _numbers(folder: Path) -> Iterator[float]:
-    for path in folder.rglob("*.csv"):
-        with path.open(newline="", encoding="utf-8") as handle:
-            for cell in (cell for row in csv.reader(handle) for cell in row):
-                with suppress(ValueError):
-                    yield float(cell)
-    for path in folder.rglob("*.json"):
-        yield from _within(json.loads(path.read_text(encoding="utf-8")))
+def untraced(page: str, layout: Layout, settings: Params) -> list[str]:
+    """What of `page` is not as the files of `layout` and `settings` have it, and what of theirs is not in it."""
+    shown, wanted = Page(page), expected_tables.tables(layout, settings.promote)
+    found = [f"table {name!r}: expected it, found none" for name in wanted if name not in shown.tables]
+    for name, rows in shown.tables.items():
+        own = [[squeezed(cell) for cell in row] for row in wanted.get(name, [])]
+        found += _differences(f"table {name!r}", own, rows)
+    template = FILLED.sub("{}", TEMPLATE.read_text(encoding="utf-8"))
+    static = {*Page(template).texts, *shown.tables}
+    said = [text for text in map(squeezed, expected_texts.texts(layout, settings.profile)) if NUMBER.search(text)]
+    read = [MADE.sub("", text) for text in shown.texts if NUMBER.search(text) and text not in static]
+    return found + _differences("text", [text for text in said if text not in static], read)
 
 
-def _within(content: Any) -> Iterator[float]:
-    if isinstance(content, dict):
-        content = list(content.values())
-    if isinstance(content, list):
-        for one in content:
-            yield from _within(one)
-    elif isinstance(content, str):
-        yield from map(float, re.findall(r"\d+\.\d+", content))
-    elif isinstance(content, (int, float)):
-        yield float(content)
+def _differences(where: str, wanted: Sequence[Any], found: Sequence[Any]) -> list[str]:
+    return [
+        f"{where}: expected {wanted[a:b]}, found {found[c:d]}"
+        for how, a, b, c, d in SequenceMatcher(None, list(map(str, wanted)), list(map(str, found)), False).get_opcodes()
+        if how != "equal"
+    ]
 
 
-class _Text(HTMLParser):
-    """What a reader sees of a page: no styles, no scripts."""
+def squeezed(text: str) -> str:
+    """`text` without spaces, which tell nothing of a number and depend on how the page is laid out."""
+    return "".join(text.split())
+
+
+class Page(HTMLParser):
+    """The tables of a page by caption, as rows of cells; and every text outside them or in their heads, squeezed."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
-        self.found: list[str] = []
-        self._hidden = 0
+        self.tables: dict[str, list[list[str]]] = {}
+        self.texts: list[str] = []
+        self._rows: list[list[str]] | None = None
+        self._caption = self._text = ""
+        self._unread = self._head = False
         self.feed(page)
+        self.close()
 
-    def handle_starttag(self, tag: str, attrs: object) -> None:
-        self._hidden += tag in ("style", "script")
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._unread = self._unread or tag in UNREAD
+        self.texts += [squeezed(value) for name, value in attrs if name in SPOKEN and value]
+        if not self._within(tag):
+            self._end()
+        if tag == "table":
+            self._rows, self._caption = [], ""
+        elif tag == "thead":
+            self._head = True
+        elif tag == "tr" and self._rows is not None and not self._head:
+            self._rows.append([])
 
     def handle_endtag(self, tag: str) -> None:
-        self._hidden -= tag in ("style", "script")
+        text = "" if self._within(tag) else self._end(tag in ("td", "th", "caption"))
+        if tag in UNREAD:
+            self._unread = False
+        elif tag == "thead":
+            self._head = False
+        elif tag == "caption":
+            self._caption = text
+        elif tag == "th" and self._head:
+            self.texts.append(text)
+        elif tag in ("td", "th") and self._rows:
+            self._rows[-1].append(text)
+        elif tag == "table" and self._rows is not None:
+            self.tables[self._caption], self._rows = self._rows, None
 
     def handle_data(self, data: str) -> None:
-        if not self._hidden:
-            self.found.append(data)
+        if not self._unread:
+            self._text += data
+
+    def _within(self, tag: str) -> bool:
+        return tag in WITHIN or (tag == "span" and self._rows is not None)
+
+    def _end(self, of_table: bool = False) -> str:
+        """The text until here; one that is no cell's or caption's joins `texts`."""
+        text, self._text = squeezed(self._text), ""
+        if text and not of_table:
+            self.texts.append(text)
+        return text

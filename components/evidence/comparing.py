@@ -6,15 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import rankdata, wilcoxon
 
+from components.evidence.averaging import Values, gains, interval, mean
 from components.evidence_rows import Comparison, SampleScore
-from components.learning.intervals import patient_bootstrap
 
 MEASURES = ("psnr_db", "ssim")
-
-Values = NDArray[np.float64]
 
 
 def compare(rows: Sequence[SampleScore], opponents: Mapping[str, str], samples: int, seed: int) -> list[Comparison]:
@@ -67,17 +64,17 @@ def least_p(patients: int) -> float:
 def by_patient(values: Values, patients: Sequence[str]) -> Values:
     """The mean of each patient's values, in the order in which patients first appear."""
     names = np.asarray(patients)
-    return np.array([values[names == name].mean() for name in dict.fromkeys(patients)])
+    return np.array([mean(values[names == name]) for name in dict.fromkeys(patients)])
 
 
 def _against(
     rows: Sequence[SampleScore], measure: str, method: str, role: str, opponent: str, samples: int, seed: int
 ) -> Comparison:
     own, other = ([row for row in rows if row.method == name] for name in (method, opponent))
-    gains = np.array([getattr(a, measure) - getattr(b, measure) for a, b in zip(own, other, strict=True)])
+    over = gains(*(np.array([getattr(row, measure) for row in rows]) for rows in (own, other)))
     patients = [row.patient_id for row in own]
-    differences = by_patient(gains, patients)
-    low, high = patient_bootstrap(lambda drawn: float(gains[drawn].mean()), patients, samples, seed)
+    differences = by_patient(over, patients)
+    low, high = interval(over, patients, samples, seed)
     p = signed_rank(differences)
     return Comparison(
         measure=measure,
@@ -87,7 +84,7 @@ def _against(
         n=len(own),
         patients=len(differences),
         patients_better=int((differences > 0).sum()),
-        difference=float(gains.mean()),
+        difference=mean(over),
         difference_low=low,
         difference_high=high,
         rank_biserial=rank_biserial(differences),

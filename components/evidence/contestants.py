@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from components.evidence.outside import OutsideImages
-from components.evidence_rows import CHAMPION
+from components.evidence_rows import CHAMPION, LEADER
 from components.handover import GENERATORS, METHODS, Layout, PreparedRow, StepError, read_json, read_record
 from components.learning.patches import Pair
 from components.learning.scoring import Upscale, bicubic_upscale, network_upscale
@@ -18,6 +18,8 @@ from components.learning.start import check_unseen
 from components.learning.weights import WEIGHTS, load_weights
 
 CHAMPION_RECORD = "champion.json"
+REMEDY = "`medsr evaluate --write-inputs` writes today's inputs; sharpen them with it, or remove the folder."
+RESERVED = (*METHODS, CHAMPION, LEADER, "original", "input")  # what tables, pages and pictures call things by
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,12 @@ class Contestant:
 
 def contestants(
     layout: Layout, rows: list[PreparedRow], scale: int, device: torch.device
-) -> tuple[list[Contestant], dict[str, str]]:
-    """Everyone, bicubic first, and the record of the champion: empty where there is none.
+) -> tuple[list[Contestant], dict[str, str], list[str]]:
+    """Everyone, bicubic first; the record of the champion, empty where there is none; what was left out, and why.
 
-    Raises `StepError` where a generator saw an image of `rows`, or a folder below `data/outside` does not hold them.
-    A champion that cannot be compared is left out, and its record says under `left_out` why.
+    Raises `StepError` where a generator saw an image of `rows`. A champion that cannot be compared is left out, and its
+    record says under `left_out` why; so is a folder below `data/outside` that does not hold an image for each row, as
+    where new ones are held out since.
     """
     found = [bicubic(scale)]
     for name in GENERATORS:
@@ -49,8 +52,8 @@ def contestants(
             found.append(trained(CHAMPION, layout.champion, rows, scale, device))
         except StepError as error:
             record["left_out"] = str(error)
-    found += outside(layout.outside, rows)
-    return found, record
+    others, left_out = outside(layout.outside, rows)
+    return found + others, record, left_out
 
 
 def bicubic(scale: int) -> Contestant:
@@ -70,18 +73,31 @@ def trained(
     return Contestant(name, sharpen, _count(network), (folder / WEIGHTS).stat().st_size, train_seconds)
 
 
-def outside(folder: Path, rows: list[PreparedRow]) -> Iterator[Contestant]:
-    """One for each folder of images in `folder`, by name."""
+def outside(folder: Path, rows: list[PreparedRow]) -> tuple[list[Contestant], list[str]]:
+    """One for each folder of images in `folder`, by name, and which were left out, why, and what to do about it."""
+    found, left_out = [], []
     for place in sorted(folder.iterdir()) if folder.is_dir() else []:
         if place.is_dir():
-            yield outside_one(place.name, place, rows)
+            try:
+                found.append(outside_one(place.name, place, rows))
+            except StepError as error:
+                left_out.append(f"{error}\n  {REMEDY}")
+    return found, left_out
 
 
 def outside_one(name: str, folder: Path, rows: list[PreparedRow]) -> Contestant:
     """Raises `StepError` where `name` is one of ours, or `folder` does not hold an image for each of `rows`."""
-    if name in (*METHODS, CHAMPION, "original") or not name.replace("-", "").replace("_", "").isalnum():
-        raise StepError(f"{name}: expected a name of letters and digits that is no method's of ours. Choose another.")
+    check_name(name)
     return Contestant(name, OutsideImages(folder, rows))
+
+
+def check_name(name: str) -> None:
+    """Raises `StepError` where a method cannot be called `name`: it is reserved, or no word for tables and files."""
+    if name.lower() in RESERVED or not name.replace("-", "").replace("_", "").isalnum():
+        raise StepError(
+            f"{name}: expected a name of letters, digits, - and _, and none of {', '.join(RESERVED)}. Choose another: "
+            "--name, or rename the folder."
+        )
 
 
 def champion_record(folder: Path) -> dict[str, str]:

@@ -22,7 +22,8 @@ from components.learning.metrics import (
 )
 from components.learning.patches import Pair
 
-WORST_PART = 8  # low-resolution pixels: a side of the square in which faithfulness is least
+WORST_PART = 8  # low-resolution pixels: a side of the square in which faithfulness is least, or error greatest
+UNSEEN = 1 / (12 * 255**2)  # mean square of what rounding to 256 greys does to an image in [0, 1]
 
 Distance = Callable[[Tensor, Tensor], float]
 
@@ -83,6 +84,15 @@ DEFINITIONS = {
         "Detail that the input does not hold: 0 is perfect, 1 is none at all, above 1 it is wrong more than right.",
         "",
     ),
+    "error_beyond_worst": (
+        "Error beyond the input, worst part",
+        "greatest of mean |h(x − y)|² / max(mean |h(y)|² there, mean |h(y)|² of the image, 1 / (12 · 255²)) over "
+        "squares of 8 × 8 input pixels; h keeps what is beyond the input's Nyquist frequency, by cosine transform",
+        "Texture drawn into one place, at the border too: 1 is no detail at all. Above 4 more is shown there than the "
+        "original has there, or elsewhere on average: misplacing its own cannot come to more. What 256 greys cannot "
+        "show does not count.",
+        "triangle inequality: |x − y|² ≤ 4 |y|² where |x| ≤ |y|",
+    ),
     "energy_beyond": (
         "Energy beyond the input",
         "Σ |X|² / Σ |Y|² beyond the input's Nyquist frequency",
@@ -118,6 +128,7 @@ class Measured:
     error_low: float
     error_middle: float
     error_beyond: float
+    error_beyond_worst: float
     energy_beyond: float
     consistency_db: float
     consistency_worst_db: float
@@ -156,6 +167,8 @@ class Reference:
         self.image, self.body, self.scale = image, body, scale
         self.gradient = _gradient(image)
         self.plane = spectrum.transform(image)
+        there = spectrum.beyond(image, scale).square()
+        self.detail = _parts(there, scale).clamp_min(max(float(there.mean()), UNSEEN))
 
 
 def _structure(estimate: Tensor, reference: Reference) -> dict[str, float | None]:
@@ -182,15 +195,24 @@ def _gradient(image: Tensor) -> Tensor:
 def _bands(estimate: Tensor, reference: Reference) -> dict[str, float]:
     height, width = estimate.shape[-2:]
     found = spectrum.bands(spectrum.transform(estimate), reference.plane, width, height, reference.scale)[0]
-    return {f"error_{name}": found.error[name] for name in spectrum.BANDS} | {"energy_beyond": found.energy["beyond"]}
+    wrong = _parts(spectrum.beyond(estimate - reference.image, reference.scale).square(), reference.scale)
+    return {f"error_{name}": found.error[name] for name in spectrum.BANDS} | {
+        "error_beyond_worst": float((wrong / reference.detail).max()),
+        "energy_beyond": found.energy["beyond"],
+    }
+
+
+def _parts(energy: Tensor, scale: int) -> Tensor:
+    """Means of `energy` `(1, 1, H, W)` over every square of `WORST_PART` low-resolution pixels a side."""
+    coarse = F.avg_pool2d(energy, scale)
+    return F.avg_pool2d(coarse, [min(WORST_PART, side) for side in coarse.shape[-2:]], stride=1)
 
 
 def _faithfulness(estimate: Tensor, pair: Pair, scale: int, degradation: Kind) -> dict[str, float]:
     """Both clipped to the range, which the sharpened image had to keep to as well."""
     coarse = _degraded(estimate[0].cpu(), scale, degradation).clamp(0, 1)
     residual = crop_border((coarse - pair.low[0].clamp(0, 1)) ** 2, 1)[None].double()
-    side = min(WORST_PART, *residual.shape[-2:])
-    worst = F.avg_pool2d(residual, side, stride=1).max()
+    worst = _parts(residual, 1).max()
     return {"consistency_db": _decibels(residual.mean()), "consistency_worst_db": _decibels(worst)}
 
 

@@ -30,8 +30,11 @@ class OutsideImages:
 
     def __init__(self, folder: Path, rows: Iterable[PreparedRow]) -> None:
         wanted = {row.sample_id for row in rows}
-        found = {path.stem: path for path in sorted(folder.iterdir()) if not path.name.startswith(".")}
+        files = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+        found = {path.stem: path for path in files}
+        twice = [path for path in files if found[path.stem] != path]
         problems = [f"{name}: missing" for name in sorted(wanted - set(found))]
+        problems += [f"{path.name}: {found[path.stem].name} is there as well; keep one" for path in twice]
         problems += [f"{path.name}: of no held-out frame" for name, path in found.items() if name not in wanted]
         problems += [
             f"{path.name}: expected one of {', '.join(SUFFIXES)}"
@@ -71,9 +74,12 @@ def _read(path: Path) -> NDArray[np.float32]:
     if path.suffix.lower() == ".npy":
         try:
             values = np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
+        except (OSError, EOFError, ValueError) as error:
             raise StepError(f"{path}: expected an array, {error}. Write it with numpy.save.") from error
-        return _in_range(path, np.asarray(values, np.float32).squeeze())
+        if not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf" or not values.size:
+            found = f"{values.shape} of {values.dtype}" if isinstance(values, np.ndarray) else "an archive of several"
+            raise StepError(f"{path}: expected an array of numbers, found {found}. Write it with numpy.save.")
+        return _in_range(path, values.astype(np.float32).squeeze())
     try:
         picture = read_picture(path, path.name)
     except UnreadableImage as error:

@@ -29,6 +29,8 @@ def generator_lines(
         at_least("PSNR over bicubic (dB)", policy.gain_over_bicubic_db, best.psnr_gain_db),
         at_least("SSIM over bicubic", policy.gain_over_bicubic_ssim, best.ssim_mean - bicubic.ssim_mean),
         at_most("error beyond the input", policy.error_beyond, best.error_beyond_mean),
+        at_most("error beyond the input of the worst image", policy.error_beyond_image, best.error_beyond_max),
+        at_most("error beyond the input in the worst part", policy.error_beyond_part, best.error_beyond_worst_max),
         at_least(
             "faithfulness over bicubic in the worst part (dB)",
             policy.consistency_gain_db,

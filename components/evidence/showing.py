@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from components.evidence.averaging import gains
 from components.evidence_rows import ProfilePoint, SampleScore
 from components.handover import PreparedRow
 from components.imaging.pictures import save_error, save_grey, zoom_window
@@ -63,7 +64,8 @@ def chosen(rows: Sequence[SampleScore], leader: str, count: int) -> dict[str, st
     Evenly from the best to the worst; with an odd count the median is among them; one alone is the median.
     """
     own, bicubic = ({row.sample: row.psnr_db for row in rows if row.method == name} for name in (leader, "bicubic"))
-    ranked = sorted(own, key=lambda sample: bicubic[sample] - own[sample])
+    over = dict(zip(own, gains(np.array([*own.values()]), np.array([bicubic[sample] for sample in own])), strict=True))
+    ranked = sorted(own, key=lambda sample: -over[sample])
     last = len(ranked) - 1
     places = np.linspace(0, last, min(count, len(ranked))).round().astype(int) if count > 1 else [last // 2]
     return {ranked[place]: _rank(int(place), last) for place in places}
@@ -96,11 +98,11 @@ def show(folder: Path, sample: str, rank: str, pair: Pair, scale: int, images: d
     shown = {"original": original, "input": low.repeat(scale, 0).repeat(scale, 1), **images}
     files: dict[str, dict[str, str]] = {}
     for name, image in shown.items():
-        files[name] = {"full": f"{sample}-{name}.png", "zoom": f"{sample}-{name}-zoom.png"}
+        files[name] = {"full": f"{sample}-{name}.png", "zoom": f"{sample}-{name}.zoom.png"}  # no name has a dot
         save_grey(folder / files[name]["full"], display(image))
         save_grey(folder / files[name]["zoom"], display(window.cut(image)))
         if name in images:
-            files[name]["error"] = f"{sample}-{name}-error.png"
+            files[name]["error"] = f"{sample}-{name}.error.png"
             save_error(folder / files[name]["error"], window.cut(np.abs(image - original)))
     line = window.row + int(np.abs(np.diff(window.cut(original))).sum(1).argmax())
     record = {

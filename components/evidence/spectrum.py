@@ -60,6 +60,16 @@ def bands(estimate: Tensor, reference: Tensor, width: int, height: int, scale: i
     ]
 
 
+def beyond(images: Tensor, scale: int) -> Tensor:
+    """What of `images` `(B, 1, H, W)`, float64, lies beyond the input's Nyquist frequency, as an image.
+
+    By the cosine transform, whose waves are mirrored at the border: nothing there is tapered away or leaks.
+    """
+    down, across = (_low_cosines(length, scale, images.device) for length in images.shape[-2:])
+    held: Tensor = down.T @ (down @ images @ across.T) @ across
+    return images - held
+
+
 def radial_power(plane: Tensor, height: int, width: int) -> Tensor:
     """Mean power in each of `BINS` rings of equal width, `(B, BINS)`; not a number in a ring without a frequency."""
     index, weight = _rings(height, width, plane.device)
@@ -84,6 +94,15 @@ def _share(plane: Tensor, mask: Tensor, wanted: float) -> float:
 def _energy(plane: Tensor) -> Tensor:
     """`(B, H, W / 2 + 1)`: the squared magnitude of each frequency."""
     return plane.real.square().add_(plane.imag.square())[:, 0]
+
+
+@lru_cache(maxsize=16)
+def _low_cosines(length: int, scale: int, device: torch.device) -> Tensor:
+    """The orthonormal cosines up to the input's Nyquist frequency, `(K, length)`; the k-th has k / 2 periods."""
+    pixel = torch.arange(length, dtype=torch.float64, device=device)
+    waves = torch.cos(math.pi * pixel[: length // scale + 1, None] * (pixel + 0.5) / length)
+    found: Tensor = waves / waves.norm(dim=1, keepdim=True)
+    return found
 
 
 @lru_cache(maxsize=16)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 
+from components.evidence.averaging import count, gains, interval, mean
 from components.evidence_rows import GroupScore, MethodSummary, SampleScore
-from components.learning.intervals import patient_bootstrap
 
 
 def summarise(rows: Sequence[SampleScore], samples: int, seed: int) -> list[MethodSummary]:
@@ -28,6 +29,12 @@ def grouped(rows: Sequence[SampleScore], key: Callable[[SampleScore], str]) -> l
     return found
 
 
+def perfect(line: MethodSummary) -> str:
+    """On how many images a method gave back the original, as the end of a sentence; empty where on none."""
+    images = line.n - line.psnr_db_n
+    return f"; equals the original on {images} of {line.n} images, which means of PSNR leave out" if images else ""
+
+
 def methods_of(rows: Sequence[SampleScore]) -> list[str]:
     """The methods in `rows`, in the order they come."""
     return list(dict.fromkeys(row.method for row in rows))
@@ -42,8 +49,8 @@ def _summary(
 ) -> MethodSummary:
     patients = [row.patient_id for row in rows]
     psnr_db, similarity, worst = (_column(rows, name) for name in ("psnr_db", "ssim", "consistency_worst_db"))
-    gains = psnr_db - _column(bicubic, "psnr_db")
-    interval = partial(_interval, patients=patients, samples=samples, seed=seed)
+    over = gains(psnr_db, _column(bicubic, "psnr_db"))
+    ends = partial(interval, patients=patients, samples=samples, seed=seed)
     means = {
         f"{name}_mean": _mean(rows, name)
         for name in (
@@ -55,24 +62,24 @@ def _summary(
         method=method,
         n=len(rows),
         patients=len(set(patients)),
-        **_spread("psnr_db", psnr_db, interval(psnr_db)),
-        **_spread("ssim", similarity, interval(similarity)),
+        psnr_db_n=count(psnr_db),
+        **_spread("psnr_db", psnr_db, ends(psnr_db)),
+        **_spread("ssim", similarity, ends(similarity)),
+        psnr_body_db_n=count(_column(rows, "psnr_body_db")),
+        ssim_body_n=count(_column(rows, "ssim_body")),
         **means,  # type: ignore[arg-type]
         error_beyond_max=float(_column(rows, "error_beyond").max()),
+        error_beyond_worst_max=float(_column(rows, "error_beyond_worst").max()),
         consistency_worst_db_min=float(worst.min()),
-        consistency_gain_db_min=float((worst - _column(bicubic, "consistency_worst_db")).min()),
-        psnr_gain_db=float(gains.mean()),
-        **dict(zip(("psnr_gain_db_low", "psnr_gain_db_high"), interval(gains), strict=True)),
+        consistency_gain_db_min=float(gains(worst, _column(bicubic, "consistency_worst_db")).min()),
+        psnr_gain_db=mean(over),
+        **dict(zip(("psnr_gain_db_low", "psnr_gain_db_high"), ends(over), strict=True)),
     )
 
 
-def _spread(name: str, values: np.ndarray, interval: tuple[float, float]) -> dict[str, float]:
-    ends = {"min": values.min(), "mean": values.mean(), "max": values.max(), "low": interval[0], "high": interval[1]}
-    return {f"{name}_{end}": float(value) for end, value in ends.items()}
-
-
-def _interval(values: np.ndarray, patients: Sequence[str], samples: int, seed: int) -> tuple[float, float]:
-    return patient_bootstrap(lambda drawn: float(values[drawn].mean()), patients, samples, seed)
+def _spread(name: str, values: np.ndarray, ends: tuple[float, float]) -> dict[str, float]:
+    found = {"min": values.min(), "mean": mean(values), "max": values.max(), "low": ends[0], "high": ends[1]}
+    return {f"{name}_{what}": float(value) for what, value in found.items()}
 
 
 def _column(rows: Sequence[SampleScore], name: str) -> np.ndarray:
@@ -80,9 +87,12 @@ def _column(rows: Sequence[SampleScore], name: str) -> np.ndarray:
 
 
 def _mean(rows: Sequence[SampleScore], name: str) -> float | None:
-    """Over the images that have the value; `None` where none has."""
-    values = [getattr(row, name) for row in rows if getattr(row, name) is not None]
-    return float(np.mean(values)) if values else None
+    """Over the images that have the value; `None` where none has. Infinite errors count, infinite decibels do not."""
+    values = np.array([value for row in rows if (value := getattr(row, name)) is not None])
+    if not len(values):
+        return None
+    infinite = "_db" not in name and bool(np.isinf(values).any())
+    return math.inf if infinite else mean(values)
 
 
 def _group(group: str, method: str, rows: list[SampleScore], bicubic: list[SampleScore]) -> GroupScore:
@@ -93,7 +103,7 @@ def _group(group: str, method: str, rows: list[SampleScore], bicubic: list[Sampl
         method=method,
         n=len(rows),
         patients=len({row.patient_id for row in rows}),
-        psnr_db_mean=float(psnr_db.mean()),
+        psnr_db_mean=mean(psnr_db),
         ssim_mean=float(_column(rows, "ssim").mean()),
-        psnr_gain_db=float((psnr_db - _column(bicubic, "psnr_db")).mean()),
+        psnr_gain_db=mean(gains(psnr_db, _column(bicubic, "psnr_db"))),
     )

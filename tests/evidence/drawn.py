@@ -42,7 +42,24 @@ def honest(share: float = 0.5) -> Contestant:
 
 def pasting(strength: float = 0.08) -> Contestant:
     """An honest network that pastes one texture over everything."""
-    return Contestant("rrdb", lambda pair: honest().sharpen(pair) + strength * _texture(pair.high))
+    return Contestant("rrdb", lambda pair: honest().sharpen(pair) + strength * texture(pair.high))
+
+
+def pasting_into(place: tuple[slice, slice], strength: float) -> Contestant:
+    """An honest network that pastes the texture over one place, rows and columns, of every image."""
+
+    def sharpen(pair: Pair) -> Tensor:
+        image = honest().sharpen(pair).clone()
+        image[..., *place] += strength * texture(pair.high)[..., *place]
+        return image
+
+    return Contestant("rrdb", sharpen)
+
+
+def pasting_over(patient: str, strength: float) -> Contestant:
+    """A network that is honest, but pastes the texture over all of one patient's images."""
+    careful, careless = honest(0.2), pasting(strength)
+    return Contestant("rrdb", lambda pair: (careless if pair.row.patient_id == patient else careful).sharpen(pair))
 
 
 def drawing_a_blob(strength: float = 0.5) -> Contestant:
@@ -57,6 +74,7 @@ def drawing_a_blob(strength: float = 0.5) -> Contestant:
     return Contestant("rrdb", sharpen)
 
 
-def _texture(like: Tensor) -> Tensor:
+def texture(like: Tensor) -> Tensor:
+    """A checkerboard of 1 and -1, as large as `like`: all of it beyond what any input holds."""
     checks = torch.from_numpy(np.indices(like.shape[-2:]).sum(0) % 2 * 2.0 - 1).float()
     return checks[None, None]

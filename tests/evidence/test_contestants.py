@@ -11,12 +11,12 @@ def test_ours_come_first_with_what_is_known_of_their_cost(trained: Layout) -> No
     import torch
 
     rows = rows_of(trained.super_resolution, "test")
-    found, champion = contestants(trained, rows, 4, torch.device("cpu"))
-    assert [one.name for one in found] == list(METHODS) and champion == {}
+    found, champion, left_out = contestants(trained, rows, 4, torch.device("cpu"))
+    assert [one.name for one in found] == list(METHODS) and champion == {} and left_out == []
     assert found[0].parameters == 0 and all(one.parameters and one.weights_bytes for one in found[1:])
 
 
-@pytest.mark.parametrize("name", ["rrdb", "champion", "original", "a/b", ""])
+@pytest.mark.parametrize("name", ["rrdb", "RRDB", "champion", "leader", "original", "input", "a/b", "a.zoom", ""])
 def test_a_name_that_would_be_mistaken_for_one_of_ours_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(StepError, match="expected a name"):
         outside_one(name, tmp_path, [])

@@ -8,6 +8,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from components.evidence.contestants import Contestant, bicubic
 from components.evidence.measures import DEFINITIONS, Measured, measure
+from components.evidence.spectrum import beyond
 from components.evidence_rows import SampleScore
 from components.imaging.degradation import Kind
 from components.learning.patches import Pair
@@ -41,7 +42,9 @@ def test_a_perfect_image_is_perfect_by_every_measure_and_its_border_does_not_cou
     found = measure(spoiled, pair, 4, "bicubic")[0]
     assert found.psnr_db == found.psnr_body_db == float("inf") and found.ssim == pytest.approx(1)
     assert found.ssim_body == pytest.approx(1) and found.ms_ssim == pytest.approx(1)
-    assert found.edge_error == found.error_low == found.error_middle == found.error_beyond == 0
+    assert (
+        found.edge_error == found.error_low == found.error_middle == found.error_beyond == found.error_beyond_worst == 0
+    )
     assert found.energy_beyond == pytest.approx(1)
 
 
@@ -74,6 +77,28 @@ def test_pasted_texture_is_an_error_beyond_the_input() -> None:
     pair = drawn.pair()
     assert of(drawn.honest(), pair).error_beyond < 1 < of(drawn.pasting(), pair).error_beyond
     assert of(drawn.pasting(), pair).energy_beyond > of(drawn.honest(), pair).energy_beyond
+
+
+def test_texture_in_a_corner_shows_in_the_worst_part_and_in_no_mean() -> None:
+    pair = drawn.pair(192, 200)
+    honest, invented = of(drawn.honest(), pair), of(drawn.pasting_into((slice(4, 36), slice(4, 36)), 0.15), pair)
+    assert honest.error_beyond_worst < 0.5 and invented.error_beyond_worst > 10
+    assert abs(invented.error_beyond - honest.error_beyond) < 0.05
+
+
+def test_detail_that_is_all_upside_down_comes_to_four_in_the_worst_part_and_no_more() -> None:
+    pair = drawn.pair(192, 200)
+    image = pair.high[None].double()
+    found = measure(image - 2 * beyond(image, 4), pair, 4, "bicubic")[0]
+    assert 3.5 < found.error_beyond_worst <= 4.2  # the border that is cropped moves the frequencies a little
+
+
+def test_what_256_greys_cannot_show_is_no_invention() -> None:
+    pair = drawn.pair()
+    flat = Pair(pair.row, torch.full_like(pair.low, 0.5), torch.full_like(pair.high, 0.5), pair.body)
+    image = flat.high[None] + drawn.texture(flat.high) / 512
+    assert measure(image, flat, 4, "bicubic")[0].error_beyond_worst < 4
+    assert measure(image + drawn.texture(flat.high) / 64, flat, 4, "bicubic")[0].error_beyond_worst > 4
 
 
 def test_something_drawn_into_one_place_shows_in_the_worst_part() -> None:

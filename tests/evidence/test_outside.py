@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,38 @@ def test_an_image_of_another_size_or_range_is_refused_by_name(tmp_path: Path) ->
         OutsideImages(tmp_path, [pair.row])(pair)
     (tmp_path / f"{pair.row.sample_id}.npy").write_bytes(b"no array")
     with pytest.raises(StepError, match="expected an array"):
+        OutsideImages(tmp_path, [pair.row])(pair)
+
+
+def test_two_files_of_one_frame_are_refused_by_name(tmp_path: Path) -> None:
+    pair = drawn.pair()
+    for suffix in ("npy", "png"):
+        (tmp_path / f"{pair.row.sample_id}.{suffix}").write_bytes(b"")
+    with pytest.raises(StepError, match=r"-0\.npy: \w+-0\.png is there as well; keep one"):
+        OutsideImages(tmp_path, [pair.row])
+
+
+def _archive(path: Path) -> None:
+    with path.open("wb") as file:
+        np.savez(file, a=np.zeros(2))
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: path.write_bytes(b""),
+        lambda path: np.save(path, np.zeros((0, 0))),
+        lambda path: np.save(path, np.array(["a", "b"])),
+        lambda path: np.save(path, np.zeros((96, 120), complex)),
+        _archive,
+    ],
+    ids=["empty file", "empty array", "text", "complex", "archive"],
+)
+def test_an_array_that_is_no_image_is_refused_by_name(tmp_path: Path, write: Callable[[Path], object]) -> None:
+    pair = drawn.pair()
+    path = tmp_path / f"{pair.row.sample_id}.npy"
+    write(path)
+    with pytest.raises(StepError, match=rf"{path.name}: expected an array.*Write it with numpy\.save"):
         OutsideImages(tmp_path, [pair.row])(pair)
 
 

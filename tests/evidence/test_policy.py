@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -7,22 +8,30 @@ from components.evidence.contestants import Contestant, bicubic
 from components.evidence.policy import generator_lines
 from components.evidence.scoring import Protocol, score_all
 from components.evidence.summarising import summarise
+from components.learning.scoring import network_upscale
+from components.learning.weights import load_weights
 from components.reader_rows import SharpenedReading
 from tests.evidence import drawn
 from tests.settings import small
 
+SHARED = Path(__file__).parents[2] / "data" / "shared"
 READ = SharpenedReading(
     **dict.fromkeys(SharpenedReading.__dataclass_fields__, 0.0) | {"shown": "rrdb", "agreement": 1.0}
 )
+WORST_IMAGE, WORST_PART = (
+    f"error beyond the input {where} at most" for where in ("of the worst image", "in the worst part")
+)
 INVENTED = {
     "error beyond the input at most",
+    WORST_IMAGE,
+    WORST_PART,
     "faithfulness over bicubic in the worst part (dB) at least",
 }
 
 
-def failed(contestant: Contestant) -> set[str]:
-    """The lines of the project's own policy that `contestant` fails on four drawn patients."""
-    pairs = [drawn.pair(192, 200, seed=seed) for seed in range(4)]
+def failed(contestant: Contestant, patients: int = 4) -> set[str]:
+    """The lines of the project's own policy that `contestant` fails on so many drawn patients."""
+    pairs = [drawn.pair(192, 200, seed=seed) for seed in range(patients)]
     protocol = Protocol(4, "bicubic", torch.device("cpu"))
     rows = [row for scored in score_all(pairs, [bicubic(4), contestant], protocol) for row in scored.rows]
     summary = {line.method: line for line in summarise(rows, 100, 0)}
@@ -41,6 +50,23 @@ def test_an_honest_generator_passes() -> None:
 def test_a_generator_that_invents_is_refused_for_that(invents: Contestant) -> None:
     found = failed(invents)
     assert found and found <= INVENTED
+
+
+@pytest.mark.parametrize("row", [4, 80, 156], ids=["first corner", "middle", "last row"])
+def test_texture_in_one_place_of_each_image_is_refused_for_that_place_alone(row: int) -> None:
+    place = slice(row, row + 32), slice(4, 36)
+    assert failed(drawn.pasting_into(place, 0.15)) == {WORST_PART}
+
+
+def test_texture_over_one_patient_of_twelve_is_refused_for_that_patient() -> None:
+    one = drawn.pair(seed=0).row.patient_id
+    assert failed(drawn.pasting_over(one, 0.06), patients=12) == {WORST_IMAGE}
+
+
+def test_trained_weights_that_are_better_than_bicubic_are_not_refused_for_inventing() -> None:
+    network, _ = load_weights(SHARED / "esrgan-x4")
+    upscale = network_upscale(network, 4, torch.device("cpu"))
+    assert not failed(Contestant("rrdb", lambda pair: upscale(pair.low[None]))) & INVENTED
 
 
 def test_bicubic_itself_invents_nothing() -> None:

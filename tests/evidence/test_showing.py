@@ -40,6 +40,16 @@ def test_other_modalities_are_shown_between_percentiles_of_the_body_and_ultrasou
     assert display_of(pair.row, np.full_like(image, 0.5), body).white == 1.0, "a flat image has no percentiles to span"
 
 
+def test_no_name_of_a_method_takes_the_place_of_another_s_picture(tmp_path: Path) -> None:
+    pair = drawn.pair()
+    image = pair.high[0].numpy()
+    shown = {name: image * share for name, share in (("rrdb", 0.9), ("rrdb-zoom", 0.6), ("rrdb-error", 0.3))}
+    files = [
+        file for of in show(tmp_path, "S1", "best", pair, 4, shown).record["methods"].values() for file in of.values()
+    ]
+    assert len(files) == len(set(files)) == len(list(tmp_path.iterdir()))
+
+
 def test_a_sample_is_shown_with_its_detail_its_errors_and_its_profile(tmp_path: Path) -> None:
     pair = drawn.pair(200, 240)
     image = drawn.honest().sharpen(pair)[0, 0].clamp(0, 1).numpy()
@@ -54,4 +64,4 @@ def test_a_sample_is_shown_with_its_detail_its_errors_and_its_profile(tmp_path: 
     variations = np.abs(np.diff(detail)).sum(1)
     assert variations[shown_row - row] == variations.max() > np.median(variations)
     assert {point.method for point in found.profile} == {"original", "rrdb"}
-    assert np.asarray(Image.open(tmp_path / "S1-rrdb-error.png")).max() > 0
+    assert np.asarray(Image.open(tmp_path / "S1-rrdb.error.png")).max() > 0

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from components.evidence.spectrum import BINS, bands, radial_power, ring_centres, transform
+from components.evidence.spectrum import BINS, bands, beyond, radial_power, ring_centres, transform
 
 
 def wave(cycles: float, rows: int = 64, columns: int = 96) -> torch.Tensor:
@@ -30,6 +30,21 @@ def test_detail_in_the_wrong_place_is_worse_than_none() -> None:
     assert found.error["beyond"] == pytest.approx(4.0, abs=0.1) and found.energy["beyond"] == pytest.approx(
         1.0, abs=0.02
     )
+
+
+@pytest.mark.parametrize(("periods", "kept"), [(11.5, 0.0), (12.0, 0.0), (12.5, 1.0), (40.0, 1.0)])
+def test_what_lies_beyond_the_input_is_kept_whole_and_nothing_else_is(periods: float, kept: float) -> None:
+    """On 96 pixels the input's Nyquist frequency at scale 4 is 12 periods."""
+    line = np.cos(2 * np.pi * periods * (np.arange(96) + 0.5) / 96)
+    image = torch.from_numpy(0.3 + np.broadcast_to(line, (64, 96)).copy())[None, None]
+    torch.testing.assert_close(beyond(image, 4), kept * (image - 0.3), atol=1e-9, rtol=0)
+
+
+def test_an_odd_border_is_neither_tapered_nor_wrapped_around() -> None:
+    image = torch.zeros(1, 1, 61, 87, dtype=torch.float64)
+    image[..., 0, 0] = 1
+    found = beyond(image, 4).square()[0, 0]
+    assert found[0, 0] > 0.5 and found[:8, :8].sum() > 0.9 * found.sum() and found[-8:].sum() < 0.01
 
 
 def test_the_half_plane_stands_for_the_whole() -> None:

@@ -1,8 +1,9 @@
+import math
 from dataclasses import replace
 
 import pytest
 
-from components.evidence.summarising import grouped, summarise
+from components.evidence.summarising import grouped, perfect, summarise
 from components.handover import METHODS
 from tests.evidence.rows import rows
 
@@ -33,6 +34,31 @@ def test_one_image_that_is_less_faithful_than_bicubic_is_not_averaged_away() -> 
     ]
     line = next(line for line in summarise(changed, 100, 0) if line.method == "rrdb")
     assert line.consistency_gain_db_min == -4.0 and line.consistency_worst_db_min == 26.0
+
+
+def test_images_that_equal_their_original_are_counted_and_not_averaged() -> None:
+    table = rows({"bicubic": [30, 32, math.inf], "oracle": [math.inf] * 3, "rrdb": [31, math.inf, math.inf]})
+    summary = {line.method: line for line in summarise(table, 100, 0)}
+    bicubic, oracle, rrdb = (summary[name] for name in ("bicubic", "oracle", "rrdb"))
+    assert (bicubic.psnr_db_mean, bicubic.psnr_db_n, bicubic.psnr_db_max) == (31, 2, math.inf)
+    assert (oracle.psnr_db_mean, oracle.psnr_db_low, oracle.psnr_db_n) == (math.inf, math.inf, 0)
+    assert (rrdb.psnr_db_mean, rrdb.psnr_db_n, rrdb.psnr_gain_db) == (31, 1, 0.5), (
+        "1 and 0 dB; more than any is left out"
+    )
+    assert perfect(rrdb) == "; equals the original on 2 of 3 images, which means of PSNR leave out"
+    assert perfect(replace(rrdb, psnr_db_n=3)) == ""
+
+
+def test_an_image_without_a_body_inside_its_border_is_not_in_the_mean_and_not_counted() -> None:
+    table = rows({"bicubic": [30, 32]})
+    line = summarise([table[0], replace(table[1], ssim_body=math.nan, psnr_body_db=math.nan)], 100, 0)[0]
+    assert (line.ssim_body_mean, line.ssim_body_n) == (0.8, 1) and line.psnr_body_db_n == 1
+
+
+def test_an_error_without_bound_is_in_the_mean_whatever_the_others_are() -> None:
+    table = rows({"bicubic": [30, 32]})
+    line = summarise([table[0], replace(table[1], error_beyond=math.inf)], 100, 0)[0]
+    assert line.error_beyond_mean == line.error_beyond_max == math.inf
 
 
 def test_groups_hold_their_own_images_alone() -> None:
