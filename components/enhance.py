@@ -16,21 +16,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
-from PIL.PngImagePlugin import PngInfo
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut
 
-from components.dicom.provenance import RESEARCH_USE
+from components.dicom.provenance import MAKER, RESEARCH_USE
 from components.dicom.read import BROKEN, UnreadableImage, open_dicom, padding_mask, stored_frames
 from components.dicom.write import derive, obstacles, save
-from components.handover import Replacing, StepError
+from components.handover import StepError
 from components.learning.generator import Generator
 from components.learning.sharpening import Values, sharpen_colour, sharpen_grey
 from components.learning.tiling import TILE
+from components.picture_files import PICTURES, read_picture, write_picture
 
-PICTURES = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF"}
-PICTURE_MODES = {"L": np.uint8, "I;16": np.uint16, "I;16B": np.uint16, "RGB": np.uint8}
+__all__ = ["HALF_MADE", "PICTURES", "EnhancedImage", "enhance_file"]
+HALF_MADE = ".enhance-"  # how the folders begin that stay beside a destination when the process is killed
 
 Stored = NDArray[Any]  # whole numbers as the file holds them
 
@@ -61,15 +60,25 @@ def enhance_file(
 ) -> EnhancedImage:
     """Writes `source` with `generator.scale` times as many rows and columns, whole or not at all.
 
-    `tile` counts pixels of the source; smaller needs less memory. `on_frame` hears how many frames are done, of how
-    many. Raises `UnreadableImage` where the source cannot be decoded, `StepError` where no honest result can be
-    written or the destination is taken.
+    `tile` counts pixels of the source; smaller needs less memory. From 128 on the image is the same for any tile: to
+    1e-5 of its range in float32, to 1e-2 (5e-4 in root mean square) where the processor computes in bfloat16.
+    `on_frame` hears how many frames are done, of how many. Raises `UnreadableImage` where the source cannot be decoded,
+    `StepError` where no honest result can be written or the destination is taken.
     """
     _check_places(source, destination, overwrite)
     destination.parent.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
     enhance = _enhance_picture if source.suffix.lower() in PICTURES else _enhance_dicom
-    (frames, rows, columns), instance = enhance(source, destination, generator, tile, on_frame or (lambda *_: None))
+    with TemporaryDirectory(dir=destination.parent, prefix=HALF_MADE) as folder:
+        made = Path(folder) / destination.name
+        try:
+            (frames, rows, columns), instance = enhance(source, made, generator, tile, on_frame or (lambda *_: None))
+        except FloatingPointError as error:
+            by = f"{generator.name}, version {generator.version}"
+            raise StepError(
+                f"{source}: expected numbers from the network {by}, found {error}. Take another version."
+            ) from error
+        made.replace(destination)
     return EnhancedImage(
         source=source,
         destination=destination,
@@ -101,17 +110,41 @@ def _enhance_dicom(
     source: Path, destination: Path, generator: Generator, tile: int, on_frame: Callable[[int, int], None]
 ) -> tuple[tuple[int, int, int], str]:
     image = open_dicom(source)
-    found = obstacles(image, generator.scale)
+    try:
+        found, made_by = obstacles(image, generator.scale), _made_by(image)
+    except BROKEN as error:
+        raise UnreadableImage(source.name, f"its header cannot be read: {error}") from error
     if found:
         raise StepError(f"{source}: {'; '.join(found)}. Choose another image.")
-    with TemporaryDirectory(dir=destination.parent, prefix=".enhance-") as folder:
-        stored = _sharpen_frames(image, source, Path(folder) / "pixels", generator, tile, on_frame)
-        try:
-            derived = derive(image, stored, generator.scale, generator.name, generator.version)
-        except BROKEN as error:
-            raise UnreadableImage(source.name, f"its header cannot be carried over: {error}") from error
+    if made_by:
+        raise StepError(
+            f"{source}: expected an image that is not sharpened yet, found one of {made_by}. Take its source."
+        )
+    pixels = destination.with_name(f".{destination.name}.pixels")
+    stored = _sharpen_frames(image, source, pixels, generator, tile, on_frame)
+    try:
+        derived = derive(image, stored, generator.scale, generator.name, generator.version)
         save(derived, destination)
+    except BROKEN as error:
+        if isinstance(error, OSError) and (lacking := _lack(error)):
+            raise lacking from error
+        raise UnreadableImage(source.name, f"its header cannot be carried over: {error}") from error
     return (int(image.get("NumberOfFrames") or 1), derived.Rows, derived.Columns), str(derived.SOPInstanceUID)
+
+
+def _lack(error: BaseException | None) -> OSError | None:
+    """What the machine lacked: pydicom raises OSError for values that do not fit, and wraps a full disk's."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None:
+            return OSError(error.errno, error.strerror)
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _made_by(image: Dataset) -> str:
+    """What of ours made it, or nothing: a PACS that sends on all it stores would have it made ever larger."""
+    ours = [item for item in image.get("ContributingEquipmentSequence") or () if item.get("Manufacturer") == MAKER]
+    return f"{ours[-1].get('ManufacturerModelName')} {ours[-1].get('SoftwareVersions')}" if ours else ""
 
 
 def _sharpen_frames(
@@ -169,8 +202,10 @@ def _limits(bits: int, signed: bool) -> tuple[int, int]:
 
 
 def _as_stored(bands: Iterator[Values], limits: tuple[int, int], dtype: np.dtype[Any]) -> Iterator[Stored]:
-    """Rounded to what the stored bits can hold."""
+    """Rounded to what the stored bits can hold. Raises `FloatingPointError` for what is no number: it has no bits."""
     for values in bands:
+        if not np.isfinite(values).all():
+            raise FloatingPointError("values that are none")
         np.rint(values, out=values)
         yield np.clip(values, *limits, out=values).astype(dtype)
 
@@ -194,33 +229,12 @@ def _keep_padding(
 def _enhance_picture(
     source: Path, destination: Path, generator: Generator, tile: int, on_frame: Callable[[int, int], None]
 ) -> tuple[tuple[int, int, int], str]:
-    stored, dpi = _read_picture(source)
+    picture = read_picture(source)
+    stored = picture.values
     sharpen = sharpen_colour if stored.ndim == 3 else sharpen_grey
     limits = _limits(stored.dtype.itemsize * 8, signed=False)
-    sharp = np.concatenate(list(_as_stored(sharpen(stored, generator, tile), limits, stored.dtype)))
+    bands = _as_stored(sharpen(stored, generator, tile), limits, stored.dtype)
     made_by = f"Enlarged x{generator.scale} by {generator.name}, version {generator.version}. {RESEARCH_USE}"
-    note = PngInfo()
-    note.add_text("Description", made_by)
-    finer = {"dpi": tuple(float(value) * generator.scale for value in dpi)} if dpi else {}
-    with Replacing(destination) as temporary:
-        kind = PICTURES[destination.suffix.lower()]
-        Image.fromarray(sharp).save(temporary, format=kind, pnginfo=note, description=made_by, **finer)
+    rows, columns = write_picture(destination, picture, generator.scale, bands, made_by)
     on_frame(1, 1)
-    return (1, sharp.shape[0], sharp.shape[1]), ""
-
-
-def _read_picture(source: Path) -> tuple[Stored, tuple[float, float] | None]:
-    """Values of a grey picture of 8 or 16 bits or a colour one of 8, and its dots per inch where it says them."""
-    try:
-        with Image.open(source) as picture:
-            pages, depth = getattr(picture, "n_frames", 1), str(picture.tile[0][3] if picture.tile else "")
-            mode, dpi = picture.mode, picture.info.get("dpi")
-            values = np.asarray(picture)
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
-        raise UnreadableImage(source.name, f"not a PNG or TIFF that can be decoded: {error}") from error
-    if mode not in PICTURE_MODES or pages != 1 or (mode == "RGB" and "16" in depth):
-        found = f"{pages} page(s) of mode {mode} ({depth})"
-        raise StepError(
-            f"{source}: expected one page, grey of 8 or 16 bits or RGB of 8, found {found}. Convert it first."
-        )
-    return values.astype(PICTURE_MODES[mode], copy=False), dpi
+    return (1, rows, columns), ""

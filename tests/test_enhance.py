@@ -1,25 +1,33 @@
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import shutil
 import subprocess
+from contextlib import suppress
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom.data
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom import dcmread
-from pydicom.dataset import FileDataset
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 from torch import nn
 
-from components.dicom.read import UnreadableImage
+from components.dicom.read import UnreadableImage, open_dicom
 from components.enhance import enhance_file
 from components.handover import StepError
+from components.learning import tiling
 from components.learning.generator import Generator
+from components.learning.models import build
 from tests.drawing import dicom, shapes, write_dicom
 
 REAL = Path(str(files("data_store"))) / "data"
@@ -125,6 +133,28 @@ def test_small_tiles_give_nearly_the_same_image(tmp_path: Path) -> None:
     assert np.abs(whole - tiled).max() <= 1
 
 
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("shape", [(301, 203), (149, 257), (17, 391)])
+def test_tiles_of_any_size_give_the_same_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int], half: bool
+) -> None:
+    """What `enhance_file` states, for a deep network, 16 bits and odd sizes; one tile is the whole image."""
+    monkeypatch.setattr(tiling, "half_is_fast", lambda _: half)
+    torch.manual_seed(7)
+    network = build({"name": "rrdb", "channels": 16, "blocks": 3, "growth_channels": 8}, scale=4)
+    generator = Generator(network, 4, "sr-generator", "3", (0.1, 99.9))
+    source = write_dicom(tmp_path / "in.dcm", dicom((shapes(*shape) * 60000).astype(np.uint16)))
+    made = []
+    for tile in (400, 256, 160, 128):
+        enhance_file(source, tmp_path / f"{tile}.dcm", generator, tile=tile)
+        made.append(dcmread(tmp_path / f"{tile}.dcm").pixel_array.astype(float) / 60000)
+        assert made[-1].shape == (4 * shape[0], 4 * shape[1])
+    differences = [np.abs(other - made[0]) for other in made[1:]]
+    largest, mean_square = (1e-2, 5e-4) if half else (1e-5 + 1 / 60000, 1 / 60000)
+    assert max(one.max() for one in differences) <= largest
+    assert max(np.sqrt((one**2).mean()) for one in differences) <= mean_square
+
+
 def test_a_taken_destination_is_left_alone_unless_overwriting_is_allowed(tmp_path: Path) -> None:
     source = write_dicom(tmp_path / "in.dcm", dicom(drawn(4000), "MR"))
     taken = tmp_path / "out.dcm"
@@ -153,10 +183,87 @@ def test_what_cannot_be_read_is_named_and_leaves_nothing(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == [broken]
 
 
+@pytest.mark.parametrize(
+    ("element", "broken", "reason"),
+    [
+        (b"\x08\x00\x16\x00UI", b"\x08\x00\x16\x00UM", "its header cannot be read: Unknown Value Representation 'UM'"),
+        (b"\x08\x00\x60\x00CS", b"\x08\x00\x60\x00CC", "broken DICOM: Unknown Value Representation 'CC'"),
+    ],
+)
+def test_a_header_that_cannot_be_read_is_the_images_fault(
+    tmp_path: Path, element: bytes, broken: bytes, reason: str
+) -> None:
+    source = write_dicom(tmp_path / "in.dcm", dicom(drawn(255)))
+    source.write_bytes(source.read_bytes().replace(element, broken, 1))
+    with pytest.raises(UnreadableImage, match=rf"in\.dcm: {reason}"):
+        enhance_file(source, tmp_path / "out.dcm", BICUBIC)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.dcm"]
+
+
+def test_a_header_that_cannot_be_carried_over_is_the_images_fault(tmp_path: Path) -> None:
+    region = Dataset()
+    region.RegionLocationMaxX1 = 2**32 - 1  # four times as much does not fit any more
+    source = write_dicom(tmp_path / "in.dcm", dicom(drawn(255), "US", SequenceOfUltrasoundRegions=[region]))
+    with pytest.raises(UnreadableImage, match=r"in\.dcm: its header cannot be carried over: "):
+        enhance_file(source, tmp_path / "out.dcm", BICUBIC)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.dcm"]
+
+
+def test_a_file_that_the_disk_has_no_room_for_is_the_machines(tmp_path: Path) -> None:
+    source = write_dicom(tmp_path / "in.dcm", dicom(drawn(4096)))
+    enhance_file(source, tmp_path / "out.dcm", BICUBIC)
+    pixels, whole = len(dcmread(tmp_path / "out.dcm").PixelData), (tmp_path / "out.dcm").stat().st_size
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for room in (pixels // 2, pixels, (pixels + whole) // 2):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+        try:
+            with pytest.raises(OSError, match="File too large") as error:
+                enhance_file(source, tmp_path / "out.dcm", BICUBIC, overwrite=True)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert error.value.errno == errno.EFBIG
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.dcm", "out.dcm"]
+
+
+def test_what_was_sharpened_is_not_sharpened_again(tmp_path: Path) -> None:
+    source = write_dicom(tmp_path / "in.dcm", dicom(drawn(4096)))
+    enhance_file(source, tmp_path / "once.dcm", BICUBIC)
+    with pytest.raises(StepError, match=r"once\.dcm: expected an image that is not sharpened yet, .* sr-generator 3\."):
+        enhance_file(tmp_path / "once.dcm", tmp_path / "twice.dcm", BICUBIC)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.dcm", "once.dcm"]
+    scanner = dicom(drawn(4096), ContributingEquipmentSequence=[Dataset()])
+    scanner.ContributingEquipmentSequence[0].Manufacturer = "somebody else"
+    enhance_file(write_dicom(tmp_path / "theirs.dcm", scanner), tmp_path / "derived.dcm", BICUBIC)
+
+
 def test_an_image_without_an_honest_enlargement_is_refused(tmp_path: Path) -> None:
     source = write_dicom(tmp_path / "in.dcm", dicom(drawn(4000), "MR", SOPClassUID="1.2.840.10008.5.1.4.1.1.481.1"))
     with pytest.raises(StepError, match=r"in\.dcm: expected an image of CR.* RT Image Storage"):
         enhance_file(source, tmp_path / "out.dcm", BICUBIC)
+
+
+class Overflowing(nn.Upsample):
+    """Answers with what is no number, in its last pixel."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        sharp = super().forward(image)
+        sharp[..., -1, -1] = torch.nan
+        return sharp
+
+
+@pytest.mark.parametrize("name", ["grey.dcm", "colour.dcm", "padded.dcm", "picture.png"])
+def test_what_is_no_number_is_not_stored_as_one(tmp_path: Path, name: str) -> None:
+    stored = drawn(200, np.uint8)
+    if name == "picture.png":
+        Image.fromarray(stored).save(tmp_path / name)
+    else:
+        padding = {"PixelPaddingValue": 0} if name == "padded.dcm" else {}
+        colour = np.stack([stored] * 3, axis=-1)
+        write_dicom(tmp_path / name, dicom(colour if name == "colour.dcm" else stored, "US", **padding))
+    broken = replace(BICUBIC, network=Overflowing(scale_factor=2, mode="bicubic"))
+    with pytest.raises(StepError, match=rf"{name}: expected numbers from the network sr-generator, version 3, found"):
+        enhance_file(tmp_path / name, tmp_path / f"out-{name}", broken)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
@@ -237,6 +344,47 @@ def errors(validator: str, image: Path) -> set[str]:
 def test_real_images_gain_no_error_against_the_standard(name: str, tmp_path: Path, dciodvfy: str) -> None:
     enhance_file(REAL / name, tmp_path / name, BICUBIC)
     assert errors(dciodvfy, tmp_path / name) - errors(dciodvfy, REAL / name) == set()
+
+
+SMALL = 2**20 + 2**16  # pixels of all frames
+SHIPPED = Path(pydicom.data.__file__).with_name("test_files")
+
+
+def small_images() -> dict[str, Path]:
+    """Every image of both packages that can be read and is small, once by its name."""
+    found = {}
+    for path in sorted([*SHIPPED.rglob("*.dcm"), *REAL.glob("*.dcm")]):
+        with suppress(UnreadableImage):
+            header = open_dicom(path, by_frame=True)
+            if header.Rows * header.Columns * int(header.get("NumberOfFrames") or 1) <= SMALL:
+                found[path.name] = path
+    return found
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")
+def test_no_small_image_at_hand_gains_an_error_against_the_standard(tmp_path: Path, dciodvfy: str) -> None:
+    gained, classes = {}, set()
+    for name, path in small_images().items():
+        with suppress(UnreadableImage, StepError):
+            enhance_file(path, tmp_path / name, BICUBIC)
+            before, header = path, open_dicom(path)
+            if header.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian:  # the validator reads none
+                header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+                before = write_dicom(tmp_path / "inflated.dcm", header)
+            gained[name] = errors(dciodvfy, tmp_path / name) - errors(dciodvfy, before)
+            classes.add(header.SOPClassUID.name)
+    assert {name: more for name, more in gained.items() if more} == {}
+    assert len(gained) > 90 and len(classes) >= 6
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (3, 1, 40), (1, 40, 3)])
+def test_an_image_of_one_row_or_column_is_enlarged_like_any_other(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    stored = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
+    generator = Generator(build({"name": "srcnn"}, scale=2), 2, "sr-generator", "3", (0.1, 99.9))
+    image = enhanced(tmp_path, dicom(stored, "US"), generator)
+    rows, columns = shape[:2] if shape[-1] == 3 else shape[-2:]
+    assert (image.Rows, image.Columns) == (rows * 2, columns * 2)
+    assert image.pixel_array.size == stored.size * 4
 
 
 def test_the_validator_would_see_a_wrong_image_type(tmp_path: Path, dciodvfy: str) -> None:

@@ -2,36 +2,50 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.encaps import generate_frames
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
 from pydicom.pixels.utils import iter_pixels
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
     ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
     JPEGLSNearLossless,
-    JPEGLSTransferSyntaxes,
-    JPEGTransferSyntaxes,
     RLELossless,
 )
 
+from components.dicom.codestreams import check_frames
+
 LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K)
-END_OF_JPEG = b"\xff\xd9"
 
 
 def stored_frames(dataset: Dataset) -> Iterator[NDArray[Any]]:
     """Each frame as stored: (rows, columns), or (rows, columns, 3) with YBR as RGB; bits above `BitsStored` dropped."""
-    _check_codestreams(dataset)
-    yield from map(partial(_pixel_bits, dataset=dataset), iter_pixels(dataset))  # which lets go of the frame as it came
+    # `map` lets go of the frame as it came
+    yield from map(partial(pixel_bits, dataset=dataset), _decoded(dataset))
+
+
+def stored_frame(dataset: Dataset, number: int) -> NDArray[Any]:
+    """Frame `number` (from 0) as `stored_frames` gives it, but for bits above `BitsStored`: `pixel_bits` drops them.
+
+    It stays on its disk where it can, if `dataset` was opened to be read by frame. Raises `IndexError` where there is
+    no such frame.
+    """
+    if not 0 <= number < int(dataset.get("NumberOfFrames") or 1):
+        raise IndexError(number)
+    mapped = _mapped_frame(dataset, number)
+    return next(_decoded(dataset, [number])) if mapped is None else mapped
 
 
 def frame_values(frame: NDArray[Any], dataset: Dataset, number: int) -> NDArray[np.float32]:
@@ -63,20 +77,36 @@ def padding_mask(frame: NDArray[Any], dataset: Dataset) -> NDArray[np.bool_]:
     return (frame >= low) & (frame <= high)
 
 
-def _check_codestreams(dataset: Dataset) -> None:
-    """Raises `ValueError` for a JPEG or JPEG-LS frame without its end marker: decoders make up what is missing."""
-    if dataset.file_meta.TransferSyntaxUID not in (*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes):
-        return
-    expected = int(dataset.get("NumberOfFrames") or 1)
-    for number, stream in enumerate(generate_frames(dataset.PixelData, number_of_frames=expected), start=1):
-        if END_OF_JPEG not in stream[-16:]:
-            raise ValueError(f"frame {number} is truncated")
+def _decoded(dataset: Dataset, numbers: list[int] | None = None) -> Iterator[NDArray[Any]]:
+    """All frames, or those of these numbers."""
+    check_frames(dataset)
+    try:
+        yield from iter_pixels(dataset, indices=numbers)
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # of a decoder in Rust; it has no module to import it from
+            raise
+        raise ValueError(f"its decoder gave up: {error}") from error
 
 
-def _pixel_bits(frame: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
-    """`frame` without what lies above or below its pixel bits (overlays, in older files), sign extended.
+def _mapped_frame(dataset: Dataset, number: int) -> NDArray[Any] | None:
+    """The frame as it lies in the file, where it lies there as numpy would have it; else nothing."""
+    pixels: Any = dataset.get_item("PixelData", keep_deferred=True) if "PixelData" in dataset else None
+    if not isinstance(pixels, RawDataElement) or pixels.value is not None:
+        return None
+    colour = dataset.PhotometricInterpretation == "RGB" and not dataset.PlanarConfiguration
+    plain = dataset.file_meta.TransferSyntaxUID in (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+    if not plain or not (colour or dataset.SamplesPerPixel == 1) or dataset.BitsAllocated not in (8, 16, 32):
+        return None
+    dtype = np.dtype(f"<{'i' if dataset.PixelRepresentation else 'u'}{dataset.BitsAllocated // 8}")
+    shape = (dataset.Rows, dataset.Columns, *((3,) if colour else ()))
+    begins = pixels.value_tell + number * math.prod(shape) * dtype.itemsize
+    return np.memmap(str(dataset.filename), dtype, mode="r", offset=begins, shape=shape)
 
-    Only syntaxes that store the bits as they are have such leftovers.
+
+def pixel_bits(frame: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
+    """`frame`, or a part of it, without what lies above or below its pixel bits (overlays, in older files).
+
+    Signs are extended. Only syntaxes that store the bits as they are have such leftovers.
     """
     syntax = dataset.file_meta.TransferSyntaxUID
     if frame.dtype.kind == "f" or (syntax.is_compressed and syntax != RLELossless and not syntax.is_deflated):

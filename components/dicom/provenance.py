@@ -6,8 +6,9 @@ of PS3.16 CID 7202 (source image purposes), 7203 (derivations) and 7005 (contrib
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta, timezone, tzinfo
 
 from pydicom import uid
 from pydicom.dataset import Dataset, FileDataset
@@ -18,6 +19,7 @@ MAKER = "medsr"
 RESEARCH_USE = "Research use only, not for diagnosis."
 SERIES_NOTE = "enhanced, research use"
 LONG_STRING = 64  # characters of a DICOM long string (LO)
+LARGEST_OFFSET_HOURS = 14
 ENHANCED = frozenset(
     {
         uid.EnhancedCTImageStorage,
@@ -61,7 +63,8 @@ def identify(image: FileDataset, source: Dataset, pixels_sha256: str, model: Mod
 
 
 def explain(image: Dataset, source: Dataset, model: Model, created_at: datetime) -> None:
-    """Says what `image` was made from, by what, when and for what use."""
+    """Says what `image` was made from, by what, when and for what use; times are in the zone that `image` declares."""
+    created_at = created_at.astimezone(_zone(image))
     _retype(image, source)
     note = f"x{model.scale} {SERIES_NOTE}"
     described = str(source.get("SeriesDescription") or "")[: LONG_STRING - len(note) - 1]
@@ -76,6 +79,15 @@ def explain(image: Dataset, source: Dataset, model: Model, created_at: datetime)
         item.SourceImageSequence = [_reference(source)]
     if derivations[0] is not image:  # functional groups point at sources that the image lists with their series
         image.SourceImageEvidenceSequence = [*(image.get("SourceImageEvidenceSequence") or ()), _evidence(source)]
+
+
+def _zone(image: Dataset) -> tzinfo | None:
+    """Of Timezone Offset From UTC (C.12.1.1.8), which all times of a data set are in; nothing where it says none."""
+    said = re.fullmatch(r"([+-])(\d\d)([0-5]\d)", str(image.get("TimezoneOffsetFromUTC") or "").strip())
+    if said is None or int(said[2]) > LARGEST_OFFSET_HOURS:
+        return None
+    ahead = timedelta(hours=int(said[2]), minutes=int(said[3]))
+    return timezone(ahead if said[1] == "+" else -ahead)
 
 
 def _retype(image: Dataset, source: Dataset) -> None:
@@ -140,7 +152,7 @@ def _equipment(model: Model, created_at: datetime) -> Dataset:
     item = Dataset()
     item.Manufacturer, item.ManufacturerModelName = MAKER, model.name[:LONG_STRING]
     item.SoftwareVersions = model.version[:LONG_STRING]
-    item.ContributionDateTime = f"{created_at:%Y%m%d%H%M%S}"
+    item.ContributionDateTime = f"{created_at:%Y%m%d%H%M%S%z}"
     item.ContributionDescription = f"Super-resolution x{model.scale}. {RESEARCH_USE}"
     item.PurposeOfReferenceCodeSequence = [_coded(codes.DCM.ProcessingEquipment)]
     return item

@@ -7,7 +7,9 @@ MONOCHROME1 mirrored. Windows are left in the header: they are for viewing, not 
 
 from __future__ import annotations
 
+import math
 import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from components.dicom.frames import frame_values, padding_mask, stored_frames
@@ -32,6 +34,7 @@ __all__ = [
     "read_image",
     "stored_frames",
 ]
+LONG = 2**16  # bytes of an element that stays in the file where an image is read by frame
 MAX_VALUES = 2**28  # 1 GiB of float32; a header that claims more is refused before anything is allocated
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 GREY = ("MONOCHROME1", "MONOCHROME2")
@@ -47,7 +50,7 @@ NOT_IMAGES = {  # have pixel data, but no picture of a body
 # what pydicom and its plugins raise on files that break the standard
 BROKEN = (
     ValueError, TypeError, AttributeError, KeyError, IndexError, NotImplementedError, RuntimeError, EOFError, OSError,
-    OverflowError, struct.error,
+    OverflowError, struct.error, zlib.error, BytesLengthException,
 )  # fmt: skip
 
 
@@ -96,18 +99,21 @@ def read_image(path: Path) -> NDArray[np.float32]:
         raise UnreadableImage(path.name, f"not an array as numpy stores it ({error})") from error
 
 
-def open_dicom(path: Path) -> Dataset:
-    """The data set of a DICOM image, nothing decoded yet. Raises `UnreadableImage` where it is not an image."""
+def open_dicom(path: Path, by_frame: bool = False) -> Dataset:
+    """The data set of a DICOM image, nothing decoded yet. Raises `UnreadableImage` where it is not an image.
+
+    Opened `by_frame`, for `stored_frame`, it may hold more than `MAX_VALUES`, and leaves them in the file.
+    """
     if path.stat().st_size == 0:
         raise UnreadableImage(path.name, "empty file")
     try:
-        dataset = _parse(path)
+        dataset = _parse(path, LONG if by_frame else None)
+        if not len(dataset):
+            raise UnreadableImage(path.name, "truncated: the file ends before its last element does")
+        _check_is_image(dataset, path.name)
+        _check_size(dataset, path.name, math.inf if by_frame else MAX_VALUES)
     except BROKEN as error:
         raise UnreadableImage(path.name, f"broken DICOM: {_one_line(error)}") from error
-    if not len(dataset):
-        raise UnreadableImage(path.name, "truncated: the file ends before its last element does")
-    _check_is_image(dataset, path.name)
-    _check_size(dataset, path.name)
     return dataset
 
 
@@ -124,11 +130,11 @@ def decode(dataset: Dataset, name: str) -> DicomImage:
     return DicomImage(pixels, dataset)
 
 
-def _parse(path: Path) -> Dataset:
+def _parse(path: Path, defer_size: int | None) -> Dataset:
     try:
-        return dcmread(path)
+        return dcmread(path, defer_size=defer_size)
     except InvalidDicomError:
-        dataset = dcmread(path, force=True)  # files from before Part 10 have no preamble
+        dataset = dcmread(path, defer_size=defer_size, force=True)  # files from before Part 10 have no preamble
     if "Rows" not in dataset or "Columns" not in dataset:
         raise ValueError("neither a DICOM preamble nor an image header")
     implicit, little = dataset.original_encoding
@@ -152,7 +158,7 @@ def _check_is_image(dataset: Dataset, name: str) -> None:
         raise UnreadableImage(name, f"{samples} samples a pixel do not fit {photometric}")
 
 
-def _check_size(dataset: Dataset, name: str) -> None:
+def _check_size(dataset: Dataset, name: str, most: float) -> None:
     try:
         rows, columns = int(dataset.Rows), int(dataset.Columns)
         frames, samples = int(dataset.get("NumberOfFrames") or 1), int(dataset.get("SamplesPerPixel", 1))
@@ -161,8 +167,8 @@ def _check_size(dataset: Dataset, name: str) -> None:
     if min(rows, columns, frames) < 1:
         raise UnreadableImage(name, f"claims {frames} frames of {rows} x {columns} pixels")
     samples = 3 if dataset.PhotometricInterpretation == "PALETTE COLOR" else samples
-    if rows * columns * frames * samples > MAX_VALUES:
-        raise UnreadableImage(name, f"claims {frames} frames of {rows} x {columns}: more than {MAX_VALUES} values")
+    if rows * columns * frames * samples > most:
+        raise UnreadableImage(name, f"claims {frames} frames of {rows} x {columns}: more than {most} values")
 
 
 def _decoded(dataset: Dataset) -> NDArray[np.float32]:

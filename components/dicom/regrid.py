@@ -7,6 +7,7 @@ Attributes of the acquisition (acquisition matrix, detector element spacing) are
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,9 @@ def regrid(image: Dataset, scale: int) -> None:
 def _regrid_planes(image: Dataset, scale: int) -> None:
     """Positions first: they move by the old spacing."""
     shared = list(image.get("SharedFunctionalGroupsSequence") or ())
-    groups = [*shared, *(image.get("PerFrameFunctionalGroupsSequence") or ())]
+    frames = list(image.get("PerFrameFunctionalGroupsSequence") or ())
+    _give_frames_their_position(shared, frames)
+    groups = [*shared, *frames]
     for group in groups:
         for plane in group.get("PlanePositionSequence") or ():
             _move(
@@ -51,6 +54,17 @@ def _regrid_planes(image: Dataset, scale: int) -> None:
         for keyword in SPACINGS:
             if measures.get(keyword):
                 setattr(measures, keyword, [_ds(float(spacing) / scale) for spacing in measures[keyword].value])
+
+
+def _give_frames_their_position(shared: Iterable[Dataset], frames: Iterable[Dataset]) -> None:
+    """What all frames share moves alike; where they are measured or turned on their own, each moves on its own."""
+    if not (_macros(frames, "PixelMeasuresSequence") or _macros(frames, "PlaneOrientationSequence")):
+        return
+    for group in shared:
+        position = group.pop("PlanePositionSequence", None)
+        for frame in frames if position else ():
+            if not frame.get("PlanePositionSequence"):
+                frame.PlanePositionSequence = deepcopy(position.value)
 
 
 def _macros(groups: Iterable[Dataset], keyword: str) -> list[Dataset]:

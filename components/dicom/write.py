@@ -8,8 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from copy import deepcopy
-from datetime import datetime
+from datetime import UTC, datetime
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -17,9 +16,9 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import uid
-from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.dataset import Dataset, FileDataset
 
+from components.dicom.copying import copy_header
 from components.dicom.provenance import ENHANCED, Model, explain, identify
 from components.dicom.regrid import regrid
 from components.handover import Replacing, StepError
@@ -52,12 +51,6 @@ LOSSY_METHODS = {
     uid.JPEGExtended12Bit: "ISO_10918_1",
     uid.JPEGLSNearLossless: "ISO_14495_1",
 }
-# what was true of the source's pixels or bytes alone
-NOT_CARRIED = (
-    "ExtendedOffsetTable", "ExtendedOffsetTableLengths", "IconImageSequence",
-    "SmallestImagePixelValue", "LargestImagePixelValue", "SmallestPixelValueInSeries", "LargestPixelValueInSeries",
-    "InstanceCreatorUID", "DigitalSignaturesSequence", "MACParametersSequence", "DataSetTrailingPadding",
-)  # fmt: skip
 COLOURS = ("Red", "Green", "Blue")
 PALETTE = (
     "PaletteColorLookupTableUID", "PixelPaddingValue", "PixelPaddingRangeLimit",
@@ -65,8 +58,6 @@ PALETTE = (
     *(f"{colour}PaletteColorLookupTableData" for colour in COLOURS),
     *(f"Segmented{colour}PaletteColorLookupTableData" for colour in COLOURS),
 )  # fmt: skip
-PIXEL_DATA = 0x7FE00010  # copied by nobody: it may be a gigabyte, and is replaced anyway
-WORD_BYTES = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
 
 
 def obstacles(source: Dataset, scale: int) -> list[str]:
@@ -114,18 +105,18 @@ def derive(
 
     `stored` holds stored values, not rescaled ones, `scale` times as many rows and columns as the source's, as
     ([frames,] rows, columns[, 3]); three samples are RGB. A `numpy.memmap` is streamed from its file when saved.
-    The same source, pixels and model give the same UIDs; `created_at` is now where it is not given. `source` stays as
-    it is. Raises `StepError` with every obstacle.
+    The same source, pixels and model give the same UIDs. `created_at` knows its zone, and is now where it is not given.
+    `source` stays as it is. Raises `StepError` with every obstacle.
     """
     found = [*obstacles(source, scale), *_misfits(source, stored, scale)]
     if found:
         raise StepError("; ".join(found) + ". Choose another image.")
     model = Model(model_name, model_version, scale)
-    image = _copy(source)
+    image = copy_header(source)
     regrid(image, scale)
     _describe_pixels(image, source, stored)
     identify(image, source, _digest(stored), model)
-    explain(image, source, model, created_at or datetime.now())
+    explain(image, source, model, created_at or datetime.now(UTC))
     return image
 
 
@@ -146,31 +137,6 @@ def _misfits(source: Dataset, stored: NDArray[Any], scale: int) -> Iterator[str]
         yield f"expected pixels of the shape {grey}, three samples each where in colour, found {stored.shape}"
     if stored.dtype.kind not in "iu" or stored.dtype.byteorder == ">":
         yield f"expected little-endian whole numbers, found {stored.dtype}"
-
-
-def _copy(source: Dataset) -> FileDataset:
-    """Everything that stays true of an enlargement; overlays (60xx) and curves (50xx) lie on the old grid and go."""
-    image = FileDataset("", {}, preamble=b"\0" * 128, file_meta=FileMetaDataset())
-    for tag in [tag for tag, _ in source.items() if tag != PIXEL_DATA]:
-        if tag.group & 0xFF00 not in (0x5000, 0x6000):
-            image.add(deepcopy(source[tag]))
-    for keyword in NOT_CARRIED:
-        image.pop(keyword, None)
-    meta = getattr(source, "file_meta", Dataset())
-    swapped = meta.get("TransferSyntaxUID") == uid.ExplicitVRBigEndian
-    image.walk(_to_little_endian if swapped else _decode)
-    return image
-
-
-def _decode(item: Dataset, element: DataElement) -> None:
-    """Walking to an element decodes it: what stays raw would be written in the source's byte order."""
-
-
-def _to_little_endian(item: Dataset, element: DataElement) -> None:
-    """Word-wise byte strings keep the file's byte order in memory, whatever the file's transfer syntax."""
-    if element.VR in WORD_BYTES and element.value:
-        words = np.frombuffer(element.value, dtype=f">u{WORD_BYTES[element.VR]}")
-        element.value = words.astype(words.dtype.newbyteorder("<")).tobytes()
 
 
 def _is_grey(source: Dataset) -> bool:

@@ -1,9 +1,14 @@
+from importlib.resources import files
+from pathlib import Path
+
 import numpy as np
+import pydicom.data
 import pytest
 from pydicom.uid import JPEGBaseline8Bit
 
-from components.dicom.frames import frame_values, is_lossy, padding_mask, stored_frames
-from tests.drawing import dicom
+from components.dicom.frames import frame_values, is_lossy, padding_mask, pixel_bits, stored_frame, stored_frames
+from components.dicom.read import BROKEN, UnreadableImage, open_dicom
+from tests.drawing import dicom, write_dicom
 
 
 def test_padding_takes_the_lowest_real_value_and_not_its_own() -> None:
@@ -24,6 +29,38 @@ def test_bits_above_those_stored_are_dropped_and_the_sign_kept() -> None:
     assert next(stored_frames(unsigned)).tolist() == [[0x123]]
     signed = dicom(np.array([[0x0FFF]], np.int16), "MR", BitsStored=12, HighBit=11)
     assert next(stored_frames(signed)).tolist() == [[-1]]
+
+
+REAL = Path(str(files("data_store"))) / "data"
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")
+def test_one_frame_of_a_real_file_is_the_one_that_reading_all_gives() -> None:
+    seen = set()
+    for path in sorted([*REAL.glob("*.dcm"), *Path(pydicom.data.__file__).with_name("test_files").rglob("*.dcm")]):
+        if path.stat().st_size > 300_000:
+            continue
+        try:
+            frames = list(stored_frames(open_dicom(path)))
+        except (UnreadableImage, *BROKEN):
+            continue
+        header = open_dicom(path, by_frame=True)
+        for number in (0, len(frames) - 1):
+            np.testing.assert_array_equal(pixel_bits(stored_frame(header, number), header), frames[number])
+        with pytest.raises(IndexError):
+            stored_frame(header, len(frames))
+        seen.add(header.file_meta.TransferSyntaxUID)
+    assert len(seen) > 8
+
+
+@pytest.mark.parametrize("changes", [{"BitsStored": 12, "HighBit": 11}, {"PixelRepresentation": 1}, {}])
+def test_a_frame_that_lies_plain_in_its_file_is_mapped_and_not_read(tmp_path: Path, changes: dict[str, int]) -> None:
+    stored = np.random.default_rng(0).integers(0, 2**16, (3, 200, 300)).astype(np.uint16)
+    header = open_dicom(write_dicom(tmp_path / "film.dcm", dicom(stored, "MR", **changes)), by_frame=True)
+    frame = stored_frame(header, 2)
+    assert isinstance(frame, np.memmap)
+    expected = list(stored_frames(open_dicom(tmp_path / "film.dcm")))[2]
+    np.testing.assert_array_equal(pixel_bits(frame, header), expected)
 
 
 def test_frames_come_one_by_one() -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset, FileDataset
 from components.dicom.write import derive
 from tests.drawing import dicom
 
-NOON = datetime(2026, 2, 3, 12, 0, 5)
+NOON = datetime(2026, 2, 3, 12, 0, 5, tzinfo=UTC)
 
 
 def derived(
@@ -87,8 +87,23 @@ def test_it_says_which_model_made_it_and_when_after_who_came_before() -> None:
     assert before.Manufacturer == "Scanner Inc."
     assert (ours.ManufacturerModelName, ours.SoftwareVersions) == ("sr-generator", "3")
     assert ours.PurposeOfReferenceCodeSequence[0].CodeValue == "109102"
-    assert ours.ContributionDateTime == "20260203120005"
-    assert (image.InstanceCreationDate, image.InstanceCreationTime) == ("20260203", "120005")
+
+
+@pytest.mark.parametrize(
+    ("zone", "date", "time"),
+    [("+0000", "20260203", "120005"), ("+1245", "20260204", "004505"), ("-1200", "20260203", "000005")],
+)
+def test_the_time_is_told_in_the_zone_that_the_image_declares(zone: str, date: str, time: str) -> None:
+    image = derived(drawn(TimezoneOffsetFromUTC=zone))
+    assert (image.InstanceCreationDate, image.InstanceCreationTime) == (date, time)
+    assert image.ContributingEquipmentSequence[-1].ContributionDateTime == f"{date}{time}{zone}"
+
+
+@pytest.mark.parametrize("zone", ["", "nowhere", "+9900"])
+def test_without_a_zone_the_time_is_this_machines_and_says_so_where_it_can(zone: str) -> None:
+    image, here = derived(drawn(TimezoneOffsetFromUTC=zone)), NOON.astimezone()
+    assert (image.InstanceCreationDate, image.InstanceCreationTime) == (f"{here:%Y%m%d}", f"{here:%H%M%S}")
+    assert image.ContributingEquipmentSequence[-1].ContributionDateTime == f"{here:%Y%m%d%H%M%S%z}"
 
 
 def test_a_long_series_description_makes_room_for_the_note() -> None:
@@ -129,3 +144,13 @@ def test_frames_that_were_derived_before_are_derived_once_more() -> None:
     assert len(image.PerFrameFunctionalGroupsSequence[0].DerivationImageSequence) == 2
     assert "DerivationImageSequence" not in image.SharedFunctionalGroupsSequence[0]
     assert len(source.PerFrameFunctionalGroupsSequence[0].DerivationImageSequence) == 1
+
+
+def test_a_part_of_a_concatenation_becomes_an_image_of_its_own() -> None:
+    source = enhanced_mr()
+    source.ConcatenationUID, source.SOPInstanceUIDOfConcatenationSource = "1.2.3.4.5", "1.2.3.9"
+    source.InConcatenationNumber, source.InConcatenationTotalNumber, source.ConcatenationFrameOffsetNumber = 2, 3, 40
+    image = derived(source)
+    assert not [element.keyword for element in image if "oncatenation" in element.keyword]
+    reference = image.SharedFunctionalGroupsSequence[0].DerivationImageSequence[0].SourceImageSequence[0]
+    assert reference.ReferencedSOPInstanceUID == source.SOPInstanceUID

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -229,3 +230,20 @@ def test_arrays_that_ingest_stored_are_read_and_others_refused(tmp_path: Path) -
     (tmp_path / "b.npy").write_bytes(b"not an array")
     with pytest.raises(UnreadableImage, match=r"b\.npy"):
         read_image(tmp_path / "b.npy")
+
+
+def test_a_frame_at_which_a_decoder_in_rust_gives_up_is_named_like_any_other(tmp_path: Path) -> None:
+    image = dicom(np.zeros((8, 8), np.uint16))
+    image.file_meta.TransferSyntaxUID = uid.RLELossless
+    segments = struct.pack("<16L", 2, 64, 66, *[0] * 13)
+    image.PixelData = encapsulate([segments + b"\x81\x00" * 2])  # 128 zeros each, where 64 are expected
+    image["PixelData"].VR = "OB"
+    with pytest.raises(UnreadableImage, match=r"broken\.dcm: pixels cannot be decoded"):
+        read_dicom(write_dicom(tmp_path / "broken.dcm", image))
+
+
+def test_a_file_whose_header_has_half_a_number_in_it_is_named(tmp_path: Path) -> None:
+    whole = write_dicom(tmp_path / "broken.dcm", dicom(np.zeros((8, 8), np.uint16))).read_bytes()
+    (tmp_path / "broken.dcm").write_bytes(whole[:138] + b"\x05\x00" + b"\x00" + whole[140:])
+    with pytest.raises(UnreadableImage, match=r"broken\.dcm: broken DICOM"):
+        read_dicom(tmp_path / "broken.dcm")

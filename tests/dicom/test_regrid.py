@@ -64,6 +64,41 @@ def test_functional_groups_keep_their_place_too(shared_position: bool) -> None:
     assert measures.PixelSpacing == pytest.approx([0.225, 0.2])
 
 
+MACROS = {  # what the first and the second frame say, where they do not share the first's
+    "PlanePositionSequence": ("ImagePositionPatient", [1.5, -2.5, 3.5], [11.5, 2.5, -3.5]),
+    "PlaneOrientationSequence": ("ImageOrientationPatient", OBLIQUE, [1.0, 0.0, 0.0, 0.0, 0.0, -1.0]),
+    "PixelMeasuresSequence": ("PixelSpacing", [0.9, 0.8], [2.0, 3.0]),
+}
+
+
+def said_of(image: Dataset, number: int, sequence: str) -> Dataset:
+    groups = (image.PerFrameFunctionalGroupsSequence[number], image.SharedFunctionalGroupsSequence[0])
+    found = [group[sequence][0] for group in groups if sequence in group]
+    assert len(found) == 1, "PS3.3 C.7.6.16.1.1: shared or by frame, never both"
+    return found[0]
+
+
+def places(image: Dataset, number: int, rows: int, columns: int) -> NDArray[np.float64]:
+    position, orientation, measures = (said_of(image, number, sequence) for sequence in MACROS)
+    return corners(position, measures, orientation.ImageOrientationPatient, rows, columns)
+
+
+@pytest.mark.parametrize("shared", list(product([True, False], repeat=3)))
+def test_every_frame_keeps_its_place_whatever_frames_share(shared: tuple[bool, bool, bool]) -> None:
+    image = dicom(np.stack([STORED] * 2), "NM")
+    groups = [Dataset(), Dataset(), Dataset()]  # what is shared, then each frame's own
+    for (sequence, (keyword, *values)), once in zip(MACROS.items(), shared, strict=True):
+        for group, value in zip(groups[:1] if once else groups[1:], values, strict=False):
+            item = Dataset()
+            setattr(item, keyword, value)
+            setattr(group, sequence, [item])
+    image.SharedFunctionalGroupsSequence, image.PerFrameFunctionalGroupsSequence = groups[:1], groups[1:]
+    before = [places(image, number, 7, 5) for number in (0, 1)]
+    regrid(image, 4)
+    for number in (0, 1):
+        np.testing.assert_allclose(places(image, number, 28, 20), before[number], atol=0.01)
+
+
 def test_every_frames_own_measures_are_divided_once() -> None:
     image = dicom(STORED, "NM")
     own = Dataset()

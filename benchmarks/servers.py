@@ -1,0 +1,52 @@
+"""Servers that benchmarks start, and end."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil  # type: ignore[import-untyped]
+
+HOST = "127.0.0.1"
+START_S = 300.0
+
+
+@contextmanager
+def started(
+    command: Sequence[str], url: str, folder: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[psutil.Process]:
+    """A server, once it answers at `url`; what it says goes to `server.log` in `folder`."""
+    at_hand = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))  # MLflow calls uvicorn
+    own = {**os.environ, **(environment or {}), "PATH": at_hand}
+    with (folder / "server.log").open("a") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=own)
+    try:
+        until = time.monotonic() + START_S
+        while not _answers(url):
+            if process.poll() is not None or time.monotonic() > until:
+                raise SystemExit((folder / "server.log").read_text())
+            time.sleep(0.2)
+        yield psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def free_port() -> int:
+    """A port that nothing listens at."""
+    with socket.create_server((HOST, 0)) as listener:
+        return int(listener.getsockname()[1])

@@ -1,0 +1,1 @@
+"""Enhancement where images live: what comes by DICOM is sharpened by the champion and sent on."""

@@ -1,0 +1,80 @@
+"""The generator that the registry calls champion, kept up to date while the service runs."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+import numpy as np
+
+from components.adapters import registry, tracking
+from components.handover import Layout, StepError
+from components.learning.generator import Generator
+from components.learning.sharpening import sharpen_grey
+
+LOGGER = logging.getLogger(__name__)
+CHECKED_ON = (np.add.outer(np.arange(48), np.arange(64)) * 37 % 4096).astype(np.uint16)  # a pattern that nothing clips
+
+
+class Champion:
+    """Holds a generator that answers; another takes its place only once it has answered too."""
+
+    def __init__(self, load: Callable[[], Generator]) -> None:
+        """Raises `StepError` where there is no champion that answers."""
+        self._load = load
+        self._serving = load()
+        _check(self._serving)
+
+    @property
+    def generator(self) -> Generator:
+        """The one in service; who took it keeps it to the end of the image."""
+        return self._serving
+
+    def refresh(self) -> bool:
+        """Takes the new champion where there is one that answers; whether it did. What is wrong is logged."""
+        try:
+            found = self._load()
+            if (found.name, found.version) == (self._serving.name, self._serving.version):
+                return False
+            _check(found)
+        except Exception as error:  # noqa: BLE001 whatever is wrong with the new one, the old one answers
+            why = error if isinstance(error, StepError) else f"{type(error).__name__}: {error}"
+            LOGGER.warning("%s %s goes on serving: %s", self._serving.name, self._serving.version, why)
+            return False
+        LOGGER.info("%s %s takes over from %s", found.name, found.version, self._serving.version)
+        self._serving = found
+        return True
+
+    def follow(self, every_s: float, stop: threading.Event) -> None:
+        """Looks for a new one until `stop` is set."""
+        while not stop.wait(every_s):
+            self.refresh()
+
+
+def from_registry(layout: Layout) -> Callable[[], Generator]:
+    """Loads the champion of the registry, and only where its alias has moved since.
+
+    What it gives raises `tracking.Unreachable` where the registry is away.
+    """
+    last: list[Generator] = []
+
+    def load() -> Generator:
+        with tracking.reached(layout):
+            version = registry.by_alias(layout, registry.GENERATOR, registry.CHAMPION)
+            if not last or version is None or version.number != last[0].version:
+                last[:] = [registry.load_generator(layout)]
+            return last[0]
+
+    return load
+
+
+def _check(generator: Generator) -> None:
+    rows, columns = CHECKED_ON.shape
+    answer = np.concatenate(list(sharpen_grey(CHECKED_ON, generator)))
+    expected = (rows * generator.scale, columns * generator.scale)
+    if answer.shape != expected or not np.isfinite(answer).all():
+        raise StepError(
+            f"{generator.name} {generator.version}: expected {expected} finite values of a test image, found "
+            f"{answer.shape}. Roll back with `medsr models rollback`."
+        )

@@ -1,0 +1,96 @@
+"""What an image may be before anything of it is decoded: small files can claim, or hold, more than a machine has."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from components.dicom.codestreams import check_frames
+from components.dicom.read import BROKEN, UnreadableImage, open_dicom
+from components.serving.settings import Limits
+
+MIB, MEGAPIXEL = 2**20, 10**6
+PIECE = 2**20
+BEFORE_META = 132  # bytes of preamble and prefix
+
+
+class TooLarge(UnreadableImage):
+    """It is over a limit of the settings."""
+
+
+def check(path: Path, limits: Limits) -> None:
+    """Raises `TooLarge` or another `UnreadableImage` where `path` is over the limits, or says other than it holds.
+
+    Memory is bounded by the limits, whatever is in the file.
+    """
+    check_file(path, limits)
+    if path.suffix == ".dcm":
+        _check_dicom(path, limits)
+    else:
+        _check_picture(path, limits)
+
+
+def check_file(path: Path, limits: Limits) -> None:
+    """Its bytes, on disk and inflated: after this its header may be read. Raises `TooLarge`."""
+    most = int(limits.file_mib * MIB)
+    if path.stat().st_size > most:
+        raise TooLarge(path.name, f"{path.stat().st_size} bytes, {most} are taken")
+    if path.suffix == ".dcm" and _deflated(path) and _inflates_beyond(path, most):
+        raise TooLarge(path.name, f"inflates to more than the {most} bytes that are taken")
+
+
+def _check_dicom(path: Path, limits: Limits) -> None:
+    image = open_dicom(path)
+    frames = int(image.get("NumberOfFrames") or 1)
+    if frames > limits.frames:
+        raise TooLarge(path.name, f"{frames} frames, {limits.frames} are taken")
+    _check_pixels(path, image.Rows, image.Columns, limits)
+    try:
+        check_frames(image)
+    except BROKEN as error:
+        raise UnreadableImage(path.name, f"pixels cannot be decoded: {error}") from error
+
+
+def _check_picture(path: Path, limits: Limits) -> None:
+    try:
+        with Image.open(path) as picture:
+            columns, rows = picture.size
+    except (UnidentifiedImageError, Image.DecompressionBombError, *BROKEN, SyntaxError) as error:
+        raise UnreadableImage(path.name, f"not a PNG or TIFF that can be decoded: {error}") from error
+    _check_pixels(path, rows, columns, limits)
+
+
+def _check_pixels(path: Path, rows: int, columns: int, limits: Limits) -> None:
+    if rows * columns > limits.megapixels * MEGAPIXEL:
+        raise TooLarge(path.name, f"{rows} x {columns} pixels, {limits.megapixels:g} million are taken")
+
+
+def _deflated(path: Path) -> bool:
+    try:
+        syntax = read_file_meta_info(path).get("TransferSyntaxUID")
+    except (InvalidDicomError, *BROKEN):
+        return False  # whoever reads it says what is wrong
+    return bool(syntax == DeflatedExplicitVRLittleEndian)
+
+
+def _inflates_beyond(path: Path, most: int) -> bool:
+    meta = read_file_meta_info(path)
+    begins = BEFORE_META + 12 + int(meta.get("FileMetaInformationGroupLength", 0))  # 12: the element that says so
+    inflater, found = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    with path.open("rb") as handle:
+        handle.seek(begins)
+        piece = handle.read(PIECE)
+        while piece and not inflater.eof:
+            try:
+                found += len(inflater.decompress(piece, PIECE))
+            except zlib.error:
+                return False  # whoever reads it says so
+            if found > most:
+                return True
+            piece = inflater.unconsumed_tail or handle.read(PIECE)
+    return False
