@@ -40,7 +40,7 @@ def run(layout: Layout, params: Params, name: str, tracked: bool = True) -> RunR
         config = {"name": name, "training": asdict(settings), TRAINED_ON: seen, "chosen": fitted.chosen}
         weights = save_reader(folder, reader, config)
         write_history(folder / "history.csv", [{"step": n, **line} for n, line in enumerate(fitted.tried, 1)])
-        seconds = round(time.monotonic() - started, 1)
+        seconds = round(time.monotonic() - started, 3)
         run_id, model_id = _logged(run_, fitted, folder) if run_ else ("", "")
         record = RunRecord(name, run_id, model_id, weights, digest, run_.git_revision if run_ else "", seconds)
         write_record(folder / "run.json", record)
