@@ -30,8 +30,18 @@ def report(work: Callable[[], Iterable[str]]) -> int:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:
-        if error.errno not in FULL:
+        full = _full(error)
+        if full is None:
             raise
-        print(f"{error.filename or 'a file'}: not written, {error.strerror}. Make room and run again.", file=sys.stderr)
+        print(f"{full.filename or 'a file'}: not written, {full.strerror}. Make room and run again.", file=sys.stderr)
         return 1
     return 0
+
+
+def _full(error: BaseException | None) -> OSError | None:
+    """The disk's own word, where `error` is it or was raised for it: pydicom raises another without the number."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in FULL:
+            return error
+        error = error.__cause__ or error.__context__
+    return None

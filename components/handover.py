@@ -119,6 +119,11 @@ class Layout:
         return self.data / "licences.csv"
 
     @property
+    def sources(self) -> Path:
+        """What the sources outside the project held when ingest last ran; stands for them in the graph."""
+        return self.data / "sources.json"
+
+    @property
     def champion(self) -> Path:
         """The weights in service when the run began, put there from the registry; only `.gitignore` without any."""
         return self.data / "champion"

@@ -120,8 +120,13 @@ class Evaluate:
 
 @dataclass(frozen=True)
 class Promote:
-    """The written policy: a candidate that fails any line is registered and not promoted."""
+    """The written policy: a candidate that fails any line is registered and not promoted.
 
+    `mode`: automatic, what passes is promoted; approval, what passes waits for a person; dry_run, the decision is told
+    and nothing is registered; disabled, candidates are registered and nothing is promoted.
+    """
+
+    mode: Literal["automatic", "approval", "dry_run", "disabled"]
     floor_psnr_db: float  # mean over held-out images
     floor_ssim: float
     gain_over_bicubic_db: float
@@ -129,6 +134,10 @@ class Promote:
     gain_over_champion_db: float  # on the same held-out images
     classifier_floor_auroc: float
     error_beyond: float  # most error beyond the input's frequencies, mean over images; 1: as wrong as no detail at all
+    error_beyond_image: (
+        float  # most of it in any image; 1.5: half as much detail as there is, none of it the original's
+    )
+    error_beyond_part: float  # most of it in any part of any image; 4: the original's own, all in the wrong place
     consistency_gain_db: float  # least faithfulness over bicubic's, in the worst part of any image
     reader_cost_auroc: float  # AUROC that the reader may lose on sharpened images, against their originals
     reader_agreement: float  # least share of images that the reader calls as it calls their originals

@@ -5,21 +5,22 @@ Each registered version carries its model card, brought up to date with the evid
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from components import lineage
 from components.adapters import registry, tracking
 from components.adapters.registry import CHALLENGER, CHAMPION, GENERATOR, PREVIOUS, Version
+from components.evidence.averaging import mean
 from components.evidence.policy import Line, above, at_least, generator_lines
 from components.evidence_rows import MethodSummary
-from components.handover import GENERATORS, Layout, RunRecord, read_record, read_rows
+from components.handover import GENERATORS, Layout, RunRecord, read_json, read_record, read_rows
 from components.learning.checkpoint import fingerprint
 from components.learning.classifier_phase import load_labelled
 from components.learning.metrics import crop_border, psnr
@@ -29,8 +30,19 @@ from components.learning.scoring import held_out_digest, network_upscale
 from components.learning.weights import load_weights, sha256_of
 from components.model_card import classifier_card, generator_card
 from components.params import Params
+from components.promotion import POLICY, PROMOTED, REFUSED, Entry, Ledger, check_health, history, opened
 from components.reader_rows import GENERATIVE, READERS, ReaderSummary, SharpenedReading
-from components.readers import load_any_reader
+
+AWAITING, REGISTERED = "awaiting approval", "registered"
+WOULD_PROMOTE, WOULD_REFUSE = "would promote", "would refuse"
+# what becomes of a candidate under each mode of `promote`: one that passes the policy, and one that does not
+OUTCOMES = {
+    "automatic": (PROMOTED, REFUSED),
+    "approval": (AWAITING, REFUSED),
+    "disabled": (REGISTERED, REGISTERED),
+    "dry_run": (WOULD_PROMOTE, WOULD_REFUSE),
+}
+NOT_REGISTERED = "(new)"
 
 
 @dataclass(frozen=True)
@@ -40,7 +52,7 @@ class Decision:
     model: str
     method: str
     version: str
-    outcome: str  # promoted | refused | unchanged
+    outcome: str  # promoted | refused | unchanged | awaiting approval | registered | would promote | would refuse
     replaced: str  # version number of the champion before; empty where there was none
     lines: tuple[Line, ...]
 
@@ -50,12 +62,18 @@ class Decision:
         about = f"{self.model} {self.version} ({self.method})"
         if self.outcome == "unchanged":
             return f"{about} is the champion already: nothing registered, nothing promoted"
-        against = f", in place of {self.replaced}" if self.replaced else ", the first champion"
-        because = "; ".join(f"{line.rule}: {line.found:.4g} against {line.wanted:.4g}" for line in self.lines)
-        if self.outcome == "promoted":
-            return f"{about} promoted{against}: {because}"
+        found = "; ".join(f"{line.rule}: {line.found:.4g} against {line.wanted:.4g}" for line in self.lines)
         failed = "; ".join(f"{line.rule}: {line.found:.4g}, wanted {line.wanted:.4g}" for line in self.failed)
-        return f"{about} not promoted: {failed}"
+        against = f", in place of {self.replaced}" if self.replaced else ", the first champion"
+        said = {
+            PROMOTED: f"promoted{against}: {found}",
+            REFUSED: f"not promoted: {failed}",
+            AWAITING: f"waits for a person, `medsr models promote {self.version}`{against}: {found}",
+            REGISTERED: f"registered; promotion is disabled (promote.mode): {found}",
+            WOULD_PROMOTE: f"would be promoted{against}, in no dry run: {found}",
+            WOULD_REFUSE: f"would not be promoted, in no dry run either: {failed}",
+        }
+        return f"{about} {said[self.outcome]}"
 
     @property
     def failed(self) -> tuple[Line, ...]:
@@ -70,21 +88,24 @@ class Candidate:
     record: RunRecord
     held_out_sha256: str  # of the held-out table it was scored on
     lines: tuple[Line, ...]  # that need no champion
-    load: Callable[[Path], object]  # a version of it, from its folder
     against_champion: Callable[[Path], Line]
     card: Callable[[Version], str]  # Markdown
 
 
 def run(layout: Layout, params: Params) -> list[Decision]:
-    """Brings MLflow up to date with the trained models, then registers and promotes. Running twice changes nothing."""
+    """Brings MLflow up to date with the trained models, then registers and promotes. Running twice changes nothing.
+
+    Raises `tracking.Unreachable` where MLflow is away; running again goes on from what was done until then.
+    """
     tracking.initialise(layout)
-    records = {
-        name: tracking.restore(layout, read_record(layout.model(name) / "run.json"))
-        for name in (*GENERATORS, *READERS, GENERATIVE)
-    }
-    _log_evidence(layout, records)
-    candidates = [_generator(layout, params, records), _classifier(layout, params, records)]
-    return [_decide(layout, candidate) for candidate in candidates]
+    with tracking.reached(layout):
+        records = {
+            name: tracking.restore(layout, read_record(layout.model(name) / "run.json"))
+            for name in (*GENERATORS, *READERS, GENERATIVE)
+        }
+        _log_evidence(layout, records)
+        candidates = [_generator(layout, params, records), _classifier(layout, params, records)]
+        return [_decided(layout, candidate, params.promote.mode) for candidate in candidates]
 
 
 def _generator(layout: Layout, params: Params, records: dict[str, RunRecord]) -> Candidate:
@@ -102,9 +123,7 @@ def _generator(layout: Layout, params: Params, records: dict[str, RunRecord]) ->
     def card(version: Version) -> str:
         return generator_card(layout, params, records[best.method], f"{GENERATOR} {version.number}", lines)
 
-    return Candidate(
-        GENERATOR, records[best.method], held_out_digest(layout.super_resolution), lines, load_weights, against, card
-    )
+    return Candidate(GENERATOR, records[best.method], held_out_digest(layout.super_resolution), lines, against, card)
 
 
 def _classifier(layout: Layout, params: Params, records: dict[str, RunRecord]) -> Candidate:
@@ -120,26 +139,60 @@ def _classifier(layout: Layout, params: Params, records: dict[str, RunRecord]) -
         return classifier_card(layout, records[best.reader], f"{registry.CLASSIFIER} {version.number}", lines)
 
     digest = fingerprint(*(sha256_of(layout.classification / name) for name in ("index.csv", "images.npy")))
-    return Candidate(registry.CLASSIFIER, records[best.reader], digest, lines, load_any_reader, against, card)
+    return Candidate(registry.CLASSIFIER, records[best.reader], digest, lines, against, card)
 
 
-def _decide(layout: Layout, candidate: Candidate) -> Decision:
-    champion = registry.by_alias(layout, candidate.model, CHAMPION)
+def _decided(layout: Layout, candidate: Candidate, mode: str) -> Decision:
+    """What became of `candidate`, held against the champion that served when that was decided.
+
+    Scoring takes minutes and needs no ledger: a person who rolls back meanwhile does not wait for it.
+    """
+    while True:
+        champion = registry.by_alias(layout, candidate.model, CHAMPION)
+        lines = candidate.lines
+        if champion and champion.weights_sha256 != candidate.record.weights_sha256:
+            lines = (*lines, candidate.against_champion(registry.folder_of(layout, champion)))
+        with opened(layout) as ledger:
+            if registry.by_alias(layout, candidate.model, CHAMPION) == champion:
+                return _decide(layout, candidate, mode, ledger, champion, lines)
+
+
+def _decide(
+    layout: Layout, candidate: Candidate, mode: str, ledger: Ledger, champion: Version | None, lines: tuple[Line, ...]
+) -> Decision:
     record = candidate.record
     if champion and champion.weights_sha256 == record.weights_sha256:
+        lineage.complete(layout, champion)
         registry.describe(layout, champion, candidate.card(champion))
         return Decision(candidate.model, record.name, champion.number, "unchanged", champion.number, ())
-    version = registry.by_weights(layout, candidate.model, record.weights_sha256) or _register(layout, candidate)
-    registry.describe(layout, version, candidate.card(version))
-    lines = candidate.lines
-    if champion:
-        lines = (*lines, candidate.against_champion(registry.folder_of(layout, champion)))
-    outcome = "promoted" if all(line.holds for line in lines) else "refused"
-    replaced = champion.number if champion else ""
-    decision = Decision(candidate.model, record.name, version.number, outcome, replaced, lines)
-    _act(layout, decision, candidate, version, champion)
-    _remember(layout, decision, candidate)
+    version = registry.by_weights(layout, candidate.model, record.weights_sha256)
+    if version is None and mode != "dry_run":
+        version = _register(layout, candidate)
+    if version and mode != "dry_run":
+        lineage.complete(layout, version)
+        registry.describe(layout, version, candidate.card(version))
+    if version and version.withdrawn:
+        lines = (*lines, Line(f"times a person said no ({version.withdrawn}) at most", 0, 1, holds=False))
+    outcome = OUTCOMES[mode][0 if all(line.holds for line in lines) else 1]
+    replaced, number = champion.number if champion else "", version.number if version else NOT_REGISTERED
+    decision = Decision(candidate.model, record.name, number, outcome, replaced, lines)
+    if version:
+        _act(layout, decision, candidate, version, ledger)
     return decision
+
+
+def _act(layout: Layout, decision: Decision, candidate: Candidate, version: Version, ledger: Ledger) -> None:
+    """Moves the aliases, after the version has shown that it answers; a decision that moves none is noted once."""
+    digest, run = candidate.held_out_sha256, candidate.record.run_id
+    about = (decision.model, decision.method, decision.version, decision.outcome, decision.replaced, POLICY)
+    entry = Entry(*about, lines=decision.lines, held_out_sha256=digest, run_id=run)
+    if decision.outcome == PROMOTED:
+        check_health(layout, version)
+        ledger.move(entry, {CHAMPION: version.number, PREVIOUS: decision.replaced})
+    elif decision.outcome not in (WOULD_PROMOTE, WOULD_REFUSE):
+        registry.point(layout, version, CHALLENGER)
+        if not any(_same(entry.as_dict(), old) for old in history(layout)):
+            ledger.note(entry)
 
 
 def _register(layout: Layout, candidate: Candidate) -> Version:
@@ -149,40 +202,9 @@ def _register(layout: Layout, candidate: Candidate) -> Version:
         "data_sha256": record.data_sha256,
         "git_revision": record.git_revision,
         "dvc_stage": f"train@{record.name}",
+        **lineage.keep(layout, record.model_id),
     }
     return registry.register(layout, candidate.model, record, tags)
-
-
-def _act(layout: Layout, decision: Decision, candidate: Candidate, version: Version, champion: Version | None) -> None:
-    """Moves the aliases, after the version has shown that it loads."""
-    if decision.outcome != "promoted":
-        registry.point(layout, version, CHALLENGER)
-        return
-    candidate.load(registry.folder_of(layout, version))
-    if champion:
-        registry.point(layout, champion, PREVIOUS)
-    registry.point(layout, version, CHAMPION)
-
-
-def _remember(layout: Layout, decision: Decision, candidate: Candidate) -> None:
-    """Appends to `mlruns/promotions.jsonl`; a refusal that is already there is not said again."""
-    path = layout.mlruns / "promotions.jsonl"
-    entry = asdict(decision) | {"held_out_sha256": candidate.held_out_sha256, "run_id": candidate.record.run_id}
-    entry = json.loads(json.dumps(entry))
-    before = history(layout)
-    if decision.outcome == "refused" and any(_same(entry, old) for old in before):
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as handle:
-        handle.write(json.dumps({"at": datetime.now(UTC).isoformat(timespec="seconds"), **entry}) + "\n")
-
-
-def history(layout: Layout) -> list[dict[str, Any]]:
-    """Every decision that was taken, oldest first."""
-    path = layout.mlruns / "promotions.jsonl"
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
 def _same(entry: dict[str, Any], old: dict[str, Any]) -> bool:
@@ -193,17 +215,22 @@ def _log_evidence(layout: Layout, records: dict[str, RunRecord]) -> None:
     """Held-out scores, and the pictures that show them, with each training's run."""
     digest = sha256_of(layout.sr_samples)
     samples = [layout.sr_samples, layout.sr_summary, layout.sr_comparisons]
+    shown = read_json(layout.pictures / "pictures.json")
     for line in read_rows(layout.sr_summary, MethodSummary):
         if line.method in records:
-            metrics = {f"held_out_{key}": value for key, value in asdict(line).items() if isinstance(value, float)}
-            pictures = sorted(layout.pictures.glob(f"S*-{line.method}*.png"))
+            metrics = _numbers(line)
+            pictures = [layout.pictures / file for one in shown for file in one["methods"][line.method].values()]
             tracking.log_evaluation(layout, records[line.method].run_id, digest, metrics, [*samples, *pictures])
     digest = sha256_of(layout.readings)
     tables = [layout.readers, layout.readings, layout.reader_curves, layout.sr_reading]
     for reader in read_rows(layout.readers, ReaderSummary):
-        metrics = {f"held_out_{key}": value for key, value in asdict(reader).items() if isinstance(value, float)}
-        defined = {key: value for key, value in metrics.items() if math.isfinite(value)}
-        tracking.log_evaluation(layout, records[reader.reader].run_id, digest, defined, tables)
+        tracking.log_evaluation(layout, records[reader.reader].run_id, digest, _numbers(reader), tables)
+
+
+def _numbers(line: MethodSummary | ReaderSummary) -> dict[str, float]:
+    """The scores of `line` that are finite, as MLflow takes them."""
+    scores = {f"held_out_{key}": value for key, value in asdict(line).items() if isinstance(value, float)}
+    return {key: value for key, value in scores.items() if math.isfinite(value)}
 
 
 def _mean_psnr(layout: Layout, champion: Path) -> float:
@@ -215,10 +242,12 @@ def _mean_psnr(layout: Layout, champion: Path) -> float:
         float(psnr(crop_border(upscale(pair.low[None]).clamp(0, 1), scale), crop_border(pair.high[None], scale)))
         for pair in iterate_pairs(layout.super_resolution, "test", scale)
     ]
-    return sum(values) / len(values)
+    return mean(np.array(values))
 
 
 def _auroc(layout: Layout, champion: Path) -> float:
+    from components.readers import load_any_reader  # scikit-learn takes seconds to import
+
     reader = load_any_reader(champion)
     images = load_labelled(layout.classification, "test", reader.classes)
     return auroc(images.labels.bool().numpy(), reader.probabilities(images.images.numpy()))

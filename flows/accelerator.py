@@ -6,9 +6,11 @@ import fcntl
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
+from flows import prefect_server
 from flows.process_group import POLL_S, Cancelled
 
 LOOK_UP_S = 5.0  # seconds of waiting for the slot between looks at `stop`
@@ -25,27 +27,67 @@ def accelerator(stop: threading.Event, embedded: bool) -> Iterator[None]:
 
     `embedded` says that the Prefect server is this run's own. Raises `Cancelled` once `stop` is set.
 
-    A lock of the operating system stands around Prefect's slot: it ends with the process that holds it. The embedded
-    server keeps slots on disk and leases in memory, so a run that was killed would hold its slot for ever. Whoever
-    has the lock knows that nobody has the slot.
+    A lock of the operating system stands around Prefect's slot: it ends with the process that holds it, and it has to
+    do where Prefect's server does not answer. A slot is not given back where its holder was killed or the server was
+    away by then, and a server that keeps leases in memory never notices. The locked file says so: it names the server
+    at which who had the lock before left a slot taken. At the embedded one whoever has the lock has the slot.
+
+    That slot is then freed, whoever holds it. It is another's by now only where all of this is so: another user of
+    this host (a lock of their own, in their `PREFECT_HOME`) shares the server, this user's process was killed, its
+    lease ran out (300 s), and the other took the slot before this user came back. The server does not tell who holds
+    it. Two are then at the accelerator until the first of them ends; both give right results, or fail for want of
+    memory and are tried again.
     """
-    from prefect.concurrency.sync import concurrency
+    import httpx
     from prefect.settings import PREFECT_HOME
 
-    with _host_lock(Path(PREFECT_HOME.value()) / "accelerator.lock", stop), ExitStack() as slot:
-        _ensure_limit(limit_name(), free=embedded)
-        while True:
-            try:
-                slot.enter_context(
-                    concurrency(
-                        limit_name(), strict=True, timeout_seconds=LOOK_UP_S, raise_on_lease_renewal_failure=False
-                    )
-                )
-                break
-            except TimeoutError:
-                if stop.is_set():
-                    raise Cancelled("waiting for the accelerator") from None
-        yield
+    with _host_lock(Path(PREFECT_HOME.value()) / "accelerator.lock", stop) as taken_at:
+        slot = _slot(stop, embedded, taken_at)
+        try:
+            yield
+        finally:
+            with suppress(httpx.HTTPError):  # what was done under the slot stays done
+                slot.close()
+            with suppress(httpx.HTTPError):
+                if prefect_server.answers() and not _taken():
+                    taken_at.truncate(0)
+
+
+def _slot(stop: threading.Event, embedded: bool, taken_at: IO[str]) -> ExitStack:
+    """Prefect's slot, held until the stack is closed; an empty stack where the server does not answer or record."""
+    import httpx
+    from prefect.concurrency.sync import concurrency
+    from prefect.settings import PREFECT_API_URL
+
+    slot, server = ExitStack(), str(PREFECT_API_URL.value())
+    taken_at.seek(0)
+    left = embedded or taken_at.read() == server
+    while prefect_server.answers():
+        try:
+            _ensure_limit(limit_name(), free=left)
+        except httpx.HTTPError:  # its disk is full, for one
+            break
+        left = False
+        taken_at.truncate(0)
+        taken_at.write(server)
+        taken_at.flush()
+        try:
+            slot.enter_context(
+                concurrency(limit_name(), strict=True, timeout_seconds=LOOK_UP_S, raise_on_lease_renewal_failure=False)
+            )
+            break
+        except TimeoutError:
+            if stop.is_set():
+                taken_at.truncate(0)  # another has it
+                raise Cancelled("waiting for the accelerator") from None
+    return slot
+
+
+def _taken() -> bool:
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        return bool(client.read_global_concurrency_limit_by_name(limit_name()).active_slots)
 
 
 def _ensure_limit(name: str, free: bool) -> None:
@@ -59,9 +101,9 @@ def _ensure_limit(name: str, free: bool) -> None:
 
 
 @contextmanager
-def _host_lock(path: Path, stop: threading.Event) -> Iterator[None]:
+def _host_lock(path: Path, stop: threading.Event) -> Iterator[IO[str]]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as handle:
+    with path.open("a+") as handle:
         while True:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -69,4 +111,4 @@ def _host_lock(path: Path, stop: threading.Event) -> Iterator[None]:
             except BlockingIOError:
                 if stop.wait(POLL_S):
                     raise Cancelled("waiting for the accelerator") from None
-        yield
+        yield handle

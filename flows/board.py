@@ -5,21 +5,27 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
+from flows.forgiving import ForgivingFile
 from flows.stages import Outcome, Result, Stage
 
+BAR = 20  # characters
 STYLES = {Outcome.DONE: "green", Outcome.CACHED: "cyan", Outcome.FAILED: "bold red", Outcome.SKIPPED: "yellow"}
 
 
 class Board:
-    """Shows a run of `stages`; every method may be called from any thread."""
+    """Shows a run of `stages`; every method may be called from any thread, and none fails with a disk that is full."""
 
     def __init__(self, console: Console, stages: Sequence[Stage], echo: bool = True) -> None:
+        output: Any = ForgivingFile(console.file)
+        console.file = output
         self._console, self._echo = console, echo
         self._width = max((len(stage.name) for stage in stages), default=0)
         self._total = len(stages)
@@ -71,12 +77,10 @@ class Board:
     def _now(self) -> RenderableType:
         now, running = time.monotonic(), dict(self._running)
         shown = " · ".join(f"{stage} {_clock(now - began)}" for stage, began in running.items())
-        return Text(
-            f"{len(self._ended)} of {self._total}  {shown or 'waiting'}",
-            style="bold",
-            overflow="ellipsis",
-            no_wrap=True,
-        )
+        line = Table.grid(Column(width=BAR), Column(no_wrap=True, overflow="ellipsis"), padding=(0, 1))
+        done = f"{len(self._ended)} of {self._total}  {shown or 'waiting'}"
+        line.add_row(ProgressBar(self._total, len(self._ended), width=BAR), Text(done, style="bold"))
+        return line
 
 
 def _clock(seconds: float) -> str:

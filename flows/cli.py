@@ -12,12 +12,20 @@ import click
 
 from components.handover import GENERATORS, Layout, StepError
 from components.params import PROFILES, ParamsError
+from flows.cli_enhance import enhance
+from flows.cli_models import AS_JSON, models
+from flows.cli_serve import serve, token
 
 if TYPE_CHECKING:
     from flows.doctor import Check
 
+NOTIFY = click.option(
+    "--notify",
+    envvar="MEDSR_NOTIFY",
+    default="",
+    help="Prefect's notification block, TYPE/NAME, that hears of failures, questions and drift; else MEDSR_NOTIFY.",
+)
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 
 
 class _Readable(click.Group):
@@ -54,10 +62,15 @@ def run(ctx: click.Context, profile: str | None, verbose: bool) -> None:
 @AS_JSON
 def plan(as_json: bool) -> None:
     """Say what `medsr run` would do, and why."""
+    from components import arrivals, params
     from flows import stages
 
-    graph = stages.read_graph(Path())
-    planned = stages.plan(graph, stages.stale(Path()))
+    graph, stale = stages.read_graph(Path()), stages.stale(Path())
+    news = arrivals.compare(Layout(), params.load_here()).changed
+    if news:
+        told = tuple(f"{source}: other files than at the last run" for source in news)
+        stale[arrivals.STAGE] = (*stale.get(arrivals.STAGE, ()), *told)
+    planned = stages.plan(graph, stale)
     if as_json:
         click.echo(json.dumps(planned, indent=2))
         return
@@ -101,28 +114,28 @@ def ui(ctx: click.Context, port: int, browser: bool) -> None:
 
 
 @main.command()
-@click.argument("source", metavar="IN", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.argument("destination", metavar="OUT", type=click.Path(path_type=Path))
-@click.option("--overwrite", is_flag=True, help="Replace OUT where it is there already.")
-@AS_JSON
-def enhance(source: Path, destination: Path, overwrite: bool, as_json: bool) -> None:
-    """Sharpen the image IN with the champion and write it to OUT."""
-    from components.adapters.registry import load_generator
-    from components.dicom.read import UnreadableImage
-    from components.enhance import enhance_file
+@click.option("--port", default=4200, show_default=True, type=click.IntRange(1, 65535), help="Of Prefect's server.")
+@click.option(
+    "--mlflow-port", default=5000, show_default=True, type=click.IntRange(1, 65535), help="Of MLflow's pages."
+)
+@NOTIFY
+@click.pass_context
+def up(ctx: click.Context, port: int, mlflow_port: int, notify: str) -> None:
+    """Run by schedule: server, worker, MLflow's pages and what infra/prefect.yaml says, until Ctrl-C."""
+    from flows import up
 
-    generator = load_generator(Layout())
-    try:
-        made = enhance_file(source, destination, generator, overwrite=overwrite)
-    except UnreadableImage as error:
-        raise StepError(f"{error} Nothing was written.") from error
-    if as_json:
-        click.echo(json.dumps(asdict(made), default=str, indent=2))
-        return
-    size = f"{made.frames} × {made.rows} × {made.columns}"
-    click.echo(
-        f"{made.destination}: {size}, ×{made.scale} by {made.model_name} {made.model_version}, {made.seconds:.1f} s"
-    )
+    ctx.exit(up.run(Path(), port, mlflow_port, notify, click.echo))
+
+
+@main.command()
+@click.option("--server", envvar="PREFECT_API_URL", required=True, help="Its address, …/api; else PREFECT_API_URL.")
+@NOTIFY
+def deploy(server: str, notify: str) -> None:
+    """Register what infra/prefect.yaml says with a Prefect server that runs already."""
+    from flows import deployments
+
+    said = deployments.register(Path(), server, notify)
+    click.echo("\n".join([*said, *deployments.not_described(Path(), server)]))
 
 
 @main.command()
@@ -247,7 +260,7 @@ def evaluate(
             return
         table = evaluate_model.run(layout, settings, model, name, data)
     if as_json:
-        click.echo(json.dumps([asdict(line) for line in table.summary], indent=2))
+        click.echo(json.dumps(table.as_dicts(), indent=2))
     else:
         click.echo("\n".join(table.lines()))
     if keep:
@@ -255,55 +268,8 @@ def evaluate(
         click.echo(f"{kept}: kept; `medsr run` takes it into the report", err=as_json)
 
 
-@main.group()
-def models() -> None:
-    """The registered models."""
-
-
-@models.command("list")
-@AS_JSON
-def models_list(as_json: bool) -> None:
-    """Every version, and which of them serves."""
-    from components.adapters import registry
-
-    rows = []
-    for name in (registry.GENERATOR, registry.CLASSIFIER):
-        pointed = registry.aliases(Layout(), name)
-        for version in registry.list_versions(Layout(), name):
-            serves = sorted(alias for alias, number in pointed.items() if number == version.number)
-            rows.append({"model": name, "version": version.number, "method": version.method, "aliases": serves})
-    _table(rows, as_json, "no model is registered yet; `medsr run` registers the first")
-
-
-@models.command("history")
-@AS_JSON
-def models_history(as_json: bool) -> None:
-    """Who was promoted over whom, and who was refused, oldest first."""
-    from components.register import history
-
-    decisions = history(Layout())
-    if not as_json:
-        keys = ("at", "model", "version", "method", "outcome", "replaced")
-        decisions = [{key: decision.get(key, "") for key in keys} for decision in decisions]
-    _table(decisions, as_json, "nothing was promoted or refused yet; `medsr run` decides for the first time")
-
-
-def _table(rows: list[dict[str, Any]], as_json: bool, nothing: str) -> None:
-    """`rows` as JSON or as columns; `nothing` where there are none."""
-    if as_json:
-        click.echo(json.dumps(rows, indent=2))
-        return
-    if not rows:
-        click.echo(nothing)
-        return
-    shown = [tuple(rows[0]), *(tuple(_cell(value) for value in row.values()) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    for row in shown:
-        click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-def _cell(value: Any) -> str:
-    return ", ".join(value) if isinstance(value, list) else str(value)
+for command in (enhance, models, serve, token):
+    main.add_command(command)
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ def examine(root: Path) -> list[Check]:
         _disk,
         _memory,
         _stray_runs,
+        _remote,
         _accelerator,
         _dciodvfy,
     )
@@ -91,13 +92,13 @@ def _differs(package: str, wanted: str) -> str:
 
 
 def _fastapi(root: Path) -> Check:
-    """Prefect declares `fastapi<1`, and its server breaks from 0.155 on; pip does not notice."""
-    name, remedy = "fastapi for prefect", "`pip install 'fastapi<0.155'` in .venv, or `make clean setup`."
+    """Prefect declares `fastapi<1`, and its server breaks from 0.151 on; pip does not notice."""
+    name, remedy = "fastapi for prefect", "`pip install 'fastapi<0.151'` in .venv, or `make clean setup`."
     try:
         found = version("fastapi")
     except PackageNotFoundError:
         return Check(name, False, "not installed", remedy)
-    return Check(name, tuple(map(int, found.split(".")[:2])) < (0, 155), found, remedy)
+    return Check(name, tuple(map(int, found.split(".")[:2])) < (0, 151), found, remedy)
 
 
 def _git(root: Path) -> Check:
@@ -150,6 +151,24 @@ def _stray_runs(root: Path) -> Check:
     stray = sorted(str(path) for path in (root / "mlruns").glob("*/meta.yaml") if path.parent.name.isdigit())
     remedy = f"Move {', '.join(path.removesuffix('/meta.yaml') for path in stray)} out of mlruns." if stray else ""
     return Check("mlruns", not stray, ", ".join(stray) or "no remains of the old file store", remedy)
+
+
+def _remote(root: Path) -> Check:
+    """Where `dvc push` goes and whether what speaks to it is installed; nothing is asked over the network."""
+    from dvc.config import Config
+    from dvc.fs import get_fs_cls
+
+    config = Config(str(root / ".dvc"))
+    name = config["core"].get("remote")
+    if name not in config["remote"]:
+        return Check("remote", True, "none, results stay in .dvc/cache", "", required=False)
+    url = config["remote"][name]["url"]
+    try:
+        get_fs_cls({"url": url})
+    except ImportError as error:
+        remedy = "Install it in .venv, S3's with `make clean setup`. Only `dvc push` and `dvc pull` need it."
+        return Check("remote", False, f"{url}: {error}", remedy, required=False)
+    return Check("remote", True, url, "", required=False)
 
 
 def _accelerator(root: Path) -> Check:

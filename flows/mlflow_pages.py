@@ -8,13 +8,13 @@ import sys
 import threading
 import time
 import webbrowser
+from urllib.parse import urlsplit
 
 from components.handover import Layout, StepError
 from flows import process_group
 
 HOST = "127.0.0.1"
 START_S = 120.0  # a cold start takes half a minute on two cores
-NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # else seven more processes, for features not used here
 
 
 def show(layout: Layout, port: int, browser: bool) -> int:
@@ -22,40 +22,56 @@ def show(layout: Layout, port: int, browser: bool) -> int:
 
     Where `MLFLOW_TRACKING_URI` points at a server, that one's pages are shown instead.
     """
-    remote = os.environ.get("MLFLOW_TRACKING_URI", "")
-    if remote.startswith(("http://", "https://")):
-        _open(remote, browser)
+    if address := given():
+        _open(address, browser)
         return 0
     _check(layout, port)
     ended = threading.Event()
     threading.Thread(target=_open_when_up, args=(ended, port, browser), daemon=True).start()
+    serving = os.environ | environment(layout)
     try:
-        return process_group.run(command(layout, port), layout.root, NO_JOBS | os.environ, print, threading.Event())
+        return process_group.run(command(port), layout.root, serving, print, threading.Event())
     except KeyboardInterrupt:
         return 0
     finally:
         ended.set()
 
 
-def command(layout: Layout, port: int) -> list[str]:
+def given() -> str:
+    """The address of the server that `MLFLOW_TRACKING_URI` points at, without a password; empty where it does not."""
+    address = urlsplit(os.environ.get("MLFLOW_TRACKING_URI", ""))
+    if address.scheme not in ("http", "https"):
+        return ""
+    return address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()
+
+
+def command(port: int) -> list[str]:
     """What serves the pages: one worker (four take 1.9 GB), and MLflow's own check of the Host header left on."""
+    return [sys.executable, "-m", "mlflow", "ui", "--host", HOST, "--port", str(port), "--workers", "1"]
+
+
+def environment(layout: Layout) -> dict[str, str]:
+    """What `command` needs beside: which database it shows, here because everybody on a machine can read commands.
+
+    Without jobs, else there are seven more processes, for features that are not used here.
+    """
     store = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(layout.mlruns / 'mlflow.db').resolve()}"
-    options = ["--host", HOST, "--port", str(port), "--workers", "1", "--backend-store-uri", store]
-    return [sys.executable, "-m", "mlflow", "ui", *options]
+    jobs = os.environ.get("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+    return {"MLFLOW_BACKEND_STORE_URI": store, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": jobs}
 
 
 def _check(layout: Layout, port: int) -> None:
     database = layout.mlruns / "mlflow.db"
     if not os.environ.get("MLFLOW_TRACKING_URI") and not database.is_file():
         raise StepError(f"{database}: expected MLflow's database, found none. Run `make pipeline` first.")
-    if _answers(port):
+    if answers(port):
         raise StepError(f"port {port}: expected it free, something answers there. Choose another with --port.")
 
 
 def _open_when_up(ended: threading.Event, port: int, browser: bool) -> None:
     until = time.monotonic() + START_S
     while not ended.wait(0.5) and time.monotonic() < until:
-        if _answers(port):
+        if answers(port):
             _open(f"http://{HOST}:{port}", browser)
             return
 
@@ -66,6 +82,7 @@ def _open(address: str, browser: bool) -> None:
         webbrowser.open(address)
 
 
-def _answers(port: int) -> bool:
+def answers(port: int) -> bool:
+    """Whether something listens on `port` of this machine."""
     with socket.socket() as probe:
         return probe.connect_ex((HOST, port)) == 0

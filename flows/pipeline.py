@@ -6,27 +6,27 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from components import params
+from components import arrivals, params
 from components.handover import Layout, Replacing, StepError
 from flows import prefect_server
 from flows.accelerator import accelerator
 from flows.board import Board
 from flows.dvc_locks import release_dead_locks
 from flows.process_group import Cancelled
-from flows.stages import Outcome, Result, Stage, StageFailed, plan, read_graph, run_stage, stale
+from flows.stages import Outcome, Result, Stage, StageFailed, plan, read_graph, run_stage, stale_in_turn
 
 if TYPE_CHECKING:
     from prefect import Flow, Task
     from prefect.futures import PrefectFuture
 
 REGISTER, EVALUATE = "register", "evaluate"
-RETRY_AFTER_S = 10.0
+RETRIES, RETRY_AFTER_S = 2, 10.0  # of a stage that the outside made fail; each time twice as long after
 _PROFILE = re.compile(r"^(profile:[ \t]*)(\w+)", re.MULTILINE)
 
 
@@ -40,10 +40,24 @@ class Session:
     board: Board
     stop: threading.Event
     embedded: bool  # the Prefect server is this run's own
+    given_up: threading.Event = field(default_factory=threading.Event)  # the Prefect server went and did not come back
 
 
 def run_pipeline(root: Path, profile: str | None = None, verbose: bool = False, console: Console | None = None) -> int:
-    """Brings everything up to date and shows how; 0 when all stages ended well, else 1.
+    """What `bring_up_to_date` does, as an exit code: 0 when all stages ended well, else 1."""
+    console = console or Console()
+    results = bring_up_to_date(root, profile, verbose, console)
+    if not results or any(result.outcome not in (Outcome.DONE, Outcome.CACHED) for result in results):
+        return 1
+    if (page := Layout(root).report).is_file():
+        console.print(f"\nOpen {page.resolve()}; `medsr ui` shows runs and registry.", soft_wrap=True)
+    return 0
+
+
+def bring_up_to_date(
+    root: Path, profile: str | None = None, verbose: bool = False, console: Console | None = None
+) -> list[Result]:
+    """Runs what is out of date and shows how; how each stage ended, nothing where it was interrupted.
 
     `profile`, where given, is written into `params.yaml` first. Raises `StepError` or `ParamsError` where the project
     cannot be read.
@@ -52,10 +66,12 @@ def run_pipeline(root: Path, profile: str | None = None, verbose: bool = False, 
     if profile is not None:
         console.print(set_profile(root / "params.yaml", profile))
     settings = params.load(root / "params.yaml")
+    for source in arrivals.look(Layout(root), settings):
+        console.print(f"{source}: other files than at the last run")
     release_dead_locks(root)
-    stages, reasons = tuple(read_graph(root)), stale(root)
+    stages, reasons = tuple(read_graph(root)), _stale(root, console)
     if EVALUATE in plan(list(stages), reasons):
-        reasons = _against_the_champion(root)
+        reasons = _against_the_champion(root, console)
     prefect_server.configure(verbose)
     with Board(console, (*stages, Stage(REGISTER)), echo=not verbose) as board:
         board.say(f"profile {settings.profile}: {len(stages)} stages, {len(reasons)} out of date; starting Prefect")
@@ -65,21 +81,29 @@ def run_pipeline(root: Path, profile: str | None = None, verbose: bool = False, 
             results = execute(session, settings.profile)
         except KeyboardInterrupt:
             board.say("Interrupted; the stages that ran were ended. `medsr run` goes on from here.")
-            return 1
+            return []
     board.summary(results)
-    return 0 if all(result.outcome in (Outcome.DONE, Outcome.CACHED) for result in results) else 1
+    return results
 
 
-def _against_the_champion(root: Path) -> dict[str, tuple[str, ...]]:
+def _against_the_champion(root: Path, console: Console) -> dict[str, tuple[str, ...]]:
     """Puts the model in service where the evaluation that is to come compares with it; gives what is stale then.
 
     Only before an evaluation that would run anyway: a promotion alone puts nothing out of date.
     """
     from components.adapters import registry, tracking
 
-    tracking.initialise(Layout(root))
-    registry.export_champion(Layout(root))
-    return stale(root)
+    try:
+        tracking.initialise(Layout(root))
+        with tracking.reached(Layout(root)):
+            registry.export_champion(Layout(root))
+    except tracking.Unreachable as error:
+        console.print(f"{error} Until then models are compared with the champion of the last run.", soft_wrap=True)
+    return _stale(root, console)
+
+
+def _stale(root: Path, console: Console) -> dict[str, tuple[str, ...]]:
+    return stale_in_turn(root, lambda said: console.print(said, markup=False, soft_wrap=True))
 
 
 def set_profile(path: Path, profile: str) -> str:
@@ -98,9 +122,26 @@ def set_profile(path: Path, profile: str) -> str:
 
 
 def execute(session: Session, profile: str) -> list[Result]:
-    """Runs the flow; how each stage ended, in order. Raises what kept the flow itself from its end."""
+    """Runs the flow; how each stage ended, in order. Raises what kept the flow itself from its end.
+
+    That Prefect's server is away, or takes no records, keeps no stage from its end: the states of tasks are decided
+    here and told later.
+    """
+    import httpx
+    from prefect.exceptions import Abort
+
     results: list[Result] = []
-    state: Any = pipeline_flow(session, results)(profile, return_state=True)
+    try:
+        state: Any = pipeline_flow(session, results)(profile, return_state=True)
+    except (Abort, httpx.HTTPError) as error:
+        prefect_server.forget()
+        why = str(error).partition("\n")[0]
+        if not results:
+            raise StepError(
+                f"expected Prefect's server to take what it is told, found: {why}. Nothing is lost: run it again."
+            ) from error
+        _say_unrecorded(session, why)
+        return results
     if not results:
         state.result()
     return results
@@ -109,6 +150,7 @@ def execute(session: Session, profile: str) -> list[Result]:
 def pipeline_flow(session: Session, results: list[Result]) -> Flow[[str], Any]:
     """The flow over `session`'s stages; it fills `results` and fails where a stage did."""
     from prefect import flow
+    from prefect.exceptions import Abort
     from prefect.futures import wait
     from prefect.states import Failed
     from prefect.task_runners import ThreadPoolTaskRunner
@@ -126,13 +168,35 @@ def pipeline_flow(session: Session, results: list[Result]) -> Flow[[str], Any]:
                 futures[stage.name] = tasks[stage.name].submit([futures[name] for name in stage.needs])
             futures[REGISTER] = tasks[REGISTER].submit(list(futures.values()))
             wait(list(futures.values()))
-        finally:
-            session.stop.set()  # where the wait was cut short, the stages' processes end now
+        except BaseException:
+            session.stop.set()  # the wait was cut short: the stages' processes end now
+            raise
         results.extend(_result(name, future) for name, future in futures.items())
+        if not _prefect_answers(session):
+            raise Abort("the end of this run is not recorded")  # any other way out asks the server again, for minutes
         failed = [result.stage for result in results if result.outcome is Outcome.FAILED]
         return Failed(message=f"failed: {', '.join(failed)}") if failed else None
 
     return pipeline
+
+
+def _prefect_answers(session: Session) -> bool:
+    """Whether Prefect's server takes records, after waiting for it; an embedded one does not come back."""
+    gone = session.embedded or session.given_up.is_set()
+    if prefect_server.answers_within(0.0 if gone else prefect_server.OUTAGE_S, session.stop, session.board.say):
+        return True
+    _say_unrecorded(session, "it went away and did not come back")
+    return False
+
+
+def _say_unrecorded(session: Session, why: str) -> None:
+    """Once."""
+    if not session.given_up.is_set():
+        session.given_up.set()
+        session.board.say(
+            f"Prefect's server does not record how this run ended: {why}. Nothing else is lost: what the stages made "
+            "is in DVC's cache, and `medsr run` goes on from there."
+        )
 
 
 def stage_tasks(session: Session) -> dict[str, Task[..., Any]]:
@@ -145,8 +209,9 @@ def _stage_task(session: Session, stage: Stage) -> Task[..., Any]:
     def run(upstream: list[Result]) -> Result:
         return _up_to_date(session, stage, upstream)
 
-    delay = float(stage.meta.get("retry_after_s", RETRY_AFTER_S))
-    return _task(stage.name, run, retries=int(stage.meta.get("retries", 0)), retry_delay_seconds=delay)
+    retries, delay = int(stage.meta.get("retries", RETRIES)), float(stage.meta.get("retry_after_s", RETRY_AFTER_S))
+    delays = [delay * 2**number for number in range(retries)]
+    return _task(stage.name, run, retries=retries, retry_delay_seconds=delays)
 
 
 def _task(name: str, body: Callable[[list[Result]], Result], **options: Any) -> Task[..., Any]:
@@ -198,20 +263,31 @@ def _told(session: Session, name: str, work: Callable[[Callable[[str], None]], R
 def _initialise_tracking(session: Session) -> None:
     from components.adapters import tracking
 
-    tracking.initialise(Layout(session.root))
+    try:
+        tracking.initialise(Layout(session.root))
+    except tracking.Unreachable as error:
+        session.board.say(f"{error} Until then trainings go on untracked.")
 
 
 def _register(session: Session) -> Result:
     """Registers the best models, promotes what the policy lets through, and shows the verdict on Prefect's pages."""
 
     def work(log: Callable[[str], None]) -> Result:
+        from httpx import HTTPError
+
         from components import register
-        from flows import artifacts
+        from flows import approval, artifacts
 
         decisions = register.run(Layout(session.root), params.load(session.root / "params.yaml"))
         for decision in decisions:
             log(decision.summary)
-        artifacts.publish(Layout(session.root), decisions)
+        if _prefect_answers(session):
+            try:
+                artifacts.publish(Layout(session.root), decisions)
+            except HTTPError as error:  # it answers and takes nothing; what was decided stands
+                log(f"Prefect's pages do not show it: {error}")
+            if not session.embedded:
+                approval.announce(decisions)
         news = any(decision.outcome != "unchanged" for decision in decisions)
         return Result(REGISTER, Outcome.DONE if news else Outcome.CACHED)
 
@@ -219,6 +295,7 @@ def _register(session: Session) -> Result:
 
 
 def _result(name: str, future: PrefectFuture[Any]) -> Result:
+    future.wait()  # it is done; without this its state would be asked of the server
     state = future.state
     if state.is_completed():
         ended: Result = state.result()

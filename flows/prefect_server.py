@@ -6,8 +6,14 @@ import atexit
 import os
 import signal
 import subprocess
+import threading
+import time
+from collections.abc import Callable
 
 from components.handover import StepError
+
+OUTAGE_S = 600.0  # how long the end of a run waits for a server that went away
+LOOK_S = 2.0
 
 DEFAULTS = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # 20 s, its own, is too short on two busy cores
@@ -16,9 +22,14 @@ DEFAULTS = {
     "DO_NOT_TRACK": "1",  # Prefect's client and MLflow ask for this one; nothing calls home from a hospital
     # a stage's failure is told once, by us
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
     "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
 }
-VERBOSE = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO", "PREFECT_SERVER_LOGGING_LEVEL": "WARNING"}
+VERBOSE = {
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO",
+    "PREFECT_LOGGING_INTERNAL_LEVEL": "ERROR",
+    "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+}
 
 # ends the server when this process is gone without having done so: the pipe's other end closes with it
 _GUARD = """trap '' INT TERM HUP; read -r pid && { read -r done || kill "$pid"; }"""
@@ -33,11 +44,17 @@ def configure(verbose: bool = False) -> None:
 def start() -> bool:
     """Makes sure of a Prefect server; gives whether it is this process's own.
 
-    Without `PREFECT_API_URL`, the embedded one is started. It goes when this process goes, `kill -9` included.
+    Without `PREFECT_API_URL`, the embedded one is started. It goes when this process goes, `kill -9` included. Raises
+    `StepError` where no server is to be had.
     """
     from prefect.settings import PREFECT_API_URL
 
-    if PREFECT_API_URL.value():
+    if address := PREFECT_API_URL.value():
+        if not answers():
+            raise StepError(
+                f"{address}: expected Prefect's server, nothing answers there. Start it, or unset PREFECT_API_URL: "
+                "then the run brings its own."
+            )
         return False
     from prefect.server.api.server import SubprocessASGIServer
 
@@ -60,3 +77,33 @@ def start() -> bool:
         guard.stdin.write(f"{embedded.server_process.pid}\n")
         guard.stdin.flush()
     return True
+
+
+def answers() -> bool:
+    """Whether Prefect's server takes requests now."""
+    from prefect.client.orchestration import get_client
+
+    # settings of its own make this another client than the run's, which tries for a minute before it says no
+    with get_client(sync_client=True, httpx_settings={"timeout": 5.0}) as client:
+        return client.api_healthcheck() is None
+
+
+def answers_within(seconds: float, stop: threading.Event, say: Callable[[str], None]) -> bool:
+    """Whether Prefect's server takes requests, after waiting for one that went away, and saying so, until `stop`."""
+    until = time.monotonic() + seconds
+    there = answers()
+    if not there and seconds:
+        say(f"Prefect's server does not answer; waiting up to {seconds / 60:.0f} min to record there how the run ended")
+    while not there and time.monotonic() < until and not stop.wait(LOOK_S):
+        there = answers()
+    return there
+
+
+def forget() -> None:
+    """Drops what was kept for a server that did not come back: each event alone would hold up the exit by 7 s."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    for worker in (EventsWorker.instance(), APILogWorker.instance()):
+        with worker._queue.mutex:
+            worker._queue.queue.clear()

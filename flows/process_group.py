@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
+
+from flows.forgiving import Forgiving
 
 GRACE_S = 5.0  # between asking a group to end and ending it
 POLL_S = 0.1
@@ -28,6 +32,10 @@ class Cancelled(Exception):
     """The command was ended because it was asked to."""
 
 
+class TookTooLong(Exception):
+    """The command was ended because its time was up."""
+
+
 def run(
     command: Sequence[str],
     root: Path,
@@ -35,11 +43,13 @@ def run(
     on_line: Callable[[str], None],
     stop: threading.Event,
     grace_s: float = GRACE_S,
+    timeout_s: float = math.inf,
 ) -> int:
     """The command's exit code, after each line it wrote (both streams) went to `on_line`.
 
-    Raises `Cancelled` once `stop` is set. On every way out the whole group is gone: the command, what it started,
-    and what that left behind.
+    A line that `on_line` cannot write (`OSError`, as on a full disk) is left out and holds up nothing; see `Forgiving`.
+    Raises `Cancelled` once `stop` is set, `TookTooLong` after `timeout_s`. On every way out the whole group is gone:
+    the command, what it started, and what that left behind.
     """
     process = subprocess.Popen(
         ["/bin/sh", "-c", _GUARDED, str(grace_s), *command],
@@ -53,32 +63,45 @@ def run(
         start_new_session=True,
     )
     reader = threading.Thread(target=_forward, args=(process.stdout, on_line), daemon=True)
-    reader.start()
+    until = time.monotonic() + timeout_s
     try:
+        reader.start()
         while process.poll() is None:
             if stop.wait(POLL_S):
                 raise Cancelled(" ".join(command))
+            if time.monotonic() > until:
+                raise TookTooLong(" ".join(command))
         return process.returncode
     finally:
         _end(process, reader, grace_s)
 
 
 def _forward(stream: IO[str], on_line: Callable[[str], None]) -> None:
-    for line in stream:
-        on_line(line.rstrip("\n"))
+    tell = Forgiving(on_line)
+    try:
+        for line in stream:
+            tell(line.rstrip("\n"))
+    finally:
+        for _ in stream:  # whatever became of `on_line`: who writes to a full pipe waits for ever
+            pass
 
 
 def _end(process: subprocess.Popen[str], reader: threading.Thread, grace_s: float) -> None:
     """Ends the group: at once where its leader is done, else after `grace_s` in which it may end by itself."""
     if process.poll() is None:
         _signal(process, signal.SIGTERM)
-        reader.join(grace_s)  # the stream closes when the last of them is gone
+        _join(reader, grace_s)  # the stream closes when the last of them is gone
     _signal(process, signal.SIGKILL)
     process.wait()
-    reader.join(grace_s)
+    _join(reader, grace_s)
     for stream in (process.stdin, process.stdout):
         if stream:
             stream.close()
+
+
+def _join(reader: threading.Thread, seconds: float) -> None:
+    if reader.ident:  # else the machine had no room for it
+        reader.join(seconds)
 
 
 def _signal(process: subprocess.Popen[str], number: signal.Signals) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,11 +18,15 @@ from typing import Any
 
 from components.handover import StepError
 from flows import process_group
+from flows.dvc_locks import release_dead_locks
 
 LAST_LINES = 15
+LOOK_S = 2.0  # between looks whether another run still holds what is waited for
+TIMEOUT_HOURS = 24.0  # a stage may take, where its `meta.timeout_hours` says nothing else
 TRY_AGAIN = 75  # EX_TEMPFAIL: a stage's way to say that the outside failed, not the stage
 _KILLED = {-9, -15, 137, 143}  # by the kernel (out of memory) or a machine going down
-_BUSY = re.compile(r"Unable to acquire lock|is busy, it is being blocked by")
+_LOCKED = re.compile(r"Unable to acquire lock")  # for longer than DVC waits where it cannot be told to wait
+_BUSY = re.compile(r"(?:.*': )?('.+') is busy, it is being blocked by:\n((?:\s+\(PID \d+\): .*\n?)+)")
 _DVC_ENDS = re.compile(
     r"(Generating|Updating) lock file '|ERROR: failed to reproduce '|Use `dvc push`"
     r"|To (track the changes with git|enable auto staging), run:|\s+(git add|dvc config) "
@@ -56,12 +61,16 @@ class Result:
     message: str = ""
 
 
+class Busy(StepError):
+    """Another run is at work on what was to be read."""
+
+
 class StageFailed(StepError):
     """A stage's command failed; the message ends with the stage's own last lines."""
 
-    def __init__(self, stage: str, exit_code: int, lines: list[str], may_pass_later: bool) -> None:
+    def __init__(self, stage: str, why: str, lines: list[str], may_pass_later: bool) -> None:
         shown = "".join(f"\n  {line}" for line in lines)
-        super().__init__(f"{stage} failed, exit code {exit_code}{':' if lines else ''}{shown}")
+        super().__init__(f"{stage} failed, {why}{':' if lines else ''}{shown}")
         self.may_pass_later = may_pass_later
 
 
@@ -86,12 +95,27 @@ def read_graph(root: Path) -> list[Stage]:
 def stale(root: Path) -> dict[str, tuple[str, ...]]:
     """Stages whose own command, inputs or outputs differ from the last run, with the reasons.
 
-    What merely follows such a stage is not named: its inputs are still the old ones.
+    What merely follows such a stage is not named: its inputs are still the old ones. Raises `Busy` while another run is
+    at work on a stage.
     """
     with _repository(root) as repository:
         names = {stage.addressing: _name(stage) for stage in repository.index.stages if stage.cmd}
         status = repository.status()
     return {names[key]: tuple(_reasons(entries)) for key, entries in status.items() if key in names}
+
+
+def stale_in_turn(root: Path, say: Callable[[str], None]) -> dict[str, tuple[str, ...]]:
+    """What `stale` gives, once no other run is at work on a stage; says that it waits."""
+    waits = False
+    while True:
+        try:
+            return stale(root)
+        except Busy as error:
+            if not waits:
+                say(f"{error}\nThis run waits for it.")
+            waits = True
+        while release_dead_locks(root):
+            time.sleep(LOOK_S)
 
 
 def plan(stages: list[Stage], reasons: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
@@ -107,16 +131,34 @@ def plan(stages: list[Stage], reasons: Mapping[str, tuple[str, ...]]) -> dict[st
 def run_stage(root: Path, stage: Stage, log: Callable[[str], None], stop: threading.Event) -> Result:
     """Brings one stage up to date through DVC, as `dvc repro` by hand would, sharing lock and cache with it.
 
-    Raises `StageFailed`, or `process_group.Cancelled` once `stop` is set; no process is left behind.
+    Waits while another run holds what the stage needs or makes, and says so: that is a turn, no failure. Raises
+    `StageFailed`, or `process_group.Cancelled` once `stop` is set; no process is left behind.
     """
+    said = ""
+    while (transcript := _attempt(root, stage, log, stop)) and transcript.held:
+        if transcript.held != said:
+            said = transcript.held
+            log(f"waits for another run, which holds {said}")
+        while transcript.holders & release_dead_locks(root):
+            if stop.wait(LOOK_S):
+                raise process_group.Cancelled(stage.name)
+    outcome = Outcome.DONE if transcript.ran else Outcome.CACHED
+    return Result(stage.name, outcome, changed=not transcript.unchanged)
+
+
+def _attempt(root: Path, stage: Stage, log: Callable[[str], None], stop: threading.Event) -> _Transcript:
+    """What DVC and the stage said of one that ended well, or that another run keeps from beginning."""
     transcript = _Transcript(stage, log)
     # `--wait-for-lock` belongs before `repro`: without it a finished stage is lost when DVC hashes elsewhere for 3 s
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage.name]
-    code = process_group.run(command, root, _environment(), transcript.take, stop)
-    if code:
+    hours = float(stage.meta.get("timeout_hours", TIMEOUT_HOURS))
+    try:
+        code = process_group.run(command, root, _environment(), transcript.take, stop, timeout_s=3600 * hours)
+    except process_group.TookTooLong as error:
+        raise transcript.too_long(hours) from error
+    if code and not transcript.held:
         raise transcript.failure(code)
-    outcome = Outcome.DONE if transcript.ran else Outcome.CACHED
-    return Result(stage.name, outcome, changed=not transcript.unchanged)
+    return transcript
 
 
 class _Transcript:
@@ -139,12 +181,27 @@ class _Transcript:
         elif line not in self._framing:
             self._dvc.append(line)
 
+    @property
+    def held(self) -> str:
+        """What another run holds, and who that is; empty where DVC names nobody, or the stage has begun."""
+        found = None if self.ran else _BUSY.search("\n".join(self._dvc))
+        return f"{found[1]}: {' '.join(found[2].split())}" if found else ""
+
+    @property
+    def holders(self) -> set[int]:
+        """The numbers of the processes that do."""
+        return {int(number) for number in re.findall(r"\(PID (\d+)\)", self.held)}
+
     def failure(self, code: int) -> StageFailed:
         said = "\n".join(self._dvc)
         found = _EXIT_CODE.search(said)
         code = int(found[1]) if found else code
-        may_pass_later = code in _KILLED or code == TRY_AGAIN or _BUSY.search(said) is not None
-        return StageFailed(self._stage.name, code, list(self._own or self._dvc), may_pass_later)
+        may_pass_later = code in _KILLED or code == TRY_AGAIN or _LOCKED.search(said) is not None
+        return StageFailed(self._stage.name, f"exit code {code}", list(self._own or self._dvc), may_pass_later)
+
+    def too_long(self, hours: float) -> StageFailed:
+        why = f"ended after {hours:g} h (meta.timeout_hours in dvc.yaml says how long it may take)"
+        return StageFailed(self._stage.name, why, list(self._own or self._dvc), may_pass_later=False)
 
 
 def _environment() -> dict[str, str]:
@@ -163,7 +220,9 @@ def _repository(root: Path) -> Iterator[Any]:
         with Repo(str(root), _wait_for_lock=True) as repository:
             yield repository
     except DvcException as error:
-        raise StepError(_explained(root, error)) from error
+        from dvc.lock import LockError
+
+        raise (Busy if isinstance(error, LockError) else StepError)(_explained(root, error)) from error
 
 
 def _explained(root: Path, error: Exception) -> str:

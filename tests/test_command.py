@@ -52,3 +52,14 @@ def test_a_step_gets_the_project_in_the_working_folder(
     (tmp_path / "params.yaml").write_text(PARAMS.read_text())
     assert run_step(lambda layout, params: [f"{layout.index} {params.profile}"]) == 0
     assert capsys.readouterr().out == "data/raw/index.csv quick\n"
+
+
+def test_a_full_disk_is_said_where_a_library_raised_another_error_for_it(capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> Iterator[str]:
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device", "image.dcm")
+        except OSError as error:
+            raise OSError(f"with tag (7FE0,0010): {error}") from error
+
+    assert report(work) == 1
+    assert capsys.readouterr().err == "image.dcm: not written, No space left on device. Make room and run again.\n"

@@ -1,4 +1,7 @@
 import shutil
+import sqlite3
+import threading
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -6,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from components import evaluate, evaluate_readers, register, train
+from components import evaluate, evaluate_readers, promotion, register, train
 from components.adapters import registry
-from components.adapters.tracking import connect
+from components.adapters.tracking import Unreachable, connect
 from components.evidence_rows import MethodSummary
 from components.handover import (
     GENERATORS,
@@ -33,6 +36,8 @@ LOW_BAR = {
     "gain_over_bicubic_db": -99.0,
     "gain_over_bicubic_ssim": -1.0,
     "error_beyond": 99.0,
+    "error_beyond_image": 99.0,
+    "error_beyond_part": 99.0,
     "consistency_gain_db": -99.0,
     "classifier_floor_auroc": 0.0,
     "reader_cost_auroc": 1.0,
@@ -74,7 +79,7 @@ def test_the_first_candidates_are_promoted_and_running_again_changes_nothing(lay
     again = register.run(layout, params)
     assert [decision.outcome for decision in again] == ["unchanged", "unchanged"]
     assert len(registry.list_versions(layout, "sr-generator")) == 1
-    assert len(register.history(layout)) == 2
+    assert len(promotion.history(layout)) == 2
 
 
 def test_the_champion_loads_by_alias_as_ours_and_as_any_pyfunc(layout: Layout) -> None:
@@ -89,6 +94,49 @@ def test_the_champion_loads_by_alias_as_ours_and_as_any_pyfunc(layout: Layout) -
     served = connect(layout).pyfunc.load_model("models:/sr-generator@champion").predict(image.numpy())
     assert served.shape == (1, 1, 36, 44)
     np.testing.assert_allclose(served, network(image).detach().numpy(), atol=1e-5)
+
+
+def under(mode: str) -> Params:
+    params = lenient()
+    return replace(params, promote=replace(params.promote, mode=mode))
+
+
+def test_under_approval_a_candidate_waits_for_a_person(layout: Layout) -> None:
+    for _ in range(2):
+        decision = register.run(layout, under("approval"))[0]
+        assert decision.outcome == "awaiting approval" and "medsr models promote 1" in decision.summary
+    assert registry.aliases(layout, "sr-generator") == {"challenger": "1"}
+    assert [entry["outcome"] for entry in promotion.history(layout)] == ["awaiting approval"] * 2, "once a model"
+    promotion.promote(layout, "sr-generator", "1", "Roe", "looked at the pictures")
+    assert registry.aliases(layout, "sr-generator") == {"champion": "1"}
+    assert register.run(layout, under("approval"))[0].outcome == "unchanged"
+
+
+def test_a_dry_run_tells_and_changes_nothing(layout: Layout) -> None:
+    decision = register.run(layout, under("dry_run"))[0]
+    assert decision.outcome == "would promote" and "would be promoted" in decision.summary
+    assert registry.list_versions(layout, "sr-generator") == [] and promotion.history(layout) == []
+    strict = small()
+    refused = register.run(layout, replace(strict, promote=replace(strict.promote, mode="dry_run")))[0]
+    assert refused.outcome == "would refuse" and refused.failed
+
+
+def test_while_promotion_is_disabled_candidates_are_registered_and_nothing_is_promoted(layout: Layout) -> None:
+    assert register.run(layout, under("disabled"))[0].outcome == "registered"
+    assert registry.aliases(layout, "sr-generator") == {"challenger": "1"}
+    assert register.run(layout, under("automatic"))[0].outcome == "promoted"
+
+
+def test_what_a_person_took_out_is_not_promoted_again_by_the_policy(layout: Layout) -> None:
+    register.run(layout, lenient())
+    train.run(layout, small(rrdb={"steps": 40, "rate": 2e-3}), "rrdb", tracked=False)
+    evaluate.run(layout, small())
+    assert register.run(layout, lenient())[0].outcome == "promoted"
+    promotion.rollback(layout, "sr-generator", "Roe", "draws ribs")
+    decision = register.run(layout, lenient())[0]
+    assert decision.outcome == "refused" and "a person said no (draws ribs)" in decision.summary
+    champion = registry.by_alias(layout, "sr-generator", "champion")
+    assert champion is not None and champion.number == "1"
 
 
 def test_every_version_has_a_card_and_new_evidence_brings_it_up_to_date(layout: Layout) -> None:
@@ -137,7 +185,7 @@ def test_a_candidate_that_fails_the_policy_is_registered_as_challenger_and_the_r
     assert registry.by_alias(layout, "sr-generator", "champion") is None
     assert registry.by_alias(layout, "sr-generator", "challenger") is not None
     register.run(layout, small())
-    generator_entries = [entry for entry in register.history(layout) if entry["model"] == "sr-generator"]
+    generator_entries = [entry for entry in promotion.history(layout) if entry["model"] == "sr-generator"]
     assert len(generator_entries) == 1 and len(registry.list_versions(layout, "sr-generator")) == 1
 
 
@@ -157,6 +205,55 @@ def test_a_better_generator_takes_over_and_a_worse_one_does_not(layout: Layout) 
     assert worse.outcome == "refused" and worse.failed[0].rule.startswith("PSNR over the champion")
     champion = registry.by_alias(layout, "sr-generator", "champion")
     assert champion is not None and champion.number == "2"
+
+
+def test_a_kill_on_the_way_to_a_version_leaves_none_without_its_lineage(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (layout.root / "dvc.lock").write_text("stages: {}\n")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for module, name in ((registry, "attach"), (registry, "register"), (registry, "describe")):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(module, name, killed)
+            register.run(layout, lenient())
+        assert all(version.traced for version in registry.list_versions(layout, "sr-generator")), name
+    assert registry.aliases(layout, "sr-generator") == {}
+    assert register.run(layout, lenient())[0].outcome == "promoted"
+
+
+def test_a_version_that_lacks_its_lineage_gets_it_by_the_next_run(layout: Layout) -> None:
+    register.run(layout, lenient())
+    (layout.root / "dvc.lock").write_text("stages: {}\n")
+    assert not registry.list_versions(layout, "sr-generator")[0].traced
+    assert register.run(layout, lenient())[0].outcome == "unchanged"
+    (version,) = registry.list_versions(layout, "sr-generator")
+    assert version.traced
+    assert (registry.folder_of(layout, version).parents[1] / "lineage" / "dvc.lock").is_file()
+
+
+def test_whoever_rolls_back_does_not_wait_for_a_candidate_that_is_scored(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register.run(layout, lenient())
+    train.run(layout, small(rrdb={"steps": 40, "rate": 2e-3}), "rrdb", tracked=False)
+    evaluate.run(layout, small())
+    register.run(layout, lenient())
+    train.run(layout, small(rrdb={"steps": 50, "rate": 2e-3}), "rrdb", tracked=False)
+    evaluate.run(layout, small())
+    scored, score = [], register._mean_psnr
+
+    def slowly(of: Layout, champion: Path) -> float:
+        if not scored:
+            promotion.rollback(of, "sr-generator", "Roe", "draws ribs")
+        scored.append(champion)
+        return score(of, champion)
+
+    monkeypatch.setattr(register, "_mean_psnr", slowly)
+    decision = register.run(layout, lenient())[0]
+    assert decision.replaced == "1" and len(scored) == 2, "held against what serves since"
 
 
 def test_an_untracked_training_is_recorded_from_its_folder(layout: Layout) -> None:
@@ -279,3 +376,29 @@ def test_a_classical_reader_that_reads_best_is_registered_served_and_held_agains
     write_rows(layout.readers, ReaderSummary, [replace(line, auroc=1.0 - line.auroc) for line in best])
     decision = register.run(layout, lenient())[1]
     assert decision.method != "classical_kmeans" and decision.lines[-1].rule == "AUROC over the champion above"
+
+
+def test_registration_without_the_server_says_where_it_was_sought_and_is_made_up_for(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as away:
+        away.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+        away.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        with pytest.raises(Unreachable, match=r"(?s)MLflow at http://127.0.0.1:9: .*Nothing that was trained is lost"):
+            register.run(layout, lenient())
+    assert [decision.outcome for decision in register.run(layout, lenient())] == ["promoted", "promoted"]
+
+
+def test_registration_waits_for_a_held_database_and_otherwise_says_so_and_does_nothing_by_half(layout: Layout) -> None:
+    layout.mlruns.mkdir()
+    with closing(sqlite3.connect(layout.mlruns / "mlflow.db", isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(Unreachable, match="database is locked"):
+            register.run(layout, lenient())
+        release = threading.Timer(2, other.execute, ("ROLLBACK",))
+        release.start()
+        assert [decision.outcome for decision in register.run(layout, lenient())] == ["promoted", "promoted"]
+        release.join()
+    assert [len(registry.list_versions(layout, name)) for name in ("sr-generator", "classifier")] == [1, 1]
+    runs = connect(layout).search_runs(experiment_names=["super-resolution", "classification"], output_format="list")
+    assert len(runs) == len({run.info.run_name for run in runs})

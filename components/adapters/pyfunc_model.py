@@ -13,8 +13,6 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 from numpy.typing import NDArray
 
 from components.handover import read_json
-from components.learning.extra_images import MAKES
-from components.learning.generative_phase import made_images
 from components.learning.weights import CONFIG, load_weights
 
 Answer = Callable[[NDArray[Any]], NDArray[np.float32]]
@@ -29,10 +27,10 @@ class Network(PythonModel):  # type: ignore[misc]
     def load_context(self, context: PythonModelContext) -> None:
         folder = Path(context.artifacts["model"])
         config = read_json(folder / CONFIG)
-        if MAKES in config:
-            self._answer = _maker(folder)
+        if "percentiles" in config:
+            self._answer = _sharpener(folder)
         else:
-            self._answer = _reader(folder) if "reading" in config or "classical" in config else _sharpener(folder)
+            self._answer = _reader(folder) if "reading" in config or "classical" in config else _maker(folder)
 
     # MLflow reads these hints, and of arrays knows the bare type alone
     def predict(
@@ -55,14 +53,20 @@ def _sharpener(folder: Path) -> Answer:
     return answer
 
 
+# What only some of the models want is imported where it is wanted: the environments of the others lack it.
+
+
 def _maker(folder: Path) -> Answer:
+    from components.learning.extra_images import MAKES
+    from components.learning.generative_phase import made_images
+
     network, config = load_weights(folder)
     seed, device = config[MAKES]["seed"], torch.device("cpu")
     return lambda labels: made_images(network, torch.from_numpy(labels.astype(np.int64)), seed, device).numpy()
 
 
 def _reader(folder: Path) -> Answer:
-    from components.readers import load_any_reader  # which wants more than a generator's environment has
+    from components.readers import load_any_reader
 
     reader = load_any_reader(folder)
 

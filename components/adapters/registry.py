@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import torch
 
 from components.adapters.tracking import connect, fetch
 from components.handover import Layout, RunRecord, StepError, write_json
 from components.learning.generator import Generator
 from components.learning.weights import CONFIG, WEIGHTS, load_weights
-from components.readers import AnyReader, load_any_reader
+
+if TYPE_CHECKING:
+    from components.readers import AnyReader
 
 GENERATOR, CLASSIFIER = "sr-generator", "classifier"
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 LOGGED = "models:/"  # before the id of a logged model, which is what a version is made from
 CARD = "model_card.md"
+MADE_OF = ("weights_sha256", "data_sha256", "git_revision", "held_out_sha256", "dvc_lock_sha256")  # tags of a version
+WITHDRAWN = "withdrawn"  # tag of a version that a person took out of service or declined, with the reason
 LONGEST_DESCRIPTION = 5000  # characters that MLflow's column of descriptions holds
 
 
@@ -33,6 +43,18 @@ class Version:
     run_id: str
     source: str
     card_sha256: str  # of the model card; empty where it has none yet
+    withdrawn: str = ""  # why a person took it out of service or declined it; else empty
+    made_of: tuple[str, ...] = ("",)  # digests of weights, training data, commit, held-out data and dvc.lock
+
+    @property
+    def model_id(self) -> str:
+        """Of the logged model that it was made from."""
+        return self.source.removeprefix(LOGGED)
+
+    @property
+    def traced(self) -> bool:
+        """Whether `dvc.lock` is kept with it, and all that it names."""
+        return bool(self.made_of[-1])
 
 
 def by_alias(layout: Layout, name: str, alias: str) -> Version | None:
@@ -96,9 +118,19 @@ def describe(layout: Layout, version: Version, card: str) -> None:
     with tempfile.TemporaryDirectory(prefix="medsr-card-") as folder:
         path = Path(folder, CARD)
         path.write_text(card, encoding="utf-8")
-        client.log_model_artifact(version.source.removeprefix(LOGGED), str(path))
+        attach(layout, version.model_id, [path])
     client.update_model_version(version.name, version.number, shortened(card))
     client.set_model_version_tag(version.name, version.number, "card_sha256", digest)
+
+
+def attach(layout: Layout, model_id: str, paths: list[Path], folder: str | None = None) -> None:
+    """Stores files beside those of a logged model, and so of its version, in `folder` of them.
+
+    What has the same name is replaced.
+    """
+    client = _client(layout)
+    for path in paths:
+        client.log_model_artifact(model_id, str(path), folder)
 
 
 def shortened(card: str) -> str:
@@ -115,6 +147,20 @@ def point(layout: Layout, version: Version, alias: str) -> None:
     _client(layout).set_registered_model_alias(version.name, alias, version.number)
 
 
+def release(layout: Layout, name: str, alias: str) -> None:
+    """Lets `alias` point at no version of `name`."""
+    if by_alias(layout, name, alias):
+        _client(layout).delete_registered_model_alias(name, alias)
+
+
+def tag(layout: Layout, version: Version, key: str, value: str) -> None:
+    """Gives `version` a tag, or takes it away where `value` is empty."""
+    if value:
+        _client(layout).set_model_version_tag(version.name, version.number, key, value)
+    else:
+        _client(layout).delete_model_version_tag(version.name, version.number, key)
+
+
 def folder_of(layout: Layout, version: Version) -> Path:
     """Where the files of `version` lie: JSON and safetensors, nothing that is unpickled."""
     return fetch(layout, f"models:/{version.name}/{version.number}")
@@ -123,19 +169,42 @@ def folder_of(layout: Layout, version: Version) -> Path:
 def export_champion(layout: Layout) -> None:
     """Puts the weights of the generator in service into `data/champion`, where the next evaluation finds them.
 
-    Without a champion nothing but `.gitignore` is there afterwards.
+    Without a champion nothing but `.gitignore` is there afterwards. One folder takes the place of the other: an
+    evaluation that reads it meanwhile finds one champion's files, and two runs do not mix theirs.
     """
     version = by_alias(layout, GENERATOR, CHAMPION)
-    for path in layout.champion.glob("[!.]*"):
-        path.unlink()
-    if version is None:
+    if version is None and not layout.champion.is_dir():
         return
-    folder = folder_of(layout, version)
-    layout.champion.mkdir(parents=True, exist_ok=True)
+    layout.data.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=layout.data, prefix=".champion-") as place:
+        made, ignored = Path(place, "made"), layout.champion / ".gitignore"
+        made.mkdir()
+        if ignored.is_file():
+            shutil.copyfile(ignored, made / ignored.name)
+        if version:
+            _fill(made, version, folder_of(layout, version))
+        with _alone(layout.data):
+            if layout.champion.is_dir():
+                layout.champion.rename(Path(place, "before"))
+            made.rename(layout.champion)
+
+
+def _fill(made: Path, version: Version, folder: Path) -> None:
     for name in (WEIGHTS, CONFIG):
-        shutil.copyfile(folder / name, layout.champion / name)
+        shutil.copyfile(folder / name, made / name)
     about = {"name": version.name, "version": version.number, "method": version.method}
-    write_json(layout.champion / "champion.json", about | {"weights_sha256": version.weights_sha256})
+    write_json(made / "champion.json", about | {"weights_sha256": version.weights_sha256})
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """For the length of the block no other process of this kind is in it; it waits for its turn."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(number)
 
 
 def load_version(layout: Layout, name: str) -> tuple[Path, str]:
@@ -156,13 +225,21 @@ def load_generator(layout: Layout, alias: str = CHAMPION) -> Generator:
         raise StepError(
             f"models:/{GENERATOR}@{alias}: expected a promoted model, found none. Run `make pipeline` first."
         )
+    return generator_of(layout, version)
+
+
+def generator_of(layout: Layout, version: Version) -> Generator:
+    """The generator of `version`, whatever points at it by now, on the GPU where there is one."""
     network, config = load_weights(folder_of(layout, version))
+    network = network.to("cuda" if torch.cuda.is_available() else "cpu")
     scale, (low, high) = int(config["network"]["scale"]), config["percentiles"]
     return Generator(network, scale, version.name, version.number, (low, high))
 
 
 def load_classifier(layout: Layout, alias: str = CHAMPION) -> tuple[AnyReader, Version]:
     """The reader that `alias` points at, and its version. Raises `StepError` where there is none yet."""
+    from components.readers import load_any_reader  # scikit-learn takes seconds to import
+
     version = by_alias(layout, CLASSIFIER, alias)
     if version is None:
         raise StepError(
@@ -184,4 +261,6 @@ def _version(found: Any) -> Version:
         run_id=found.run_id or "",
         source=found.source,
         card_sha256=found.tags.get("card_sha256", ""),
+        withdrawn=found.tags.get(WITHDRAWN, ""),
+        made_of=tuple(found.tags.get(key, "") for key in MADE_OF),
     )

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import subprocess
+import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 from components.handover import Layout, RunRecord, StepError, read_json
@@ -17,14 +23,28 @@ EXPERIMENTS = dict.fromkeys((*READERS, GENERATIVE), "classification")
 DEFAULT_EXPERIMENT = "super-resolution"
 PYFUNC = Path(__file__).with_name("pyfunc_model.py")
 REQUIREMENTS = ("torch", "torchvision", "numpy", "safetensors", "PyYAML")
+# one question to a server that is away takes 5 s to fail, not MLflow's four minutes; with no answer at all 100 s
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+PAUSE = 10.0  # times as long as it waited in vain, a training leaves MLflow alone: it loses a tenth of its time at most
+TOLD_AT_ONCE = 1000  # points, as many as MLflow takes
+ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+RECORDED = "recorded_sha256"  # tag of a run that was made from a model's folder and is whole: digest of the weights
+OF_MAKERS = ("lightning-fabric",)
 OF_READERS = ("scikit-image", "scikit-learn", "scipy", "PyWavelets", "rich")
+
+
+class Unreachable(StepError):
+    """MLflow's server, or its database, does not answer or does not take what it is told."""
 
 
 def connect(layout: Layout) -> Any:
     """MLflow, pointed at `MLFLOW_TRACKING_URI` or, where that is not set, at `mlruns/mlflow.db`."""
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # our files are small, its bars are many
+    for name, value in PATIENCE.items():
+        os.environ.setdefault(name, value)
     import mlflow
 
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # `reached` says it, without a traceback
     wanted = os.environ.get("MLFLOW_TRACKING_URI")
     mlflow.set_tracking_uri(wanted or f"sqlite:///{(layout.mlruns / 'mlflow.db').resolve()}")
     if wanted is None:
@@ -34,87 +54,226 @@ def connect(layout: Layout) -> Any:
     return mlflow
 
 
+@contextmanager
+def reached(layout: Layout) -> Iterator[None]:
+    """Raises `Unreachable`, which says where MLflow is and what to do, for whatever MLflow raises in the block."""
+    from mlflow.exceptions import MlflowException
+    from requests import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, RequestException, SQLAlchemyError) as error:
+        address, said = connect(layout).get_tracking_uri(), str(error).partition("\n")[0].rstrip(".")
+        message = (
+            f"MLflow at {address}: expected it to take what it is told, found: {said}. Nothing that was trained is "
+            "lost. See that it runs and that nobody holds its database; then `medsr run` records and registers."
+        )
+        raise Unreachable(re.sub(r"//[^/@\s]*@", "//", message)) from error  # without a password
+
+
 def initialise(layout: Layout) -> None:
-    """Makes the database and the experiments once: a new SQLite file does not stand four makers at a time."""
+    """Makes the database and the experiments once: a new SQLite file does not stand four makers at a time.
+
+    Raises `Unreachable`.
+    """
     mlflow = connect(layout)
     layout.mlruns.mkdir(parents=True, exist_ok=True)
-    for name in {DEFAULT_EXPERIMENT, *EXPERIMENTS.values()}:
-        if mlflow.get_experiment_by_name(name) is None:
-            mlflow.create_experiment(name, artifact_location=_artifacts(layout))
+    with reached(layout):
+        for name in {DEFAULT_EXPERIMENT, *EXPERIMENTS.values()}:
+            if mlflow.get_experiment_by_name(name) is None:
+                mlflow.create_experiment(name, artifact_location=_artifacts(layout))
 
 
 class TrackedRun:
-    """One open MLflow run; told of losses and scores as a `Reporter` is."""
+    """A training's MLflow run; told of losses and scores as a `Reporter` is.
 
-    def __init__(self, mlflow: Any, run_id: str, git_revision: str) -> None:
-        self._mlflow, self.run_id, self.git_revision = mlflow, run_id, git_revision
+    Where MLflow is away, what it is told is kept and sent once it answers. No call raises for that, or waits for long.
+    `run_id` is empty where MLflow was away when the training began.
+    """
+
+    def __init__(self, layout: Layout, run_id: str, git_revision: str) -> None:
+        self._layout, self.run_id, self.git_revision = layout, run_id, git_revision
+        self._kept: list[Any] = []
+        self._not_before, self._away = 0.0, False
 
     def losses(self, step: int, steps: int, losses: dict[str, float]) -> None:
-        self._mlflow.log_metrics(losses, step=step)
+        self._tell(step, losses)
 
     def scores(self, step: int, scores: dict[str, float]) -> None:
-        self._mlflow.log_metrics(scores, step=step)
+        self._tell(step, scores)
 
     def finish(self, folder: Path) -> tuple[str, str]:
-        """Keeps the model in `folder` with the run; gives the ids of both."""
-        return self.run_id, log_model(self._mlflow, folder)
+        """Keeps the model in `folder` with the run; gives the ids of both, none of the model where MLflow is away."""
+        try:
+            if self.run_id:
+                with reached(self._layout):
+                    self._send()
+                    return self.run_id, log_model(connect(self._layout), folder)
+        except Unreachable as error:
+            print(error)
+        print(f"{folder.name}: not recorded by MLflow yet; `medsr run` does it from {folder} when it registers")
+        return self.run_id, ""
+
+    def end(self, status: str) -> None:
+        """Ends the run. An `Unreachable` is told, not raised."""
+        mlflow = connect(self._layout)
+        try:
+            with reached(self._layout):
+                mlflow.end_run(status)
+        except Unreachable as error:
+            print(f"the run {self.run_id} is not ended: {error}")
+
+    def _tell(self, step: int, values: dict[str, float]) -> None:
+        if not self.run_id:
+            return  # recorded as a whole, from the model's folder
+        from mlflow.entities import Metric
+
+        now = int(1000 * time.time())
+        self._kept += [Metric(name, float(value), now, step) for name, value in values.items()]
+        began = time.monotonic()
+        if began < self._not_before:
+            return
+        try:
+            with reached(self._layout):
+                self._send()
+        except Unreachable as error:
+            if not self._away:
+                print(f"{error} The training goes on and keeps what it has to tell.")
+            self._away = True
+            self._not_before = time.monotonic() + PAUSE * (time.monotonic() - began)
+        else:
+            if self._away:
+                print("MLflow answers again and has been told everything")
+            self._away = False
+
+    def _send(self) -> None:
+        client = connect(self._layout).MlflowClient()
+        while self._kept:
+            client.log_batch(self.run_id, metrics=self._kept[:TOLD_AT_ONCE])
+            del self._kept[:TOLD_AT_ONCE]
 
 
 @contextmanager
 def track(layout: Layout, name: str, settings: Mapping[str, Any], data_sha256: str) -> Iterator[TrackedRun]:
-    """A run named `name` for the length of the block; it ends as failed where the block does."""
+    """A run named `name` for the length of the block; it ends as failed where the block does.
+
+    Where MLflow is away the block runs all the same, and that is said.
+    """
+    try:
+        run = _begun(layout, name, settings, data_sha256, git_revision(layout.root))
+    except Unreachable as error:
+        print(f"{error} The training goes on untracked.")
+        yield TrackedRun(layout, "", git_revision(layout.root))
+        return
+    try:
+        yield run
+    except BaseException:
+        run.end("FAILED")
+        raise
+    run.end("FINISHED")
+
+
+def _begun(layout: Layout, name: str, settings: Mapping[str, Any], data_sha256: str, revision: str) -> TrackedRun:
+    """A run that has begun, with its parameters; `revision` is the commit of the training. Raises `Unreachable`."""
+    from mlflow.exceptions import MlflowException
+
     initialise(layout)
     mlflow = connect(layout)
-    mlflow.set_experiment(EXPERIMENTS.get(name, DEFAULT_EXPERIMENT))
-    revision = git_revision(layout.root)
     tags = {
         "data_sha256": data_sha256,
         "git_revision": revision,
         "dvc_stage": os.environ.get("DVC_STAGE", f"train@{name}"),
     }
-    with mlflow.start_run(run_name=name, tags=tags) as run:
-        mlflow.log_params(flattened(settings))
-        yield TrackedRun(mlflow, run.info.run_id, revision)
+    with reached(layout):
+        mlflow.set_experiment(EXPERIMENTS.get(name, DEFAULT_EXPERIMENT))
+        run = mlflow.start_run(run_name=name, tags=tags)
+        try:
+            mlflow.log_params(flattened(settings))
+        except MlflowException:
+            with suppress(MlflowException):
+                mlflow.end_run("FAILED")
+            raise
+    return TrackedRun(layout, run.info.run_id, revision)
 
 
 def restore(layout: Layout, record: RunRecord) -> RunRecord:
     """`record` as it is where MLflow still knows its run and model; else both made again from the model's folder.
 
-    A stage that DVC took from its cache makes no run, and an MLflow database can be lost while the cache is not.
+    A stage that DVC took from its cache makes no run, MLflow can have been away while one ran, and its database can be
+    lost while the cache is not. What was made again is found again. Raises `Unreachable`.
     """
-    from dataclasses import replace
+    with reached(layout):
+        return _known(layout, record) or _made_again(layout, record)
 
+
+def _known(layout: Layout, record: RunRecord) -> RunRecord | None:
+    """`record` with the ids of a run and a model that MLflow has whole."""
     from mlflow.exceptions import MlflowException
 
     mlflow = connect(layout)
-    try:
-        mlflow.get_run(record.run_id)
-        mlflow.get_logged_model(record.model_id)
-        return record
-    except MlflowException:
-        print(f"{record.name}: MLflow has no run {record.run_id or '(none)'}; recording it from data/models")
-    folder = layout.model(record.name)
+    if record.run_id and record.model_id:
+        try:
+            mlflow.get_run(record.run_id)
+            mlflow.get_logged_model(record.model_id)
+            return record
+        except MlflowException as error:
+            if error.error_code not in ABSENT:
+                raise
+    experiments = [EXPERIMENTS.get(record.name, DEFAULT_EXPERIMENT)]
+    wanted = f"tags.{RECORDED} = '{record.weights_sha256}' and attributes.run_name = '{record.name}'"
+    runs = mlflow.search_runs(experiment_names=experiments, filter_string=wanted, output_format="list")
+    for run in runs:
+        for model in run.outputs.model_outputs:
+            return replace(record, run_id=run.info.run_id, model_id=model.model_id)
+    return None
+
+
+def _made_again(layout: Layout, record: RunRecord) -> RunRecord:
+    from mlflow.exceptions import MlflowException
+
+    print(f"{record.name}: MLflow has no run {record.run_id or '(none)'} with its model; recording it from data/models")
+    mlflow, folder = connect(layout), layout.model(record.name)
     settings = read_json(folder / "config.json")["training"]
-    with track(layout, record.name, settings, record.data_sha256) as run:
+    run = _begun(layout, record.name, settings, record.data_sha256, record.git_revision)
+    try:
         mlflow.set_tag("restored_from", record.run_id or "an untracked training")
         _log_history(mlflow, folder / "history.csv")
-        run_id, model_id = run.finish(folder)
-    return replace(record, run_id=run_id, model_id=model_id)
+        model_id = log_model(mlflow, folder)
+        mlflow.set_tag(RECORDED, record.weights_sha256)  # the last: a run that lacks it is not whole
+    except BaseException:
+        run.end("FAILED")
+        raise
+    run.end("FINISHED")
+    if record.run_id and not record.model_id:  # MLflow went away in the middle of it
+        with suppress(MlflowException):
+            mlflow.MlflowClient().set_tag(record.run_id, "recorded_as", run.run_id)
+            mlflow.MlflowClient().set_terminated(record.run_id, "KILLED")
+    return replace(record, run_id=run.run_id, model_id=model_id)
 
 
 def fetch(layout: Layout, uri: str) -> Path:
-    """The folder of the model at `uri`, `models:/NAME@ALIAS` or `models:/NAME/VERSION`: weights and configuration."""
+    """The folder of the model at `uri`, `models:/NAME@ALIAS` or `models:/NAME/VERSION`: weights and configuration.
+
+    A copy, wherever MLflow keeps its artifacts; it goes when this process ends.
+    """
     from mlflow.exceptions import MlflowException
 
     mlflow = connect(layout)
     try:
-        folder = Path(mlflow.artifacts.download_artifacts(uri))
+        folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=mkdtemp(dir=_fetched().name)))
     except MlflowException as error:
         raise StepError(f"{uri}: expected a registered model, {error}. See `medsr models list`.") from error
     found = sorted(folder.glob("artifacts/*/weights.safetensors"))
     if len(found) != 1:
         raise StepError(f"{uri}: expected one weights.safetensors, found {len(found)}.")
     return found[0].parent
+
+
+@lru_cache(maxsize=1)
+def _fetched() -> TemporaryDirectory[str]:
+    """One for all that this process fetches. MLflow's own copies would stay: thousands a year, of an hourly run."""
+    return TemporaryDirectory(prefix="medsr-models-", ignore_cleanup_errors=True)
 
 
 def log_evaluation(
@@ -192,7 +351,7 @@ def _log_history(mlflow: Any, path: Path) -> None:
 def _requirements(name: str) -> list[str]:
     from importlib.metadata import version
 
-    wanted = REQUIREMENTS + (OF_READERS if name in READERS else ())
+    wanted = REQUIREMENTS + (OF_READERS if name in READERS else OF_MAKERS if name == GENERATIVE else ())
     return [f"{name}=={version(name).split('+')[0]}" for name in wanted]
 
 

@@ -1,8 +1,17 @@
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import pytest
 
 from components.adapters import registry, tracking
 from components.adapters.registry import GENERATOR
-from components.handover import Layout, StepError, read_record
+from components.handover import Layout, StepError, read_json, read_record
+from components.learning.weights import sha256_of
+
+PROJECT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -29,6 +38,59 @@ def test_versions_carry_their_weights_and_aliases_move(layout: Layout) -> None:
     assert registry.aliases(layout, GENERATOR) == {"champion": "2"}
     generator = registry.load_generator(layout)
     assert (generator.scale, generator.version, generator.percentiles) == (4, "2", (0.1, 99.9))
+
+
+def test_what_is_fetched_goes_with_the_process_that_fetched_it(layout: Layout, tmp_path: Path) -> None:
+    record = tracking.restore(layout, read_record(layout.model("srcnn") / "run.json"))
+    registry.point(layout, registry.register(layout, GENERATOR, record, {}), "champion")
+    script = (
+        "from pathlib import Path; from components.adapters import registry; from components.handover import Layout\n"
+        f"layout = Layout(Path({str(layout.root)!r}))\n"
+        "for _ in range(2): print(registry.load_generator(layout).version)\n"
+        "print(registry.folder_of(layout, registry.by_alias(layout, 'sr-generator', 'champion')))"
+    )
+    place = tmp_path / "temporary"
+    place.mkdir()
+    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment | {"PYTHONPATH": str(PROJECT), "TMPDIR": str(place)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    *versions, folder = done.stdout.splitlines()
+    assert versions == ["1", "1"] and Path(folder).is_relative_to(place), "fetched there"
+    assert not list(place.iterdir())
+
+
+def test_what_serves_is_put_where_it_is_compared_as_a_whole_or_not_at_all(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout.champion.mkdir(exist_ok=True)
+    (layout.champion / ".gitignore").write_text("*\n")
+    for name in ("srcnn", "rrdb"):
+        record = tracking.restore(layout, read_record(layout.model(name) / "run.json"))
+        registry.point(layout, registry.register(layout, GENERATOR, record, {}), "champion")
+        if name == "srcnn":
+            registry.export_champion(layout)
+    before = {path.name: path.read_bytes() for path in layout.champion.iterdir()}
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(registry, "write_json", full)
+        registry.export_champion(layout)
+    assert {path.name: path.read_bytes() for path in layout.champion.iterdir()} == before
+    with ThreadPoolExecutor(4) as together:
+        list(together.map(lambda _: registry.export_champion(layout), range(4)))
+    assert read_json(layout.champion / "champion.json")["version"] == "2"
+    assert sha256_of(layout.champion / "weights.safetensors") == record.weights_sha256
+    registry.release(layout, GENERATOR, "champion")
+    registry.export_champion(layout)
+    assert [path.name for path in layout.champion.iterdir()] == [".gitignore"]
+    assert not list(layout.data.glob(".champion-*"))
 
 
 def test_a_card_is_stored_with_its_version_shown_there_and_replaced_where_it_changed(layout: Layout) -> None:

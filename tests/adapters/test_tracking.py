@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,17 @@ def test_settings_become_flat_parameters() -> None:
         "network.name": "rrdb",
         "network.deep.x": 2,
     }
+
+
+def test_a_model_that_is_recorded_late_keeps_the_commit_of_its_training(
+    project: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(tracking, "git_revision", lambda _: "today")
+    tracking.initialise(project)
+    record = replace(read_record(project.model("srcnn") / "run.json"), git_revision="then")
+    run = tracking.connect(project).get_run(tracking.restore(project, record).run_id)
+    assert run.data.tags["git_revision"] == "then"
 
 
 def test_outside_git_there_is_no_revision(tmp_path: Path) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
+import subprocess
 import textwrap
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 PROJECT = Path(__file__).parents[2]
@@ -46,6 +49,15 @@ def prefect_server(_homes: None) -> Iterator[str]:
             yield str(PREFECT_API_URL.value())
 
 
+def all_that_prefect_stored() -> str:
+    """Every row of its database: logs, states, artifacts, task runs, events."""
+    from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
+
+    place = str(PREFECT_API_DATABASE_CONNECTION_URL.value()).partition("///")[2]
+    with closing(sqlite3.connect(place)) as connection:
+        return "\n".join(connection.iterdump())
+
+
 @pytest.fixture
 def toy(tmp_path: Path) -> Callable[[str], Path]:
     """Makes a project of the given `dvc.yaml` and the project's own settings; gives its root."""
@@ -76,6 +88,20 @@ def eventually(holds: Callable[[], bool], seconds: float = 60.0) -> bool:
             return True
         time.sleep(0.05)
     return False
+
+
+@contextmanager
+def ending(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """At the end of the block it has ended, and all that it started: what a failed test leaves can stop the others."""
+    with process:
+        try:
+            yield process
+        finally:
+            with suppress(psutil.NoSuchProcess):
+                for one in psutil.Process(process.pid).children(recursive=True):
+                    with suppress(psutil.NoSuchProcess):
+                        one.kill()
+            process.kill()
 
 
 def written_pid(path: Path) -> int:

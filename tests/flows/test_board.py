@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import io
 
+import pytest
 from rich.console import Console
 
 from flows.board import Board
@@ -39,7 +41,30 @@ def test_the_terminal_says_what_runs_now() -> None:
         board.started("train@srcnn")
         board.ended("prepare", Outcome.CACHED)
         board.log("train@srcnn", "step 1")
-    assert "1 of 2  train@srcnn 0:00" in stream.getvalue()
+    assert "━" * 10 + " " * 11 + "1 of 2  train@srcnn 0:00" in stream.getvalue()
+
+
+class Disk(io.StringIO):
+    """A file on a disk that is full until it has `room`."""
+
+    room = False
+
+    def write(self, text: str) -> int:
+        if not self.room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(text)
+
+
+def test_a_full_disk_fails_nothing_and_what_follows_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    disk = Disk()
+    with Board(Console(file=disk, width=60), STAGES) as board:
+        board.started("prepare")
+        for _ in range(3):
+            board.log("prepare", "lost")
+        disk.room = True
+        board.log("prepare", "kept")
+    assert disk.getvalue() == "(lines are missing here: No space left on device)\nprepare     │ kept\n"
+    assert capsys.readouterr().err.count("left out") == 1
 
 
 def test_the_summary_has_a_row_a_stage_and_each_failure_once() -> None:

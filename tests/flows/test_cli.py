@@ -12,11 +12,11 @@ import yaml
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from components.adapters.registry import Version
+from components import arrivals
 from components.dicom.read import UnreadableImage
 from components.enhance import EnhancedImage
 from components.handover import Layout, StepError
-from components.params import ParamsError
+from components.params import ParamsError, load_here
 from flows.cli import main
 from flows.doctor import Check
 from tests import natural_pictures
@@ -100,6 +100,22 @@ def test_plan_says_what_would_run_and_why(toy: Toy, monkeypatch: pytest.MonkeyPa
     assert medsr("plan").stdout.startswith("first: in.txt deleted; a.txt deleted\nsecond: ")
 
 
+def test_plan_tells_of_new_files_and_leaves_the_news_to_the_run(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = toy('ingest: {cmd: "true", deps: [data/sources.json]}')
+    settings = yaml.safe_load((root / "params.yaml").read_text())
+    settings["ingest"]["super_resolution"] = ["dicom:archive"]
+    (root / "params.yaml").write_text(yaml.safe_dump(settings))
+    (root / "archive").mkdir()
+    (root / "data").mkdir()
+    (root / "archive" / "a.dcm").write_bytes(b"a")
+    monkeypatch.chdir(root)
+    before = arrivals.compare(Layout(), load_here())
+    for _ in range(2):
+        told = json.loads(medsr("plan", "--json").stdout)["ingest"]
+        assert told[-1] == "dicom:archive: other files than at the last run"
+    assert arrivals.compare(Layout(), load_here()).changed == before.changed == ("dicom:archive",)
+
+
 def test_plan_outside_a_project_fails_readably(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     answer = medsr("plan")
@@ -120,7 +136,7 @@ def test_doctor_fails_only_where_something_required_is_missing(
 
 
 class Named:
-    name, version, scale = "sr-generator", "3", 4
+    name, version, scale, percentiles = "sr-generator", "3", 4, (0.1, 99.9)
 
 
 @pytest.fixture
@@ -133,44 +149,23 @@ def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_enhance_says_what_it_wrote_and_by_which_model(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded = []
+
     def enhance(source: Path, destination: Path, generator: Named, overwrite: bool) -> EnhancedImage:
         return EnhancedImage(source, destination, generator.name, generator.version, 4, 1, 512, 400, "1.2.3", 0.5)
 
     monkeypatch.setattr("components.enhance.enhance_file", enhance)
+    monkeypatch.setattr("components.serving.record.record", lambda layout, made, percentiles: recorded.append(made))
     out = str(image.with_name("out.dcm"))
     assert medsr("enhance", str(image), out).stdout == f"{out}: 1 × 512 × 400, ×4 by sr-generator 3, 0.5 s\n"
     assert json.loads(medsr("enhance", str(image), out, "--json").stdout)["sop_instance_uid"] == "1.2.3"
+    assert [made.columns for made in recorded] == [400, 400], "monitoring hears of each"
 
 
 def test_an_image_that_cannot_be_read_is_named(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("components.enhance.enhance_file", raising(UnreadableImage("in.dcm", "cut off.")))
     answer = medsr("enhance", str(image), "out.dcm")
     assert (answer.exit_code, answer.stderr) == (1, "Error: in.dcm: cut off. Nothing was written.\n")
-
-
-def test_models_are_listed_with_their_aliases(monkeypatch: pytest.MonkeyPatch) -> None:
-    def versions(layout: Layout, name: str) -> list[Version]:
-        return [Version(name, str(n), "esrgan", "", "", "", "") for n in (1, 2)] if name == "sr-generator" else []
-
-    monkeypatch.setattr("components.adapters.registry.list_versions", versions)
-    monkeypatch.setattr("components.adapters.registry.aliases", lambda layout, name: {"champion": "2"})
-    rows = json.loads(medsr("models", "list", "--json").stdout)
-    assert [(row["version"], row["aliases"]) for row in rows] == [("1", []), ("2", ["champion"])]
-    assert medsr("models", "list").stdout.splitlines()[-1].split() == ["sr-generator", "2", "esrgan", "champion"]
-
-
-def test_history_is_what_was_decided_oldest_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert "nothing" in medsr("models", "history").stdout
-    (tmp_path / "mlruns").mkdir()
-    lines = [{"at": f"2030-01-0{n}", "model": "sr-generator", "outcome": "promoted", "lines": []} for n in (1, 2)]
-    (tmp_path / "mlruns" / "promotions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert json.loads(medsr("models", "history", "--json").stdout) == lines
-    assert [line.split()[0] for line in medsr("models", "history").stdout.splitlines()] == [
-        "at",
-        "2030-01-01",
-        "2030-01-02",
-    ]
 
 
 @pytest.mark.parametrize(

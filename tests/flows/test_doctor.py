@@ -47,7 +47,7 @@ def test_how_a_package_was_built_is_no_difference(tmp_path: Path, monkeypatch: p
     assert doctor._packages(tmp_path).ok
 
 
-@pytest.mark.parametrize(("version", "ok"), [("0.154.9", True), ("0.155.0", False), ("1.0.0", False)])
+@pytest.mark.parametrize(("version", "ok"), [("0.150.9", True), ("0.151.0", False), ("1.0.0", False)])
 def test_a_fastapi_that_prefect_cannot_use_is_found(monkeypatch: pytest.MonkeyPatch, version: str, ok: bool) -> None:
     monkeypatch.setattr(doctor, "version", lambda name: version)
     assert doctor._fastapi(Path()).ok is ok
@@ -65,6 +65,16 @@ def test_remains_of_mlflow_s_file_store_are_found(tmp_path: Path) -> None:
     found = doctor._stray_runs(tmp_path)
     assert not found.ok
     assert str(tmp_path / "mlruns" / "0") in found.remedy
+
+
+@pytest.mark.parametrize(("url", "ok"), [("s3://bucket/medsr", True), ("gs://bucket/medsr", False)])
+def test_a_remote_whose_package_is_not_installed_is_found(tmp_path: Path, url: str, ok: bool) -> None:
+    assert "none" in doctor._remote(tmp_path).found
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc" / "config").write_text(f"[core]\n    remote = store\n['remote \"store\"']\n    url = {url}\n")
+    found = doctor._remote(tmp_path)
+    assert found.ok is ok and url in found.found and not found.required
+    assert ok or "dvc-gs" in found.found
 
 
 def test_a_full_disk_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

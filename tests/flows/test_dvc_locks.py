@@ -12,7 +12,7 @@ import pytest
 
 from components.handover import StepError
 from flows.dvc_locks import release_dead_locks
-from flows.stages import Outcome, Result, StageFailed, read_graph, run_stage, stale
+from flows.stages import Outcome, Result, read_graph, run_stage, stale
 from tests.flows.conftest import eventually
 
 Toy = Callable[[str], Path]
@@ -33,10 +33,15 @@ def held_by(root: Path, pid: int) -> Path:
 def test_a_dead_lock_whose_process_number_is_another_s_by_now_is_released(toy: Toy) -> None:
     root = toy("only: {cmd: 'echo 1 > out.txt', outs: [out.txt]}")
     held_by(root, os.getpid())
-    with pytest.raises(StageFailed, match="busy") as raised:
-        run(root)
-    assert raised.value.may_pass_later
-    release_dead_locks(root)
+    with pytest.raises(StepError, match="busy"):
+        stale(root)
+    assert release_dead_locks(root) == set()
+    assert stale(root) == {"only": ("out.txt deleted",)}
+
+
+def test_who_waits_for_a_dead_lock_releases_it(toy: Toy) -> None:
+    root = toy("only: {cmd: 'echo 1 > out.txt', outs: [out.txt]}")
+    held_by(root, os.getpid())
     assert run(root).outcome is Outcome.DONE
 
 
@@ -54,7 +59,7 @@ def test_the_lock_of_a_dvc_at_work_is_left_alone(toy: Toy) -> None:
         assert eventually(lambda: b"dvc" in Path(f"/proc/{dvc.pid}/cmdline").read_bytes())
         path = held_by(root, dvc.pid)
         before = json.loads(path.read_text())
-        release_dead_locks(root)
+        assert release_dead_locks(root) == {dvc.pid}
         assert json.loads(path.read_text()) == before
         with pytest.raises(StepError, match="another run is at work"):
             stale(root)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from components.handover import Layout, PreparedRow, StepError, read_rows
+from components.handover import Layout, PreparedRow, SplitRow, StepError, read_rows, write_rows
 from components.learning.patches import load_pairs
 from flows import held_out
 from flows.cli import main
@@ -41,6 +41,24 @@ def test_every_image_is_ready_to_be_scored_or_named_with_its_reason(tmp_path: Pa
     reasons = dict(line.split(": ", 1) for line in left_out)
     assert set(reasons) in ({"1.dcm", "small.dcm", "cut.dcm"}, {"twice.dcm", "small.dcm", "cut.dcm"})
     assert "below split.min_side" in reasons["small.dcm"] and "less than expected" in reasons["cut.dcm"]
+
+
+@pytest.mark.parametrize(("side", "images"), [("train", 2), ("validation", 2), ("test", 3)])
+def test_a_patient_the_project_learned_from_is_left_out_by_name(
+    tmp_path: Path, folder: Path, side: str, images: int
+) -> None:
+    """By the project's own pseudonym, which every image of one person gets."""
+    layout = Layout(tmp_path)
+    layout.data.mkdir()
+    (layout.data / ".salt").write_text("0" * 64)
+    with held_out.from_dicom(layout, small(), folder) as (prepared, _):
+        rows = read_rows(prepared / "index.csv", PreparedRow)
+    patient = next(row.patient_id for row in rows if row.modality == "CT")
+    write_rows(layout.splits, SplitRow, [SplitRow("f" * 16, patient, "super_resolution", "CT", "", side, "")])
+    with held_out.from_dicom(layout, small(), folder) as (prepared, left_out):
+        assert len(load_pairs(prepared, "test", 4)) == images
+    found = [line for line in left_out if line.startswith("0.dcm")]
+    assert found == ([f"0.dcm: its patient is on the {side} side of {layout.splits}"] if side != "test" else [])
 
 
 def test_a_folder_with_nothing_to_score_says_why(tmp_path: Path, folder: Path) -> None:

@@ -9,15 +9,18 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from rich.console import Console
 
+from components.adapters.tracking import Unreachable
 from components.handover import Layout, StepError
 from flows import pipeline
 from flows.board import Board
 from flows.stages import Outcome, Result, read_graph, stale
-from tests.flows.conftest import PROJECT, alive, eventually, written_pid
+from tests.flows.conftest import PROJECT, alive, ending, eventually, written_pid
 
 Toy = Callable[[str], Path]
 
@@ -56,6 +59,12 @@ def table(text: str) -> dict[str, str]:
     return {row[0]: row[1] for row in rows if len(row) == 3 and row[1] in set(Outcome)}
 
 
+def test_a_run_that_ends_well_says_where_its_page_is(toy: Toy, prefect_server: str, registered: list[Path]) -> None:
+    root = toy('report: {cmd: "mkdir -p data/reports && echo page > data/reports/report.html", outs: [data/reports]}')
+    code, text = run(root)
+    assert code == 0 and f"Open {(root / 'data/reports/report.html').resolve()};" in text
+
+
 def test_all_is_done_then_all_is_cached_without_a_process(
     toy: Toy, prefect_server: str, registered: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,6 +79,7 @@ def test_all_is_done_then_all_is_cached_without_a_process(
     assert table(text) == {"first": "done", "second": "done", "register": "done"}
     assert "first    │ hello" in text
     assert "esrgan 1 looked at" in text
+    assert "Open" not in text, "there is no page"
     monkeypatch.setattr("flows.process_group.run", lambda *_: pytest.fail("a process was started"))
     code, text = run(root)
     assert code == 0
@@ -173,6 +183,20 @@ def test_a_tracking_store_that_cannot_be_made_ends_the_run(
         run(toy('only: {cmd: "echo 1"}'))
 
 
+def test_an_mlflow_that_is_away_keeps_no_stage_from_running_and_is_said(
+    toy: Toy, prefect_server: str, registered: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(layout: Layout) -> None:
+        raise Unreachable("MLflow at http://localhost:9: no answer.")
+
+    monkeypatch.setattr("components.adapters.tracking.initialise", away)
+    code, text = run(toy('only: {cmd: "echo 1"}\nevaluate: {cmd: "echo 2"}'))
+    assert code == 0
+    assert table(text) == {"only": "done", "evaluate": "done", "register": "done"}
+    assert "no answer. Until then trainings go on untracked." in text
+    assert "no answer. Until then models are compared with the champion of the last run." in text
+
+
 def test_prefect_knows_of_the_run_and_its_lines(toy: Toy, prefect_server: str, registered: list[Path]) -> None:
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.sorting import FlowRunSort
@@ -185,6 +209,61 @@ def test_prefect_knows_of_the_run_and_its_lines(toy: Toy, prefect_server: str, r
     assert newest.parameters == {"profile": "quick"}
 
 
+def unrecorded(results: list[Result]) -> Callable[..., Any]:
+    """A flow whose stages ended so, and whose end a server on a full disk does not take."""
+    from prefect.exceptions import PrefectHTTPStatusError
+
+    request = httpx.Request("POST", "http://prefect/api")
+    response = httpx.Response(503, request=request)
+
+    def flow(session: pipeline.Session, into: list[Result]) -> Callable[..., None]:
+        def run(profile: str, return_state: bool) -> None:
+            into.extend(results)
+            raise PrefectHTTPStatusError("503 Service Unavailable\nsee there", request=request, response=response)
+
+        return run
+
+    return flow
+
+
+def test_a_server_that_records_nothing_fails_no_run_whose_stages_ended_well_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream, done = io.StringIO(), [Result("only", Outcome.DONE)]
+    board = Board(Console(file=stream), ())
+    session = pipeline.Session(tmp_path, (), {}, board, threading.Event(), embedded=False)
+    monkeypatch.setattr("flows.prefect_server.forget", lambda: None)
+    monkeypatch.setattr(pipeline, "pipeline_flow", unrecorded(done))
+    assert pipeline.execute(session, "quick") == done
+    assert "does not record how this run ended: 503 Service Unavailable. Nothing else is lost" in stream.getvalue()
+    monkeypatch.setattr(pipeline, "pipeline_flow", unrecorded([]))
+    with pytest.raises(StepError, match=r"found: 503 Service Unavailable\. Nothing is lost"):
+        pipeline.execute(session, "quick")
+
+
+def test_verdicts_that_prefect_does_not_take_fail_no_registration(
+    toy: Toy, prefect_server: str, registered: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(layout: Layout, decisions: object) -> None:
+        raise httpx.ReadTimeout("no answer")
+
+    monkeypatch.setattr("flows.artifacts.publish", refuse)
+    code, text = run(toy('only: {cmd: "echo 1"}'))
+    assert (code, table(text)) == (0, {"only": "done", "register": "done"})
+    assert "Prefect's pages do not show it: no answer" in text
+
+
+def test_a_stage_is_tried_again_after_ten_and_twenty_seconds_and_registration_is_not(toy: Toy) -> None:
+    graph = tuple(
+        read_graph(toy('only: {cmd: "echo 1"}\nother: {cmd: "echo 2", meta: {retry_after_s: 1, retries: 3}}'))
+    )
+    session = pipeline.Session(Path(), graph, {}, Board(Console(file=io.StringIO()), ()), threading.Event(), True)
+    tasks = pipeline.stage_tasks(session)
+    waits = {name: (task.retries, task.retry_delay_seconds) for name, task in tasks.items()}
+    assert waits["only"] == (2, [10.0, 20.0]) and waits["other"] == (3, [1.0, 2.0, 4.0])
+    assert waits[pipeline.REGISTER][0] == 0
+
+
 def test_interrupting_ends_the_stage_and_says_so(toy: Toy, prefect_server: str) -> None:
     root = toy('slow: {cmd: "sleep 600 & echo $! > pid; wait"}')
     script = (
@@ -194,12 +273,12 @@ def test_interrupting_ends_the_stage_and_says_so(toy: Toy, prefect_server: str) 
         "tracking.initialise = lambda layout: None; sys.exit(pipeline.run_pipeline(Path()))"
     )
     environment = os.environ | {"PREFECT_API_URL": prefect_server}
-    flow = subprocess.Popen(
-        [sys.executable, "-c", script], cwd=root, env=environment, stdout=subprocess.PIPE, text=True
-    )
-    grandchild = written_pid(root / "pid")
-    flow.send_signal(signal.SIGINT)
-    shown, _ = flow.communicate(timeout=60)
+    command = [sys.executable, "-c", script]
+    with ending(subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, text=True)) as flow:
+        assert eventually((root / "pid").exists, 180)
+        grandchild = written_pid(root / "pid")
+        flow.send_signal(signal.SIGINT)
+        shown, _ = flow.communicate(timeout=300)
     assert flow.returncode == 1
     assert "Interrupted" in shown
     assert eventually(lambda: not alive(grandchild), 20)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flows import prefect_server as settings
-from tests.flows.conftest import alive, eventually, written_pid
+from tests.flows.conftest import alive, ending, eventually, written_pid
 
 
 @pytest.fixture(autouse=True)
@@ -59,10 +59,11 @@ time.sleep(600)
 
 
 def test_the_embedded_server_ends_with_a_process_that_is_killed(tmp_path: Path) -> None:
-    starter = subprocess.Popen([sys.executable, "-c", STARTER], cwd=tmp_path)  # with a stand-in for the server
-    server = written_pid(tmp_path / "pid")
-    assert eventually((tmp_path / "started").exists)
-    assert alive(server)
-    starter.send_signal(signal.SIGKILL)
-    starter.wait()
-    assert eventually(lambda: not alive(server), 20)
+    command = [sys.executable, "-c", STARTER]  # with a stand-in for the server
+    with ending(subprocess.Popen(command, cwd=tmp_path, text=True)) as starter:
+        server = written_pid(tmp_path / "pid")
+        assert eventually((tmp_path / "started").exists)
+        assert alive(server)
+        starter.send_signal(signal.SIGKILL)
+        starter.wait()
+        assert eventually(lambda: not alive(server))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from flows import process_group
-from tests.flows.conftest import alive, eventually, written_pid
+from tests.flows.conftest import alive, ending, eventually, written_pid
 
 
 def run(script: str, root: Path, stop: threading.Event | None = None, grace_s: float = 5.0) -> tuple[int, list[str]]:
@@ -29,6 +30,53 @@ def test_the_command_runs_in_the_root_and_reads_nothing_from_the_terminal(tmp_pa
 
 def test_text_that_is_not_utf8_does_not_end_the_stream(tmp_path: Path) -> None:
     assert run(r"printf '\377\n'; echo after", tmp_path)[1] == ["\ufffd", "after"]
+
+
+MORE_THAN_A_PIPE_HOLDS = "seq 20000"  # 64 KiB are what it holds
+
+
+def test_a_log_on_a_full_disk_holds_up_nothing_and_goes_on_once_there_is_room(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "log"
+    log.symlink_to("/dev/full")
+
+    tries = itertools.count(1)
+
+    def write(line: str) -> None:
+        if next(tries) == 10_000:
+            log.unlink()
+        with log.open("a") as lines:
+            print(line, file=lines)
+
+    command = ["sh", "-c", MORE_THAN_A_PIPE_HOLDS]
+    assert process_group.run(command, tmp_path, os.environ, write, threading.Event(), timeout_s=60) == 0
+    said, *lines = log.read_text().splitlines()
+    assert said == "(lines are missing here: No space left on device)"
+    assert lines == [str(number) for number in range(10_000, 20_001)]
+    assert capsys.readouterr().err.count("lines that cannot be written are left out") == 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_who_listens_and_fails_holds_up_nothing(tmp_path: Path) -> None:
+    def fail(line: str) -> None:
+        raise ValueError(line)
+
+    command = ["sh", "-c", f"{MORE_THAN_A_PIPE_HOLDS}; exit 4"]
+    assert process_group.run(command, tmp_path, os.environ, fail, threading.Event(), timeout_s=60) == 4
+
+
+def test_a_command_ends_where_the_machine_has_no_room_to_listen_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        written_pid(tmp_path / "pid")
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError, match="new thread"):
+        run("echo $$ > pid; sleep 600; sleep 600", tmp_path)
+    assert eventually(lambda: not alive(int((tmp_path / "pid").read_text())), 20)
 
 
 def test_what_a_command_leaves_behind_is_ended(tmp_path: Path) -> None:
@@ -68,9 +116,9 @@ def test_killing_the_starter_outright_ends_the_group(tmp_path: Path) -> None:
         "command = ['sh', '-c', 'sleep 600 & echo $! > pid; wait']\n"
         "process_group.run(command, Path(), os.environ, print, threading.Event())"
     )
-    starter = subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path)
-    grandchild = written_pid(tmp_path / "pid")
-    assert alive(grandchild)
-    starter.send_signal(signal.SIGKILL)
-    starter.wait()
-    assert eventually(lambda: not alive(grandchild), 20)
+    with ending(subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path, text=True)) as starter:
+        grandchild = written_pid(tmp_path / "pid")
+        assert alive(grandchild)
+        starter.send_signal(signal.SIGKILL)
+        starter.wait()
+        assert eventually(lambda: not alive(grandchild))

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from components.handover import StepError
 from flows.dvc_locks import release_dead_locks
+from flows.process_group import Cancelled
 from flows.stages import (
     Outcome,
     Result,
@@ -20,6 +23,7 @@ from flows.stages import (
     read_graph,
     run_stage,
     stale,
+    stale_in_turn,
 )
 from tests.flows.conftest import alive, eventually, written_pid
 
@@ -113,6 +117,68 @@ def test_a_failure_of_the_outside_may_pass_later(toy: Toy, command: str) -> None
     with pytest.raises(StageFailed) as raised:
         run(root, "unlucky")
     assert raised.value.may_pass_later
+
+
+HELD = 'only: {cmd: "touch begun; until test -e go; do sleep 0.1; done; echo 1 >> ran; echo 1 > a.txt", outs: [a.txt]}'
+
+
+@contextmanager
+def at_work(root: Path, ended: list[Result]) -> Iterator[Stage]:
+    """Its one stage, which another run is at work on until there is a file `go`; `ended` is how that ends."""
+    (stage,) = read_graph(root)
+    other = threading.Thread(target=lambda: ended.append(run_stage(root, stage, print, threading.Event())))
+    other.start()
+    try:
+        assert eventually((root / "begun").exists)
+        yield stage
+    finally:
+        (root / "go").touch()
+        other.join()
+
+
+def test_a_stage_that_another_run_is_at_work_on_is_waited_for_and_done_once(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.stages.LOOK_S", 0.1)
+    root, lines, first = toy(HELD), list[str](), list[Result]()
+
+    def log(line: str) -> None:
+        lines.append(line)
+        (root / "go").touch()
+
+    with at_work(root, first) as stage:
+        second = run_stage(root, stage, log, threading.Event())
+    assert [result.outcome for result in (*first, second)] == [Outcome.DONE, Outcome.CACHED]
+    assert (root / "ran").read_text() == "1\n"
+    (said,) = lines
+    assert re.fullmatch(rf"waits for another run, which holds '{root}/a\.txt': \(PID \d+\): .*repro .*only", said)
+
+
+def test_waiting_for_another_run_ends_when_stopped(toy: Toy) -> None:
+    root, stop = toy(HELD), threading.Event()
+    with at_work(root, []) as stage, pytest.raises(Cancelled):
+        run_stage(root, stage, lambda line: stop.set(), stop)
+
+
+def test_what_is_out_of_date_is_looked_at_once_no_stage_runs(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.stages.LOOK_S", 0.1)
+    root, said = toy(HELD), list[str]()
+
+    def say(text: str) -> None:
+        said.append(text)
+        (root / "go").touch()
+
+    with at_work(root, []):
+        assert stale_in_turn(root, say) == {}
+    assert len(said) == 1 and "another run is at work here" in said[0]
+
+
+def test_a_stage_that_takes_longer_than_it_may_is_ended_and_not_tried_again(toy: Toy) -> None:
+    root = toy('only: {cmd: "echo begun; sleep 600 & echo $! > pid; wait", meta: {timeout_hours: 0.0015}}')
+    with pytest.raises(StageFailed, match=r"only failed, ended after 0\.0015 h .*timeout_hours.*\n  begun") as failed:
+        run_stage(root, *read_graph(root), print, threading.Event())
+    assert not failed.value.may_pass_later
+    assert not alive(written_pid(root / "pid"))
 
 
 def test_python_in_a_stage_is_the_one_that_runs(toy: Toy) -> None:

@@ -1,0 +1,121 @@
+"""A person's decision about a candidate, or about drift: a Prefect run that waits, the evidence beside the question.
+
+It is suspended, not kept waiting: no process runs meanwhile, and it outlives worker, server and machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from components import promotion
+from components.adapters import registry, tracking
+from components.handover import Layout
+from components.register import AWAITING, Decision
+
+ASKED, EVENT = "approval", "medsr.promotion.awaits"
+RETRAINING, TRAINING = "retraining", "training/weekly"  # the flow that asks, and the deployment that a yes starts
+PATIENCE_S = 30 * 24 * 3600
+
+
+def announce(decisions: Iterable[Decision]) -> None:
+    """Emits `medsr.promotion.awaits` for each candidate that waits; `infra/prefect.yaml` says what follows."""
+    from prefect.events import emit_event
+
+    for decision in decisions:
+        if decision.outcome == AWAITING:
+            resource = {"prefect.resource.id": f"medsr.promotion.{decision.model}.{decision.version}"}
+            about = {"model": decision.model, "number": decision.version, "summary": decision.summary}
+            emit_event(EVENT, resource=resource, payload=about)
+
+
+def ask(model: str, number: str) -> str:
+    """Waits for a person within a flow run, then does what that person says; gives what was done.
+
+    Prefect runs it twice: up to the question, and again, with the answer at hand, once the run is resumed.
+    """
+    from prefect import suspend_flow_run
+
+    layout = Layout()
+    tracking.initialise(layout)
+    version = promotion.version_of(layout, model, number)
+    champion = registry.by_alias(layout, model, registry.CHAMPION)
+    if champion and champion.number == number:
+        return f"{model} {number} is the champion already"
+    if _asked_elsewhere(ASKED, {"model": model, "number": number}):
+        return f"{model} {number}: another run asks already"
+    _show(layout, version)
+    form = _form().with_initial_data(
+        description=f"Shall **{model} {number}** ({version.method}) serve? Its card is this run's artifact.",
+        promote=False,
+    )
+    answer = suspend_flow_run(wait_for_input=form, timeout=PATIENCE_S, key=ASKED)
+    decide = promotion.promote if answer.promote else promotion.decline
+    entry = decide(layout, model, number, answer.by, answer.reason)
+    return f"{model} {number}: {entry.outcome} by {entry.by}: {entry.reason}"
+
+
+def ask_to_retrain(found: str) -> str:
+    """Waits for a person within a flow run, then starts a training if that person wants one; gives what was done.
+
+    `found` says what drifted. While one run asks, others do not.
+    """
+    from prefect import suspend_flow_run
+    from prefect.deployments import run_deployment
+
+    if _asked_elsewhere(RETRAINING):
+        return "another run asks already"
+    form = _form("Retraining", train="Train now; it learns from what the sources hold, so bring new images first.")
+    description = f"What arrives differs from what was trained on: {found}. `mlruns/monitoring/drift.html` shows how."
+    asked = form.with_initial_data(description=description, train=False)
+    answer = suspend_flow_run(wait_for_input=asked, timeout=PATIENCE_S, key=RETRAINING)
+    said = f"{answer.by}: {answer.reason}"
+    if not answer.train:
+        return f"not trained, by {said}"
+    begun: Any = run_deployment(TRAINING, timeout=0, as_subflow=False)
+    return f"{TRAINING} was begun as {begun.name}, by {said}"
+
+
+def _form(name: str = "Approval", **question: str) -> Any:
+    """Of one yes or no, `promote` if nothing else is asked, and who says so, and why."""
+    from prefect.input import RunInput
+    from pydantic import Field, create_model
+
+    question = question or {"promote": "Put it in service; otherwise the policy will not promote it either."}
+    ((key, meaning),) = question.items()
+    fields: dict[str, Any] = {key: (bool, Field(description=meaning))}
+    return create_model(
+        name,
+        __base__=RunInput,
+        **fields,
+        by=(str, Field(min_length=1, description="Your name, kept with the decision.")),
+        reason=(str, Field(min_length=1, description="Why, kept with the decision.")),
+    )
+
+
+def _asked_elsewhere(flow: str, parameters: dict[str, str] | None = None) -> bool:
+    """Whether another run of that flow waits, with these parameters where some are given."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowFilter, FlowFilterName, FlowRunFilter, FlowRunFilterState
+    from prefect.client.schemas.filters import FlowRunFilterStateName as StateName
+    from prefect.context import FlowRunContext
+
+    context = FlowRunContext.get()
+    own = context.flow_run.id if context and context.flow_run else None
+    waiting = FlowRunFilter(state=FlowRunFilterState(name=StateName(any_=["Suspended"])))
+    with get_client(sync_client=True) as client:
+        found = client.read_flow_runs(flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])), flow_run_filter=waiting)
+    return any(run.id != own and parameters in (None, run.parameters) for run in found)
+
+
+def _show(layout: Layout, version: registry.Version) -> None:
+    from prefect.artifacts import create_markdown_artifact
+
+    card = registry.folder_of(layout, version).parents[1] / registry.CARD
+    create_markdown_artifact(
+        key=f"{ASKED}-{version.name}-{version.number}",
+        markdown=card.read_text(encoding="utf-8")
+        if card.is_file()
+        else f"{version.name} {version.number} has no card.",
+        description="What the candidate is for, was made from and scored, line by line of the policy.",
+    )

@@ -1,0 +1,145 @@
+"""What a Prefect worker starts, by schedule or event; `infra/prefect.yaml` says when."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from flows.prefect_server import configure
+
+
+def __getattr__(name: str) -> Any:
+    """The flow of that name, made when a worker asks for it: importing this module does not import Prefect."""
+    if name not in _BODIES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from prefect import flow
+
+    return flow(name=name.replace("_", "-"), persist_result=False)(_BODIES[name])
+
+
+def _training(profile: Literal["quick", "full"] | None = None) -> None:
+    """Brings everything up to date, registers and promotes: `medsr run`."""
+    from flows.pipeline import bring_up_to_date
+    from flows.stages import Outcome
+
+    configure()
+    results = bring_up_to_date(Path(), profile)
+    if failed := [result.message for result in results if result.outcome is Outcome.FAILED]:
+        raise RuntimeError("\n".join(failed))
+    if not results:
+        raise RuntimeError("interrupted; the next run goes on")
+
+
+def _data_check(quiet_minutes: float = 5.0) -> str:
+    """Emits the event `medsr.data.arrived` where a source holds other files than were ingested; gives what it saw.
+
+    Files that are younger than `quiet_minutes` may still be arriving: then it waits for the next check.
+    """
+    from prefect import get_run_logger
+    from prefect.events import emit_event
+
+    from components import arrivals, params
+    from components.handover import Layout
+
+    with _nameless():
+        seen, left = arrivals.compare(Layout(), params.load_here()), arrivals.left_over(Layout())
+    if not seen.changed and not left:
+        said = "nothing new in any source"
+    elif seen.youngest_s < 60 * quiet_minutes:
+        said = f"{', '.join(seen.changed)}: still arriving, the newest file is {seen.youngest_s:.0f} s old"
+    else:
+        what = "other files than at the last run" if seen.changed else "seen by a run that did not come to ingest them"
+        said = f"{', '.join(seen.changed or left)}: {what}"
+        emit_event("medsr.data.arrived", resource={"prefect.resource.id": "medsr.data"}, payload={"said": said})
+    get_run_logger().info(said)
+    return said
+
+
+def _approval(model: Literal["sr-generator", "classifier"], number: str) -> str:
+    """Asks a person whether the version shall serve, and does what that person says."""
+    from prefect import get_run_logger
+
+    from flows import approval
+
+    said = approval.ask(model, number)
+    get_run_logger().info(said)
+    return said
+
+
+def _retraining(found: str) -> str:
+    """Asks a person whether to train because of drift, and does what that person says."""
+    from prefect import get_run_logger
+
+    from flows import approval
+
+    said = approval.ask_to_retrain(found)
+    get_run_logger().info(said)
+    return said
+
+
+def _enhancement(inbox: str = "inbox", outbox: str = "outbox") -> str:
+    """Enhances what is new in `inbox` with the champion; fails where an image did, after all others are done.
+
+    Prefect, and whom it notifies, hears how many: which, and why, stands in `outbox` alone.
+    """
+    from prefect import get_run_logger
+
+    from components.adapters import tracking
+    from components.handover import Layout
+    from flows import enhancement
+
+    if not Path(inbox).is_dir():
+        return f"{inbox}: no such folder, nothing to enhance"
+    tracking.initialise(Layout())
+    with _nameless():
+        batch = enhancement.run(Layout(), Path(inbox), Path(outbox), get_run_logger().info)
+    if batch.failed:
+        raise RuntimeError(f"{batch.said()}; reasons stand in {outbox}, each in NAME{enhancement.REASON}")
+    return batch.said()
+
+
+def _monitoring(days: float = 7.0) -> str:
+    """Holds what was enhanced lately against what was trained on; emits `medsr.drift.found` where they differ."""
+    from prefect import get_run_logger
+    from prefect.artifacts import create_table_artifact
+    from prefect.events import emit_event
+
+    from components import monitoring
+    from components.handover import Layout
+
+    seen = monitoring.records(Layout(), days, get_run_logger().warning)
+    found = monitoring.examine(monitoring.reference(Layout()), seen)
+    page, said = monitoring.write(Layout(), found, seen, days), monitoring.said(found, days)
+    create_table_artifact(key="drift", table=monitoring.as_table(found), description=f"{said}. {page.resolve()}")
+    if monitoring.alarming(found):
+        emit_event("medsr.drift.found", resource={"prefect.resource.id": "medsr.drift"}, payload={"said": said})
+    get_run_logger().info(said)
+    return said
+
+
+@contextmanager
+def _nameless() -> Iterator[None]:
+    """Keeps out of logs and states what tells whose images are at work: the name of a file at which the machine failed,
+    and the values that pydicom wonders at."""
+    logging.getLogger("pydicom").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="pydicom")
+        try:
+            yield
+        except OSError as error:
+            said = error.strerror or type(error).__name__
+            raise RuntimeError(f"{said}: the machine failed, and no image did. The next run goes on.") from None
+
+
+_BODIES: dict[str, Callable[..., Any]] = {
+    "training": _training,
+    "data_check": _data_check,
+    "approval": _approval,
+    "retraining": _retraining,
+    "enhancement": _enhancement,
+    "monitoring": _monitoring,
+}

@@ -1,0 +1,92 @@
+"""What runs by itself, registered with a Prefect server: `infra/prefect.yaml`, `medsr deploy`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from components.handover import StepError
+from flows import automations, process_group
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
+DESCRIPTION = Path("infra/prefect.yaml")
+POOL, TRAINING = "medsr", "training"  # Prefect's work pool, and its queue for what takes the whole machine
+
+
+def environment(root: Path, server: str) -> dict[str, str]:
+    """Of every process that talks to the server at `server` about the project in `root`."""
+    return {
+        **os.environ,
+        "PREFECT_API_URL": server,
+        "MEDSR_ROOT": str(root.resolve()),
+        "PYTHONPATH": str(root.resolve()),
+    }
+
+
+def register(root: Path, server: str, notify: str = "") -> list[str]:
+    """Makes the work pool and every deployment that `infra/prefect.yaml` names; gives Prefect's own lines.
+
+    `notify` is for `automations.register`. Running it again brings all up to date. Raises `StepError` with Prefect's
+    last lines where it fails.
+    """
+    if not (root / DESCRIPTION).is_file():
+        raise StepError(f"{root / DESCRIPTION}: expected the deployments, found no file. Run from the project's root.")
+    said: list[str] = []
+    for arguments in (
+        ("work-pool", "create", POOL, "--type", "process", "--overwrite"),
+        ("--no-prompt", "deploy", "--all", "--prefect-file", str(DESCRIPTION)),
+    ):
+        command = [sys.executable, "-m", "prefect", *arguments]
+        code = process_group.run(command, root, environment(root, server), said.append, threading.Event())
+        if code:
+            last = "".join(f"\n  {line}" for line in said[-12:])
+            raise StepError(f"{server}: expected to register {DESCRIPTION}, exit code {code}.{last}")
+    from prefect.client.orchestration import SyncPrefectClient
+
+    with SyncPrefectClient(server) as client:
+        _one_training_at_a_time(client)
+        _end_schedules(client, _described(root))
+    automations.register(server, notify)
+    return said
+
+
+def _one_training_at_a_time(client: SyncPrefectClient) -> None:
+    """Trainings wait for each other in their queue.
+
+    A deployment's own limit would not do: Prefect ends a run that holds it as soon as the server does not answer
+    when the run asks to hold it longer, each fourth minute.
+    """
+    queue = client.read_work_queue_by_name(TRAINING, POOL)
+    client.update_work_queue(queue.id, concurrency_limit=1)
+
+
+def not_described(root: Path, server: str) -> list[str]:
+    """A sentence for each deployment that is on the server and not in `infra/prefect.yaml`; it goes on as it did."""
+    from prefect.client.orchestration import SyncPrefectClient
+
+    with SyncPrefectClient(server) as client:
+        found = [one.name for one in client.read_deployments() if one.work_pool_name == POOL]
+    return [
+        f"{name}: is on the server, and not in {DESCRIPTION}. `prefect deployment delete` ends it."
+        for name in sorted(set(found) - set(_described(root)))
+    ]
+
+
+def _end_schedules(client: SyncPrefectClient, described: dict[str, Any]) -> None:
+    """Those that are not described any more; Prefect keeps them."""
+    for deployment in client.read_deployments():
+        if deployment.name in described and not described[deployment.name].get("schedules"):
+            for schedule in deployment.schedules:
+                client.delete_deployment_schedule(deployment.id, schedule.id)
+
+
+def _described(root: Path) -> dict[str, Any]:
+    described = yaml.safe_load((root / DESCRIPTION).read_text(encoding="utf-8"))
+    return {one["name"]: one for one in described["deployments"]}

@@ -1,0 +1,84 @@
+"""Programs that are kept running, each with a log of its own."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+from flows import process_group
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
+STEADY_S = 60.0  # what ran so long is started again at once
+GRACE_S = 30.0  # for a stage to end after it was told to
+LOG_BYTES, OLDER_LOGS = 10_000_000, 3  # a service, `server.log.1` the newest of the older ones
+
+
+@dataclass(frozen=True)
+class Service:
+    """One program that is kept running."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)  # of it alone
+
+
+class Kept:
+    """Services in threads of their own, the last one started the first to end."""
+
+    def __init__(self, logs: Path, root: Path, environment: Mapping[str, str], say: Callable[[str], None]) -> None:
+        self._logs, self._root, self._environment, self._say = logs, root, environment, say
+        self._running: list[tuple[threading.Thread, threading.Event]] = []
+
+    def start(self, service: Service) -> None:
+        ended = threading.Event()
+        thread = threading.Thread(target=self._keep, args=(service, ended), daemon=True)
+        self._running.append((thread, ended))
+        thread.start()
+
+    def join(self) -> None:
+        for thread, ended in reversed(self._running):
+            ended.set()
+            thread.join()
+
+    def _keep(self, service: Service, ended: threading.Event) -> None:
+        """Starts it again whenever it ends, and whenever the machine has no room to start it, until `ended`."""
+        pause = FIRST_PAUSE_S
+        log, own = self._logs / f"{service.name}.log", {**self._environment, **service.environment}
+        while not ended.is_set():
+            began = time.monotonic()
+            try:
+                with _lines(log) as write:
+                    code = process_group.run(service.command, self._root, own, write, ended, GRACE_S)
+                said = f"{service.name} ended, exit code {code}"
+            except process_group.Cancelled:
+                return
+            except (OSError, RuntimeError, MemoryError, subprocess.SubprocessError) as error:
+                said = f"{service.name} was not started: {error}"
+            pause = FIRST_PAUSE_S if time.monotonic() - began > STEADY_S else min(2 * pause, LONGEST_PAUSE_S)
+            self._say(f"{said}; again in {pause:.0f} s. See {log}")
+            ended.wait(pause)
+
+
+class _Rotating(RotatingFileHandler):
+    """One that lets its caller know of what it could not write."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        raise
+
+
+@contextmanager
+def _lines(path: Path) -> Iterator[Callable[[str], None]]:
+    """Adds a line to the file at `path`, which never grows beyond `LOG_BYTES`; raises `OSError` where it cannot."""
+    handler = _Rotating(path, maxBytes=LOG_BYTES, backupCount=OLDER_LOGS, encoding="utf-8", delay=True)
+    try:
+        yield lambda line: handler.emit(logging.makeLogRecord({"msg": line}))
+    finally:
+        with suppress(OSError):  # of a disk that is still full; what was said of it stands
+            handler.close()
