@@ -10,6 +10,7 @@ import platform
 import sys
 import tempfile
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -113,12 +114,17 @@ def chain(layout: Layout, version: Version) -> Chain:
 
 def environment() -> dict[str, Any]:
     """Python, the platform and every installed package with its version."""
-    packages = {found.name: found.version for found in distributions() if found.name}
     return {
         "python": platform.python_version(),
         "platform": f"{sys.platform} {platform.machine()}",
-        "packages": dict(sorted(packages.items())),
+        "packages": dict(_packages()),
     }
+
+
+@cache
+def _packages() -> tuple[tuple[str, str], ...]:
+    """Name and version of each; looking takes a quarter of a second, and a running process keeps what it has loaded."""
+    return tuple(sorted({found.name: found.version for found in distributions() if found.name}.items()))
 
 
 def _kept(layout: Layout) -> list[Path]:

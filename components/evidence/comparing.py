@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from scipy.stats import rankdata, wilcoxon
 
 from components.evidence.averaging import Values, gains, interval, mean
 from components.evidence_rows import Comparison, SampleScore
@@ -43,12 +42,16 @@ def signed_rank(differences: Values) -> float:
 
     Patients without a difference are left out (Wilcoxon, Biometrics 1(6), 1945).
     """
+    from scipy.stats import wilcoxon  # half a second to import, which whoever asks for `least_p` does not need
+
     own = differences[differences != 0]
     return float(wilcoxon(own, method="exact" if len(own) <= 50 else "approx").pvalue) if len(own) else 1.0
 
 
 def rank_biserial(differences: Values) -> float:
     """Matched-pairs rank-biserial correlation, -1 to 1 (Kerby, Comprehensive Psychology 3, 2014)."""
+    from scipy.stats import rankdata
+
     own = differences[differences != 0]
     if not len(own):
         return 0.0

@@ -10,16 +10,17 @@ from pickle import UnpicklingError
 
 import torch
 from torch import Tensor
-from torchvision.models import AlexNet_Weights
 
 from components.evidence.measures import Distance
 from components.handover import StepError
+
+ALEXNET = "alexnet-owt-7be5be79.pth"  # torchvision's AlexNet_Weights.IMAGENET1K_V1, whose import takes a second
 
 
 def load_lpips(path: str, device: torch.device) -> Distance | None:
     """LPIPS with AlexNet by its authors' package, whose own weights come with it; takes `(1, 1, H, W)` in [0, 1].
 
-    `path` is torchvision's AlexNet, `alexnet-owt-7be5be79.pth`; where it is empty, torchvision's own cache is looked
+    `path` is torchvision's AlexNet, `ALEXNET`; where it is empty, torchvision's own cache is looked
     into, and `None` says that nothing is there. Raises `StepError` where the file is missing or not that network.
     """
     weights = Path(path) if path else alexnet_cache()
@@ -50,7 +51,7 @@ def load_lpips(path: str, device: torch.device) -> Distance | None:
 
 def alexnet_cache() -> Path:
     """Where torchvision would have put its AlexNet weights."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / Path(AlexNet_Weights.IMAGENET1K_V1.url).name
+    return Path(torch.hub.get_dir()) / "checkpoints" / ALEXNET
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
@@ -18,6 +18,9 @@ from components.learning.pixel_phase import score_on
 from components.learning.sharing import Sharing, Turn
 from components.learning.trainer import prepare_rates
 from components.trainings import AdversarialTraining
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 class AdversarialPhase:

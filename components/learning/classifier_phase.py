@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
@@ -20,6 +20,9 @@ from components.learning.reading import logits_of
 from components.learning.sharing import Sharing, Turn
 from components.learning.trainer import prepare_rates
 from components.trainings import ClassifierTraining
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 NEGATIVE = ("normal", "negative", "healthy", "0")  # a label that means nothing was found
 REMEDY = "Correct the labels in the source, then ingest, split and prepare again."

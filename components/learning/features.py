@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import VGG19_Weights, vgg19
 
 from components.learning.weights import load_weights
 
@@ -43,11 +42,15 @@ def make_features(wanted: str, path: str, substitute: str, classifier: Path) -> 
 
 def vgg19_cache() -> Path:
     """Where torchvision would have put its VGG19 weights."""
+    from torchvision.models import VGG19_Weights  # a second to import, which few trainings need
+
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(VGG19_Weights.IMAGENET1K_V1.url).name
 
 
 def vgg19_features(weights: Path) -> Features:
     """VGG19's conv5_4 before its ReLU; one channel is repeated to three. Raises where `weights` are not VGG19's."""
+    from torchvision.models import vgg19
+
     network = vgg19(weights=None)
     state = torch.load(weights, map_location="cpu", weights_only=True)
     own = {key: value for key, value in state.items() if key.startswith("features.")}
@@ -57,6 +60,8 @@ def vgg19_features(weights: Path) -> Features:
 
 def random_features(_: Path) -> Features:
     """An untrained VGG19: fixed random features, the same in every run."""
+    from torchvision.models import vgg19
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(19)
         network = vgg19(weights=None)

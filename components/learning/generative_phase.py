@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 import torch.nn.functional as F
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
@@ -16,6 +17,9 @@ from components.learning.optimisation import MovingAverage, compiled
 from components.learning.sharing import Sharing, Turn
 from components.learning.trainer import prepare_rates
 from components.trainings import GenerativeTraining
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 BATCH = 64
 SEEN = 16  # pixels a side, to which images are averaged before likeness is measured

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
@@ -14,6 +15,9 @@ from components.learning.patches import Pair, Patches
 from components.learning.sharing import Sharing, Turn
 from components.learning.trainer import prepare_rates
 from components.trainings import PixelTraining
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 VALIDATION_SIDE = 96  # low-resolution pixels: the middle of a validation image, so that validating stays cheap
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from components.handover import CLASSIFIER, LabelledRow, Layout, PreparedRow, read_rows
@@ -33,6 +32,9 @@ from components.trainings import (
     NetworkTraining,
     PixelTraining,
 )
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 @dataclass(frozen=True)

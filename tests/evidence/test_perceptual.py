@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torchvision.models import alexnet
+from torchvision.models import AlexNet_Weights, alexnet
 
 from components.evidence import perceptual
 from components.evidence.perceptual import load_lpips
@@ -16,6 +16,10 @@ def weights(tmp_path: Path) -> Path:
     state = {key: value for key, value in alexnet(weights=None).state_dict().items() if key.startswith("features.")}
     torch.save(state, tmp_path / "alexnet.pth")
     return tmp_path / "alexnet.pth"
+
+
+def test_its_weights_have_torchvision_s_name() -> None:
+    assert AlexNet_Weights.IMAGENET1K_V1.url.endswith(f"/{perceptual.ALEXNET}")
 
 
 def test_lpips_grows_with_what_is_done_to_an_image(weights: Path) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import DenseNet
 
 STEMS = ("imagenet", "small")
 
@@ -34,6 +33,8 @@ class DenseNet201(nn.Module):
                 f"densenet201: expected 1 or 3 input_channels and a stem of {', '.join(STEMS)}, "
                 f"found {input_channels} and {stem!r}"
             )
+        from torchvision.models import DenseNet  # a second to import, which no other network needs
+
         self.input_channels = input_channels
         self.network = DenseNet(
             growth_rate=growth_rate, block_config=tuple(blocks), num_init_features=initial_channels, num_classes=classes
