@@ -10,6 +10,7 @@ import time
 import webbrowser
 from urllib.parse import urlsplit
 
+from components.adapters import tracking
 from components.handover import Layout, StepError
 from flows import process_group
 
@@ -57,7 +58,7 @@ def environment(layout: Layout) -> dict[str, str]:
     """
     store = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(layout.mlruns / 'mlflow.db').resolve()}"
     jobs = os.environ.get("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
-    return {"MLFLOW_BACKEND_STORE_URI": store, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": jobs}
+    return tracking.PRIVACY | {"MLFLOW_BACKEND_STORE_URI": store, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": jobs}
 
 
 def _check(layout: Layout, port: int) -> None:

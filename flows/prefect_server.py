@@ -19,7 +19,7 @@ DEFAULTS = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # 20 s, its own, is too short on two busy cores
     "PREFECT_SERVER_EPHEMERAL_ENABLED": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "DO_NOT_TRACK": "1",  # Prefect's client and MLflow ask for this one; nothing calls home from a hospital
+    "DO_NOT_TRACK": "true",  # in the word that MLflow, too, understands; nothing calls home from a hospital
     # a stage's failure is told once, by us
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from components.adapters.tracking import PRIVACY
+
 PROJECT = Path(__file__).parents[1]
 SOURCES = sorted(
     path.relative_to(PROJECT)
@@ -78,6 +80,7 @@ for name in modules:
 def python(script: str, *arguments: object, cwd: Path = PROJECT, home: Path | None = None) -> str:
     """What `script` printed, run by a new interpreter."""
     environment = os.environ | {"PYTHONPATH": str(cwd), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment |= PRIVACY  # without it MLflow, imported, numbers the session in the environment
     if home:
         environment |= {"HOME": str(home), "PYTHONPATH": str(PROJECT)}
         for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "PREFECT_HOME"):

@@ -25,6 +25,7 @@ PYFUNC = Path(__file__).with_name("pyfunc_model.py")
 REQUIREMENTS = ("torch", "torchvision", "numpy", "safetensors", "PyYAML")
 # one question to a server that is away takes 5 s to fail, not MLflow's four minutes; with no answer at all 100 s
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+PRIVACY = {"MLFLOW_DISABLE_TELEMETRY": "true"}  # MLflow reads it once, when it is imported
 PAUSE = 10.0  # times as long as it waited in vain, a training leaves MLflow alone: it loses a tenth of its time at most
 TOLD_AT_ONCE = 1000  # points, as many as MLflow takes
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
@@ -40,7 +41,7 @@ class Unreachable(StepError):
 def connect(layout: Layout) -> Any:
     """MLflow, pointed at `MLFLOW_TRACKING_URI` or, where that is not set, at `mlruns/mlflow.db`."""
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # our files are small, its bars are many
-    for name, value in PATIENCE.items():
+    for name, value in (PATIENCE | PRIVACY).items():
         os.environ.setdefault(name, value)
     import mlflow
 

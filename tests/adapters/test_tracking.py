@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -6,6 +9,8 @@ import pytest
 from components import train
 from components.adapters import tracking
 from components.handover import Layout, read_record
+from flows import mlflow_pages
+from flows.prefect_server import DEFAULTS
 from tests.settings import small
 
 
@@ -51,6 +56,17 @@ def test_a_model_that_is_recorded_late_keeps_the_commit_of_its_training(
     record = replace(read_record(project.model("srcnn") / "run.json"), git_revision="then")
     run = tracking.connect(project).get_run(tracking.restore(project, record).run_id)
     assert run.data.tags["git_revision"] == "then"
+
+
+def test_mlflow_tells_its_makers_nothing(tmp_path: Path) -> None:
+    asked = "from mlflow.telemetry.utils import is_telemetry_disabled as off; print(off())"
+    connected = f"from components.adapters import tracking as t; t.connect(t.Layout()); {asked}"
+    bare = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}  # it is silent, too, where CI or a test is named
+    for command, own in ((connected, {}), (asked, mlflow_pages.environment(Layout(tmp_path))), (asked, DEFAULTS)):
+        done = subprocess.run(
+            [sys.executable, "-c", command], cwd=tmp_path, env=bare | own, capture_output=True, text=True
+        )
+        assert done.stdout == "True\n", done.stderr
 
 
 def test_outside_git_there_is_no_revision(tmp_path: Path) -> None:
