@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from components.handover import StepError
 PYTHON = (3, 11)
 FREE_GB = 5.0  # data, cache and runs of the quick profile, with room
 MEMORY_GB = 6.0
+SLOW_TO_COMPILE = ("torch", "torchvision", "mlflow", "prefect", "dvc", "great_expectations")
 _PINNED = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;\\]+)\s*(?:;\s*(?P<marker>[^\\]+))?", re.MULTILINE)
 
 
@@ -40,6 +42,7 @@ def examine(root: Path) -> list[Check]:
     looks: tuple[Callable[[Path], Check], ...] = (
         _python,
         _packages,
+        _bytecode,
         _fastapi,
         _git,
         _graph,
@@ -89,6 +92,14 @@ def _differs(package: str, wanted: str) -> str:
         return f"{package} is not installed, {wanted} is locked"
     same = found.split("+")[0] == wanted.split("+")[0]  # what follows `+` is only how it was built
     return "" if same else f"{package} is {found}, {wanted} is locked"
+
+
+def _bytecode(root: Path) -> Check:
+    """Where Python may write no bytecode, as in most containers, each process compiles anew all that it imports."""
+    specs = {name: find_spec(name) for name in SLOW_TO_COMPILE}
+    missing = [name for name, spec in specs.items() if spec and spec.cached and not Path(spec.cached).is_file()]
+    found = f"none of {', '.join(missing)}: each stage takes about 10 s longer to start" if missing else "all packages"
+    return Check("bytecode", not missing, found, "`make clean setup` compiles what it installs.", required=False)
 
 
 def _fastapi(root: Path) -> Check:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+
+from tests.programs import needed
+
+PURPOSE = "no page is opened in a browser"
 
 _COLOURS = """
 const painter = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
@@ -168,7 +170,7 @@ def chromium(profile: Path) -> Iterator[Chrome]:
     `MEDSR_REQUIRE_SERVICES=1`.
     """
     options = ChromeOptions()
-    options.binary_location = _needed("chromium")
+    options.binary_location = needed("chromium", "chromium", PURPOSE)
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     quiet = ["--disable-background-networking", "--disable-component-update", "--no-first-run", "--mute-audio"]
     offline = ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--proxy-server=direct://"]
@@ -176,17 +178,8 @@ def chromium(profile: Path) -> Iterator[Chrome]:
     for argument in (*drawing, *quiet, *offline, *sandbox, f"--user-data-dir={profile}"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    with Chrome(options, ChromeService(_needed("chromedriver"))) as driver:
+    with Chrome(options, ChromeService(needed("chromedriver", "chromium-driver", PURPOSE))) as driver:
         yield driver
-
-
-def _needed(program: str) -> str:
-    found = shutil.which(program)
-    if found is None and os.environ.get("MEDSR_REQUIRE_SERVICES") == "1":
-        pytest.fail(f"{program} is not on the path, and MEDSR_REQUIRE_SERVICES=1: install Debian's chromium-driver")
-    if found is None:
-        pytest.skip(f"{program} is not on the path: the report is not opened in a browser (chromium-driver)")
-    return found
 
 
 def emulate(driver: Chrome, *, scheme: str = "light", media: str = "") -> None:

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
 from components import train, train_classical
+from components.adapters.tracking import connect
 from components.handover import CLASSIFIER, GENERATORS, Layout
 from components.reader_rows import CLASSICAL, GENERATIVE, WITH_EXTRA
 from tests import prepared
+from tests.hooks import *  # noqa: F403
 from tests.settings import small
 
 
@@ -26,16 +29,32 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Layout:
-    """A drawn project with every network trained for six steps, untracked. Copy it before changing anything."""
-    root = tmp_path_factory.mktemp("trained")
+def trained(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Layout:
+    """A drawn project with every model trained for six steps, untracked. Copy it before changing anything.
+
+    The first worker that asks for it makes it, and the others wait.
+    """
+    base = tmp_path_factory.getbasetemp()
+    root = (base if worker_id == "master" else base.parent) / "trained"
+    with FileLock(root.with_suffix(".lock")):
+        if not root.is_dir():
+            train_all(root.with_suffix(".begun"))
+            root.with_suffix(".begun").rename(root)
+    return Layout(root)
+
+
+def train_all(root: Path) -> None:
+    root.mkdir()
     prepared.super_resolution(root)
     layout = prepared.classification(root)
     for name in (CLASSIFIER, *GENERATORS, GENERATIVE, WITH_EXTRA):
         train.run(layout, small(), name, tracked=False)
     for name in CLASSICAL:
         train_classical.run(layout, small(), name, tracked=False)
-    return layout
+    layout.mlruns.mkdir()
+    with pytest.MonkeyPatch.context() as patch:  # MLflow takes a second to make the tables of an empty database
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        connect(layout).get_experiment_by_name("none")
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from typing import Self
 class StageKiller:
     """Ends each stage of the project in `root` by `kill -9`: as it begins, and again when it has begun to write.
 
-    A training is ended once, a little later: its checkpoints, half written, have tests of their own.
+    A training is ended once, a second later: its checkpoints, half written, have tests of their own.
     """
 
     def __init__(self, root: Path, outputs: dict[str, list[Path]]) -> None:
@@ -40,7 +40,7 @@ class StageKiller:
             for number, stage in stage_processes(self._root).items():
                 age = time.monotonic() - self._begun.setdefault(number, time.monotonic())
                 if stage not in self.killed:
-                    if age >= (3.0 if stage.startswith("train") else 0.0):  # `split` takes no longer than a moment
+                    if age >= (1.0 if stage.startswith("train") else 0.0):  # `split` takes no longer than a moment
                         self._kill(number, stage, self.killed)
                 elif not stage.startswith("train") and any(path.exists() for path in self._outputs[stage]):
                     self._kill(number, stage, self.killed_writing)

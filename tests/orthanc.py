@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,25 +16,23 @@ from pydicom import Dataset, dcmread
 
 from components.adapters.dicomweb import _client
 from tests.flows.conftest import eventually
+from tests.programs import missing, needed
 from tests.services import free_port
 
 HOST = "127.0.0.1"
 REAL = Path(str(files("data_store"))) / "data"
 IMAGES = {"CR": "RG1_UNCI.dcm", "CT": "693_UNCI.dcm", "MR": "MR2_UNCI.dcm", "US": "US1_UNCI.dcm"}
+STORED = {"CT": IMAGES["CT"], "MR": "MR-SIEMENS-DICOM-WithOverlays.dcm", "US": IMAGES["US"]}  # of half a megapixel
 PASSWORD = "orthanc-of-a-test"
 PLUGINS = Path("/usr/share/orthanc/plugins")
 
 
 @pytest.fixture
 def orthanc() -> str:
-    found = shutil.which("Orthanc")
-    there = found is not None and any(PLUGINS.glob("*DicomWeb*"))
-    if not there and os.environ.get("MEDSR_REQUIRE_SERVICES") == "1":
-        pytest.fail("no Orthanc here, and MEDSR_REQUIRE_SERVICES=1: install Debian's orthanc and orthanc-dicomweb")
-    if not there:
-        pytest.skip("no Orthanc here: no image goes through a real PACS (Debian's orthanc and orthanc-dicomweb)")
-    assert found
-    return found
+    package, purpose = "orthanc and orthanc-dicomweb", "no image goes through a real PACS"
+    if not any(PLUGINS.glob("*DicomWeb*")):
+        missing(f"no DICOMweb plugin in {PLUGINS}", package, purpose)
+    return needed("Orthanc", package, purpose)
 
 
 @dataclass
@@ -102,12 +98,12 @@ def pacs(orthanc: str, tmp_path: Path, service_port: int) -> Iterator[Pacs]:
 
 @pytest.fixture
 def dicomweb(pacs: Pacs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of its DICOMweb service, the user and password in a `.netrc`; its images are stored."""
+    """The address of its DICOMweb service, the user and password in a `.netrc`; it holds `STORED`."""
     netrc = tmp_path / "netrc"
     netrc.write_text(f"machine {HOST} login medsr password {PASSWORD}\n")
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
-    for name in IMAGES.values():
+    for name in STORED.values():
         pacs.store(REAL / name)
     yield pacs.dicomweb
     _client.cache_clear()

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import errno
-import os
 import resource
-import shutil
 import subprocess
 from contextlib import suppress
 from dataclasses import replace
@@ -29,6 +27,7 @@ from components.learning import tiling
 from components.learning.generator import Generator
 from components.learning.models import build
 from tests.drawing import dicom, shapes, write_dicom
+from tests.programs import needed
 
 REAL = Path(str(files("data_store"))) / "data"
 BICUBIC = Generator(nn.Upsample(scale_factor=2, mode="bicubic"), 2, "sr-generator", "3", (0.1, 99.9))
@@ -310,12 +309,7 @@ def test_a_broken_picture_is_named(tmp_path: Path) -> None:
 
 @pytest.fixture
 def dciodvfy() -> str:
-    found = shutil.which("dciodvfy")
-    if found is None and os.environ.get("MEDSR_REQUIRE_SERVICES") == "1":
-        pytest.fail("dciodvfy is not on the path, and MEDSR_REQUIRE_SERVICES=1: install Debian's dicom3tools")
-    if found is None:
-        pytest.skip("dciodvfy is not on the path: what is written is not checked against the standard (dicom3tools)")
-    return found
+    return needed("dciodvfy", "dicom3tools", "what is written is not checked against the standard")
 
 
 def errors(validator: str, image: Path) -> set[str]:

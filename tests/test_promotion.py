@@ -16,6 +16,8 @@ from components.adapters import registry, tracking
 from components.adapters.registry import GENERATOR
 from components.handover import Layout, StepError, read_record, write_json
 
+pytestmark = pytest.mark.service
+
 PROJECT = Path(__file__).parents[1]
 
 

@@ -390,7 +390,7 @@ def test_registration_without_the_server_says_where_it_was_sought_and_is_made_up
 
 
 def test_registration_waits_for_a_held_database_and_otherwise_says_so_and_does_nothing_by_half(layout: Layout) -> None:
-    layout.mlruns.mkdir()
+    (layout.mlruns / "mlflow.db").unlink()
     with closing(sqlite3.connect(layout.mlruns / "mlflow.db", isolation_level=None, check_same_thread=False)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(Unreachable, match="database is locked"):

@@ -34,6 +34,8 @@ from tests.browser import (
 )
 from tests.settings import small
 
+pytestmark = pytest.mark.service
+
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:

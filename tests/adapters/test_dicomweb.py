@@ -18,8 +18,10 @@ from components.adapters import dicomweb
 from components.adapters.dicomweb import INSTANCE, KIND, PAGE, SERIES, STUDY, TOKEN, Remote, find
 from components.handover import StepError
 from tests.drawing import dicom, shapes, write_dicom
-from tests.orthanc import IMAGES, REAL, Pacs, orthanc, pacs, service_port
+from tests.orthanc import REAL, STORED, Pacs, orthanc, pacs, service_port
 from tests.orthanc import dicomweb as orthanc_dicomweb
+
+pytestmark = pytest.mark.service
 
 __all__ = ["orthanc", "orthanc_dicomweb", "pacs", "service_port"]  # fixtures
 HOST = "127.0.0.1"
@@ -195,12 +197,12 @@ def test_a_real_archive_gives_out_what_it_was_given(orthanc_dicomweb: str, tmp_p
     found = find(orthanc_dicomweb, {"Modality": "CT"})
     (image,) = found.images
     image.fetch(tmp_path / "image.dcm")
-    stored, fetched = dcmread(REAL / IMAGES["CT"]), dcmread(tmp_path / "image.dcm")
+    stored, fetched = dcmread(REAL / STORED["CT"]), dcmread(tmp_path / "image.dcm")
     for group in {element.tag.group for element in stored}:
         stored.pop((group, 0), None)  # retired, and dropped on the way
     assert fetched == stored and fetched.file_meta.TransferSyntaxUID == stored.file_meta.TransferSyntaxUID
     assert find(orthanc_dicomweb, {"PatientID": "nobody"}).images == []
-    assert len(find(orthanc_dicomweb, {"PatientID": "*"}).images) == len(IMAGES)
+    assert len(find(orthanc_dicomweb, {"PatientID": "*"}).images) == len(STORED)
 
 
 def test_a_real_archive_takes_what_is_given_back(orthanc_dicomweb: str, pacs: Pacs, tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ from tests.flows.conftest import eventually
 from tests.flows.test_serving import crown
 from tests.services import HOST, free_port
 
+pytestmark = pytest.mark.service
+
 TOLERANCE = 2e-3  # of values in [0, 1]: ours calculates in bfloat16 where the processor is fast at it
 
 

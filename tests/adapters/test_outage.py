@@ -20,6 +20,8 @@ from flows import mlflow_pages
 from tests.flows.conftest import eventually
 from tests.settings import small
 
+pytestmark = pytest.mark.service
+
 
 class Server:
     """An MLflow server of its own, with its database and artifacts in `folder`."""

@@ -80,7 +80,7 @@ def alive(pid: int) -> bool:
     return False
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 60.0) -> bool:
+def eventually(holds: Callable[[], bool], seconds: float = 120.0) -> bool:
     """Whether it holds within that time; the time is only how long a failing test takes to say so."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:

@@ -12,6 +12,8 @@ import pytest
 from flows.accelerator import accelerator, limit_name
 from flows.process_group import Cancelled
 
+pytestmark = pytest.mark.service
+
 
 def slots() -> int:
     from prefect.client.orchestration import get_client

@@ -15,6 +15,8 @@ from components.register import AWAITING, Decision
 from flows import approval, deployed
 from tests.flows.conftest import eventually
 
+pytestmark = pytest.mark.service
+
 
 @pytest.fixture(scope="module")
 def registered(trained: Layout, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layout]:

@@ -21,7 +21,9 @@ from flows import archive, enhancement
 from flows.enhancement import REASON, Batch
 from tests.drawing import dicom, shapes, write_dicom
 from tests.flows.conftest import PROJECT, all_that_prefect_stored, ending, eventually
-from tests.orthanc import IMAGES, Pacs, dicomweb, orthanc, pacs, service_port
+from tests.orthanc import STORED, Pacs, dicomweb, orthanc, pacs, service_port
+
+pytestmark = pytest.mark.service
 
 __all__ = ["dicomweb", "orthanc", "pacs", "service_port"]  # fixtures
 
@@ -210,10 +212,10 @@ def asked(layout: Layout, url: str, outbox: str = "out", give_back: bool = False
 
 def test_what_a_pacs_answers_to_a_query_is_made_and_given_back_once(layout: Layout, dicomweb: str, pacs: Pacs) -> None:
     batch = asked(layout, dicomweb, give_back=True)
-    assert (len(batch.made), batch.failed, batch.others) == (len(IMAGES), {}, 0)
+    assert (len(batch.made), batch.failed, batch.others) == (len(STORED), {}, 0)
     back = {image.SOPInstanceUID: image for image in pacs.derived()}
     here = [dcmread(path) for path in (layout.root / "out").rglob("*.dcm")]
-    assert len(here) == len(back) == len(IMAGES)
+    assert len(here) == len(back) == len(STORED)
     for image in here:
         given = back[image.SOPInstanceUID]
         assert given.PixelData == image.PixelData and given.StudyInstanceUID == image.StudyInstanceUID
@@ -222,15 +224,15 @@ def test_what_a_pacs_answers_to_a_query_is_made_and_given_back_once(layout: Layo
         image.StudyInstanceUID for image in here
     }
     again = asked(layout, dicomweb, give_back=True)
-    assert again.said() == f"0 enhanced, 0 failed, {len(IMAGES)} done before, {len(IMAGES)} others passed over"
-    assert len(pacs.derived()) == len(IMAGES)
+    assert again.said() == f"0 enhanced, 0 failed, {len(STORED)} done before, {len(STORED)} others passed over"
+    assert len(pacs.derived()) == len(STORED)
 
 
 def test_what_a_pacs_holds_is_made_alike_by_several_processes(
     layout: Layout, dicomweb: str, prefect_server: str
 ) -> None:
     assert asked(layout, dicomweb, "one").failed == {}
-    assert len(asked(layout, dicomweb, "two", workers=2).made) == len(IMAGES)
+    assert len(asked(layout, dicomweb, "two", workers=2).made) == len(STORED)
     assert made(layout.root / "one") == made(layout.root / "two")
 
 
@@ -251,7 +253,7 @@ def test_a_pacs_that_goes_away_stops_the_run_and_what_is_done_stays(
     assert len(made(layout.root / "out")) == 2 == len(pacs.derived())
     monkeypatch.setattr(Remote, "fetch", fetch)
     batch = asked(layout, dicomweb, give_back=True)
-    assert (len(batch.made), batch.before) == (len(IMAGES) - 2, 2)
+    assert (len(batch.made), batch.before) == (len(STORED) - 2, 2)
 
 
 def test_what_is_not_taken_back_is_not_done(layout: Layout, dicomweb: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,5 +262,5 @@ def test_what_is_not_taken_back_is_not_done(layout: Layout, dicomweb: str, monke
 
     monkeypatch.setattr(Remote, "give_back", refused)
     batch = asked(layout, dicomweb, give_back=True)
-    assert len(batch.failed) == len(IMAGES) and "refused: 0x110" in next(iter(batch.failed.values()))
+    assert len(batch.failed) == len(STORED) and "refused: 0x110" in next(iter(batch.failed.values()))
     assert not made(layout.root / "out") and not list((layout.root / "out").rglob(".*"))

@@ -14,6 +14,8 @@ from components.register import Decision
 from flows import artifacts
 from tests import tables
 
+pytestmark = pytest.mark.service
+
 REFUSED = Decision("sr-generator", "esrgan", "3", "refused", "2", (Line("mean SSIM at least", 0.9, 0.8, False),))
 
 

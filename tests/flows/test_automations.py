@@ -20,6 +20,8 @@ from components.handover import StepError
 from flows import automations
 from tests.flows.conftest import PROJECT, ending, eventually
 
+pytestmark = pytest.mark.service
+
 HANGS = """
 import time
 from pathlib import Path

@@ -16,6 +16,8 @@ from tests.drawing import dicom, shapes, write_dicom
 from tests.flows.test_archive import layout
 from tests.orthanc import dicomweb, orthanc, pacs, service_port
 
+pytestmark = pytest.mark.service
+
 __all__ = ["dicomweb", "layout", "orthanc", "pacs", "service_port"]  # fixtures
 
 

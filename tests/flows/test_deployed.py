@@ -20,6 +20,8 @@ from tests.drawing import dicom, shapes, write_dicom
 from tests.flows.conftest import PROJECT, all_that_prefect_stored, eventually
 from tests.settings import content
 
+pytestmark = pytest.mark.service
+
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

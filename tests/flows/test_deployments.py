@@ -14,6 +14,8 @@ from flows import deployments
 from tests.flows.conftest import PROJECT
 from tests.services import free_port, schedule
 
+pytestmark = pytest.mark.service
+
 DESCRIBED = {one["name"]: one for one in yaml.safe_load((PROJECT / "infra/prefect.yaml").read_text())["deployments"]}
 
 

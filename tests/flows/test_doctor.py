@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import py_compile
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,20 @@ def test_how_a_package_was_built_is_no_difference(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(doctor, "version", lambda name: "2.13.0+cpu")
     (tmp_path / "requirements.lock").write_text("torch==2.13.0 \\\n")
     assert doctor._packages(tmp_path).ok
+
+
+def test_packages_that_each_process_would_compile_anew_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("quick_to_start", "slow_to_start"):
+        (tmp_path / f"{name}.py").write_text("")
+    py_compile.compile(str(tmp_path / "quick_to_start.py"))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(doctor, "SLOW_TO_COMPILE", ("quick_to_start", "slow_to_start", "absent"))
+    found = doctor._bytecode(tmp_path)
+    assert not found.ok and not found.required and found.found.startswith("none of slow_to_start: ")
+    py_compile.compile(str(tmp_path / "slow_to_start.py"))
+    assert doctor._bytecode(tmp_path).ok
 
 
 @pytest.mark.parametrize(("version", "ok"), [("0.150.9", True), ("0.151.0", False), ("1.0.0", False)])

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import yaml
 
 from components.handover import IndexRow, Layout, read_rows
@@ -16,6 +17,8 @@ from tests.flows.conftest import PROJECT, ending, eventually
 from tests.flows.test_pipeline import table
 from tests.settings import content
 from tests.test_pipeline import draw
+
+pytestmark = pytest.mark.service
 
 Toy = Callable[[str], Path]
 RUN = """

@@ -10,12 +10,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from flows import automations
 from tests.flows.conftest import PROJECT, eventually
 from tests.services import Services, begin, free_port, schedule, up, with_home
 from tests.settings import content
+
+pytestmark = pytest.mark.service
 
 STAGE = """
 slow:

@@ -19,6 +19,8 @@ from flows import prefect_server as settings
 from tests.flows.conftest import ending, eventually
 from tests.flows.test_pipeline import table
 
+pytestmark = pytest.mark.service
+
 Toy = Callable[[str], Path]
 STAGES = """
 first:

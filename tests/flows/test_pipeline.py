@@ -22,6 +22,8 @@ from flows.board import Board
 from flows.stages import Outcome, Result, read_graph, stale
 from tests.flows.conftest import PROJECT, alive, ending, eventually, written_pid
 
+pytestmark = pytest.mark.service
+
 Toy = Callable[[str], Path]
 
 

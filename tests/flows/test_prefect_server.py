@@ -11,6 +11,8 @@ import pytest
 from flows import prefect_server as settings
 from tests.flows.conftest import alive, ending, eventually, written_pid
 
+pytestmark = pytest.mark.service
+
 
 @pytest.fixture(autouse=True)
 def _restored(monkeypatch: pytest.MonkeyPatch) -> None:

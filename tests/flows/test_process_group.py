@@ -13,6 +13,8 @@ import pytest
 from flows import process_group
 from tests.flows.conftest import alive, ending, eventually, written_pid
 
+pytestmark = pytest.mark.service
+
 
 def run(script: str, root: Path, stop: threading.Event | None = None, grace_s: float = 5.0) -> tuple[int, list[str]]:
     lines: list[str] = []

@@ -13,6 +13,8 @@ import pytest
 from flows.stages import Outcome, Result, read_graph, run_stage, stale
 from tests.object_store import ObjectStore, served
 
+pytestmark = pytest.mark.service
+
 GRAPH = """\
 stages:
   prepare:

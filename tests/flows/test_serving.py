@@ -29,6 +29,8 @@ from tests.services import free_port
 from tests.serving.nodes import archive, send
 from tests.serving.web import multipart
 
+pytestmark = pytest.mark.service
+
 
 def configured(layout: Layout, port: int, archive_port: int) -> Path:
     settings: dict[str, Any] = yaml.safe_load((PROJECT / "infra/serve.yaml").read_text())

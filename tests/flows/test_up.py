@@ -29,6 +29,8 @@ from tests.services import HOST, Services, free_port, schedule, with_home
 from tests.services import up as running
 from tests.settings import content
 
+pytestmark = pytest.mark.service
+
 SLOW = """\
 stages:
   slow:

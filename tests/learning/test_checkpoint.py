@@ -8,6 +8,8 @@ import torch
 
 from components.learning.checkpoint import Checkpoints, fingerprint, load_checkpoint, remove_checkpoint, save_checkpoint
 
+pytestmark = pytest.mark.service
+
 
 def test_only_the_owner_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_checkpoint(tmp_path, "me", {"step": 3, "weights": torch.ones(2)})

@@ -13,6 +13,8 @@ from components.learning.losses import discriminator_loss, generator_loss
 from components.learning.sharing import Sharing
 from tests import prepared
 
+pytestmark = pytest.mark.service
+
 PROGRAM = """
 import sys
 from pathlib import Path

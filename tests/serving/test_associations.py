@@ -9,6 +9,8 @@ from components.serving.associations import LONGEST_PAUSE_S, Away, Pauses, Takes
 from tests.services import free_port
 from tests.serving.nodes import archive, settings
 
+pytestmark = pytest.mark.service
+
 
 def test_an_association_is_open_for_the_block_and_offers_what_is_taken_of_it() -> None:
     with archive(kinds=[CTImageStorage]) as there:

@@ -17,6 +17,8 @@ from tests.flows.conftest import eventually
 from tests.serving.nodes import Archive, answer, archive, committing, settings
 from tests.serving.test_delivery import drawn, with_made
 
+pytestmark = pytest.mark.service
+
 
 @pytest.fixture
 def spool(tmp_path: Path) -> Spool:

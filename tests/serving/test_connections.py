@@ -16,6 +16,8 @@ from tests.serving.nodes import HOST, HTTP, TOKENS, settings
 from tests.serving.test_service import Running, draw, running
 from tests.serving.web import bring, calling, served
 
+pytestmark = pytest.mark.service
+
 TOKEN = f"Authorization: Bearer {TOKENS['ward']}"
 
 

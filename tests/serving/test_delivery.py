@@ -15,6 +15,8 @@ from tests.drawing import dicom, shapes, write_dicom
 from tests.services import free_port
 from tests.serving.nodes import archive, committing, settings
 
+pytestmark = pytest.mark.service
+
 
 def drawn(number: int = 0, modality: str = "CT") -> FileDataset:
     return dicom((shapes(24, 24, seed=number) * 3000).astype(np.uint16), modality)

@@ -19,6 +19,8 @@ from tests.flows.conftest import eventually
 from tests.serving.nodes import HOST, associated, committing, send
 from tests.serving.test_node import drawn, listening, signed
 
+pytestmark = pytest.mark.service
+
 ELSEWHERE = "127.0.0.2"  # another address of this machine
 
 

@@ -21,6 +21,8 @@ from tests.serving.nodes import HOST, LIMITS, TOKENS
 from tests.serving.test_service import draw
 from tests.serving.web import bring, calling, ended, served
 
+pytestmark = pytest.mark.service
+
 
 def test_an_image_that_is_brought_is_fetched_sharpened_and_names_its_version(tmp_path: Path) -> None:
     (path,) = draw(tmp_path / "sent", 1)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from components.serving.champion import Champion
@@ -10,6 +11,8 @@ from components.serving.spool import Spool
 from tests.serving.nodes import BICUBIC
 from tests.serving.test_service import draw
 from tests.serving.web import bring, served
+
+pytestmark = pytest.mark.service
 
 
 def test_the_metrics_are_what_prometheus_reads(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from components.serving.spool import WAITING, Spool
 from tests.drawing import dicom, shapes, write_dicom
 from tests.serving.nodes import HOST, associated, committing, send, settings
 
+pytestmark = pytest.mark.service
+
 
 @contextmanager
 def listening(spool: Spool, **node: Any) -> Iterator[int]:

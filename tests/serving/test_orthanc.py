@@ -22,6 +22,8 @@ from tests.orthanc import IMAGES, REAL, Pacs, orthanc, pacs, service_port
 from tests.serving.nodes import BICUBIC, HOST, settings
 from tests.test_enhance import dciodvfy, errors
 
+pytestmark = pytest.mark.service
+
 __all__ = ["dciodvfy", "orthanc", "pacs", "service_port"]  # fixtures
 
 

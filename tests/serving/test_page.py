@@ -21,6 +21,8 @@ from tests.flows.conftest import eventually
 from tests.serving.nodes import HOST, TOKENS
 from tests.serving.test_service import Running, draw, running
 
+pytestmark = pytest.mark.service
+
 LEFT_OF_CUT = "return parseFloat(getComputedStyle(document.querySelector('.edge')).left)"
 # as when a person drops a file there
 DROP = """

@@ -37,6 +37,8 @@ from tests.flows.conftest import PROJECT, eventually
 from tests.services import free_port
 from tests.serving.nodes import BICUBIC, Archive, archive, committing, send, settings
 
+pytestmark = pytest.mark.service
+
 SECRETS = ("Doe", "Jane", "MRN-0012345", "ACC778899", "House")
 
 

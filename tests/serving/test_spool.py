@@ -27,6 +27,8 @@ from components.serving.spool import (
     Spool,
 )
 
+pytestmark = pytest.mark.service
+
 
 @pytest.fixture
 def spool(tmp_path: Path) -> Spool:

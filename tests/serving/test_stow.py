@@ -17,6 +17,8 @@ from tests.serving.nodes import archive
 from tests.serving.test_service import derived_from, draw
 from tests.serving.web import multipart, served
 
+pytestmark = pytest.mark.service
+
 REFERENCED, FAILED, OTHERS, REASON, INSTANCE = "00081199", "00081198", "0008119A", "00081197", "00081155"
 
 

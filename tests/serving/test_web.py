@@ -26,6 +26,8 @@ from tests.serving.nodes import BICUBIC, HOST, HTTP, TOKENS, settings
 from tests.serving.test_service import SECRETS, draw, running
 from tests.serving.web import bring, calling, multipart, served
 
+pytestmark = pytest.mark.service
+
 OPEN = {*FILES, "/health", "/ready", "/metrics", "/openapi.json"}
 
 

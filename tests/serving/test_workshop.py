@@ -27,6 +27,8 @@ from tests.flows.conftest import PROJECT
 from tests.serving.nodes import BICUBIC, LIMITS
 from tests.serving.test_service import draw
 
+pytestmark = pytest.mark.service
+
 WORK = """
 import os, sys
 from pathlib import Path

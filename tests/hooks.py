@@ -1,0 +1,67 @@
+"""How pytest runs the tests: the longest first, a second try for services, and no process left behind."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Sequence
+
+import pytest
+
+from tests.left_behind import RUN, LeftBehind, ended_by_force
+
+# files that take a minute and more, the longest first, so that no worker begins one when the others are done
+LONGEST = (
+    "test_pipeline.py",
+    "flows/test_up.py",
+    "flows/test_archive.py",
+    "test_register.py",
+    "flows/test_outage.py",
+    "flows/test_machine_lost.py",
+    "serving/test_service.py",
+    "test_train.py",
+    "test_promotion.py",
+)
+SERVICE_TIMEOUT_S = 600.0  # they wait for other processes, which a busy machine holds up
+_LEFT = pytest.StashKey[list[LeftBehind]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "service: starts a server, a browser or another process; tried twice")
+    config.stash[_LEFT] = []
+    if not _is_worker(config):
+        os.environ[RUN] = uuid.uuid4().hex
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("service"):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+            if not item.get_closest_marker("timeout"):
+                item.add_marker(pytest.mark.timeout(SERVICE_TIMEOUT_S))
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    path = item.path.as_posix()
+    return next((turn for turn, end in enumerate(LONGEST) if path.endswith(f"tests/{end}")), len(LONGEST))
+
+
+@pytest.hookimpl(trylast=True)  # when xdist has ended its workers
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if _is_worker(session.config):
+        return
+    session.config.stash[_LEFT] = ended_by_force(os.environ[RUN])
+    if session.config.stash[_LEFT] and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    left: Sequence[LeftBehind] = config.stash[_LEFT]
+    for one in left:
+        terminalreporter.write_line(f"ERROR {one}", red=True)
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    """Whether this is one of xdist's processes, whose controller looks after all of them."""
+    return hasattr(config, "workerinput")
