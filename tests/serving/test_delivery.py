@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 from pydicom.dataset import FileDataset
 from pydicom.uid import CTImageStorage, MRImageStorage, SecondaryCaptureImageStorage
 
+from components.serving import associations
 from components.serving.delivery import FAILURES, Delivery
 from components.serving.spool import MADE, QUARANTINE, REASON, SENT, STORED, Spool
 from tests.drawing import dicom, shapes, write_dicom
@@ -33,6 +33,23 @@ def with_made(spool: Spool, folder: Path, image: FileDataset) -> str:
 @pytest.fixture
 def spool(tmp_path: Path) -> Spool:
     return Spool(tmp_path / "spool")
+
+
+class Clock:
+    """Stands still until it is told."""
+
+    now = 1.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """What tells pauses the time."""
+    still = Clock()
+    monkeypatch.setattr(associations, "time", still)
+    return still
 
 
 def delivery(spool: Spool, port: int, **node: Any) -> Delivery:
@@ -60,14 +77,16 @@ def test_what_a_destination_stored_that_commits_is_held(spool: Spool, tmp_path: 
     assert len(there.taken) == 1 and (spool.folder(STORED, key) / "derived.dcm").is_file()
 
 
-def test_a_destination_that_is_away_is_tried_again_less_and_less_often(spool: Spool, tmp_path: Path) -> None:
+def test_a_destination_that_is_away_is_tried_again_less_and_less_often(
+    spool: Spool, tmp_path: Path, clock: Clock
+) -> None:
     port = free_port()
     key = with_made(spool, tmp_path, drawn())
     sending = delivery(spool, port)
     assert sending.deliver() == 0 and spool.where(key) == MADE
     with archive(port) as there:
         assert sending.deliver() == 0, "it rests"
-        time.sleep(0.25)
+        clock.now += 0.25
         assert sending.deliver() == 1
     assert len(there.taken) == 1
     with_made(spool, tmp_path, drawn(1))
@@ -80,13 +99,13 @@ def test_a_destination_that_is_away_is_tried_again_less_and_less_often(spool: Sp
     assert pauses == pytest.approx([0.2, 0.4, 0.8])
 
 
-def test_a_destination_without_room_is_waited_for(spool: Spool, tmp_path: Path) -> None:
+def test_a_destination_without_room_is_waited_for(spool: Spool, tmp_path: Path, clock: Clock) -> None:
     key = with_made(spool, tmp_path, drawn())
     with archive(status=0xA700) as there:
         sending = delivery(spool, there.port)
         assert sending.deliver() == 0 and spool.where(key) == MADE
         there.status = 0x0000
-        time.sleep(0.25)
+        clock.now += 0.25
         assert sending.deliver() == 1
 
 
@@ -104,7 +123,7 @@ def test_an_image_that_is_refused_for_good_is_set_aside_and_keeps_back_no_other(
 
 @pytest.mark.parametrize("status", [0x0110, 0x0124, 0x0213])
 def test_an_image_that_cannot_be_stored_now_is_tried_again_and_keeps_back_no_other(
-    spool: Spool, tmp_path: Path, status: int
+    spool: Spool, tmp_path: Path, clock: Clock, status: int
 ) -> None:
     key = with_made(spool, tmp_path, drawn())
     with archive(status=status) as there:
@@ -113,7 +132,7 @@ def test_an_image_that_cannot_be_stored_now_is_tried_again_and_keeps_back_no_oth
         there.status = 0x0000
         other = with_made(spool, tmp_path, drawn(1))
         assert sending.deliver() == 1 and (spool.where(other), spool.where(key)) == (SENT, MADE)
-        time.sleep(0.25)
+        clock.now += 0.25
         assert sending.deliver() == 1 and spool.where(key) == SENT
 
 

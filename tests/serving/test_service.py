@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -137,12 +136,14 @@ def test_what_cannot_be_sharpened_is_set_aside_with_its_reason_and_the_others_ar
     assert not list(tmp_path.parent.rglob("passwd*"))
 
 
-def test_a_destination_that_is_away_gets_everything_when_it_is_back(tmp_path: Path) -> None:
+def test_a_destination_that_is_away_gets_everything_when_it_is_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     port = free_port()
     with running(tmp_path, port) as service:
         assert send(service.port, draw(tmp_path / "sent", 3), CTImageStorage) == [SUCCESS] * 3
         assert eventually(lambda: service.service.spool.counts()[MADE] == 3)
-        time.sleep(0.5)
+        assert eventually(lambda: caplog.text.count("again in") > 1)
         with archive(port) as there:
             assert eventually(lambda: service.service.spool.counts()[SENT] == 3)
     assert len(there.taken) == 3 == len(derived_from(there))
@@ -153,10 +154,11 @@ def test_a_full_disk_is_waited_for_and_is_not_blamed_on_the_image(
 ) -> None:
     full = threading.Event()
     full.set()
-    real = workshop.enhance_file
+    real, tries = workshop.enhance_file, []
 
     def enhance_file(*arguments: object, **named: object) -> object:
         if full.is_set():
+            tries.append(arguments)
             raise OSError(28, "No space left on device")
         return real(*arguments, **named)  # type: ignore[arg-type]
 
@@ -164,7 +166,7 @@ def test_a_full_disk_is_waited_for_and_is_not_blamed_on_the_image(
     monkeypatch.setattr(module, "REST_S", 0.05)
     with archive() as there, running(tmp_path, there.port) as service:
         assert send(service.port, draw(tmp_path / "sent", 1), CTImageStorage) == [SUCCESS]
-        time.sleep(1)
+        assert eventually(lambda: len(tries) > 9)
         assert service.service.spool.counts() == {WAITING: 1, MADE: 0, STORED: 0, SENT: 0, KEPT: 0, QUARANTINE: 0}
         full.clear()
         assert eventually(lambda: service.service.spool.counts()[SENT] == 1)
