@@ -204,8 +204,9 @@ class Spool:
         self._move(key, name, QUARANTINE)
 
     def counts(self) -> dict[str, int]:
-        """How many are where."""
-        return {name: sum(1 for _ in (self._root / name).iterdir()) for name in HELD}
+        """How many are where at one moment: an image that is moved meanwhile counts once."""
+        with self._moving:
+            return {name: sum(1 for _ in (self._root / name).iterdir()) for name in HELD}
 
     def drop(self, name: str, key: str) -> None:
         """Nothing of an image in `name` is left."""

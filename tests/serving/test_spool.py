@@ -111,6 +111,24 @@ def test_what_is_stored_elsewhere_stays_whole_until_it_is_kept_there(spool: Spoo
     assert sorted(path.name for path in spool.folder(SENT, key).iterdir()) == [ABOUT, JOB]
 
 
+def test_an_image_that_is_moved_while_it_is_counted_counts_once(spool: Spool, tmp_path: Path) -> None:
+    key, _ = spool.take(image(tmp_path), "archive", "SENDER")
+    spool.made(key)
+
+    def move() -> None:
+        for _ in range(200):
+            spool.stored(key)
+            spool.unstored(key)
+
+    with ThreadPoolExecutor(1) as beside:
+        moving = beside.submit(move)
+        totals = {sum(spool.counts().values())}
+        while not moving.done():
+            totals.add(sum(spool.counts().values()))
+        moving.result()
+    assert totals == {1}
+
+
 def test_what_a_kill_left_beside_an_image_goes(spool: Spool, tmp_path: Path) -> None:
     key, _ = spool.take(image(tmp_path), "archive", "SENDER")
     left = spool.folder(WAITING, key) / ".enhance-abcdefgh"
