@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from components import collect_seldom
 from components.handover import GENERATORS, Layout, StepError
 from components.params import PROFILES, ParamsError
 from flows.cli_enhance import enhance
@@ -45,6 +46,7 @@ class _Readable(click.Group):
 @click.option("--debug", is_flag=True, help="Show where an error comes from.")
 def main(debug: bool) -> None:
     """Super-resolution and reading of medical images. Research software, not a medical device."""
+    collect_seldom()
 
 
 @main.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,27 +20,39 @@ from tests.settings import small
 
 
 @pytest.fixture(scope="session", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small lose time to threads, most of all where something else computes; stages inherit it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")
-        torch.set_num_threads(1)
-        yield
+def one_thread() -> None:
+    """Networks this small lose time to threads, most of all where something else computes."""
+    torch.set_num_threads(1)
+
+
+Once = Callable[[str, Callable[[Path], object]], Path]
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Layout:
-    """A drawn project with every model trained for six steps, untracked. Copy it before changing anything.
+def once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Once:
+    """Makes a folder of the given name once for all workers: the first that asks for it does, the others wait.
 
-    The first worker that asks for it makes it, and the others wait.
+    Where that fails, the next one that asks begins anew.
     """
     base = tmp_path_factory.getbasetemp()
-    root = (base if worker_id == "master" else base.parent) / "trained"
-    with FileLock(root.with_suffix(".lock")):
-        if not root.is_dir():
-            train_all(root.with_suffix(".begun"))
-            root.with_suffix(".begun").rename(root)
-    return Layout(root)
+    shared = base if worker_id == "master" else base.parent
+
+    def folder(name: str, make: Callable[[Path], object]) -> Path:
+        root, whole = shared / name, shared / f"{name}.whole"
+        with FileLock(shared / f"{name}.lock"):
+            if not whole.exists():
+                shutil.rmtree(root, ignore_errors=True)
+                make(root)
+                whole.touch()
+        return root
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(once: Once) -> Layout:
+    """A drawn project with every model trained for six steps, untracked. Copy it before changing anything."""
+    return Layout(once("trained", train_all))
 
 
 def train_all(root: Path) -> None:

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
-import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from components.handover import Layout
+from components.learning.checkpoint import NAME
+
+MIDWAY = ("train rrdb", "train esrgan", "train classifier", "train dcgan")  # one of each kind that keeps checkpoints
+ONCE = re.compile(r"train \w+|train_classical (?!classical_svm)\w+")  # each takes seconds to get to where it was
+LOOK_S = 0.03  # each look costs a millisecond of processor time
+
 
 class StageKiller:
     """Ends each stage of the project in `root` by `kill -9`: as it begins, and again when it has begun to write.
 
-    A training is ended once, a second later: its checkpoints, half written, have tests of their own.
+    Trainings are ended once: of each kind of network one when it has a checkpoint to go on from, the others as they
+    begin. One classical training stands for the four, and is ended twice.
     """
 
     def __init__(self, root: Path, outputs: dict[str, list[Path]]) -> None:
         """`outputs` by stage, as its command names it: `train rrdb`."""
         self._root, self._outputs = root, outputs
-        self._begun: dict[int, float] = {}
         self.killed: set[str] = set()
         self.killed_writing: set[str] = set()
         self._stop = threading.Event()
@@ -36,14 +43,17 @@ class StageKiller:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._stop.wait(0.01):
+        while not self._stop.wait(LOOK_S):
             for number, stage in stage_processes(self._root).items():
-                age = time.monotonic() - self._begun.setdefault(number, time.monotonic())
                 if stage not in self.killed:
-                    if age >= (1.0 if stage.startswith("train") else 0.0):  # `split` takes no longer than a moment
+                    if stage not in MIDWAY or self.checkpoint(stage).is_file():
                         self._kill(number, stage, self.killed)
-                elif not stage.startswith("train") and any(path.exists() for path in self._outputs[stage]):
+                elif not ONCE.fullmatch(stage) and any(path.exists() for path in self._outputs[stage]):
                     self._kill(number, stage, self.killed_writing)
+
+    def checkpoint(self, stage: str) -> Path:
+        """Of the training `stage`."""
+        return Layout(self._root).checkpoints(stage.split()[1]) / NAME
 
     def _kill(self, number: int, stage: str, after: set[str]) -> None:
         if stage not in after:

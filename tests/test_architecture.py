@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from components.adapters.tracking import PRIVACY
-
 PROJECT = Path(__file__).parents[1]
 SOURCES = sorted(
     path.relative_to(PROJECT)
@@ -47,13 +45,15 @@ from pathlib import Path
 
 def state():
     files = sorted(str(path) for place in (Path.cwd(), Path.home()) for path in place.rglob("*"))
-    return {"files": files, "handlers": list(map(repr, logging.getLogger().handlers)), "environment": dict(os.environ)}
+    environment = [f"{key}={value}" for key, value in os.environ.items()]
+    return {"files": files, "handlers": list(map(repr, logging.getLogger().handlers)), "environment": environment}
 
 before, effects = state(), {}
 for name in json.loads(sys.argv[1]):
     importlib.import_module(name)
     now = state()
-    if changed := {key: now[key] for key in now if now[key] != before[key]}:
+    changed = {key: sorted({*now[key]} ^ {*before[key]}) for key in now}
+    if any(changed.values()):
         effects[name] = changed
     before = now
 print(json.dumps(effects))
@@ -80,7 +80,6 @@ for name in modules:
 def python(script: str, *arguments: object, cwd: Path = PROJECT, home: Path | None = None) -> str:
     """What `script` printed, run by a new interpreter."""
     environment = os.environ | {"PYTHONPATH": str(cwd), "PYTHONDONTWRITEBYTECODE": "1"}
-    environment |= PRIVACY  # without it MLflow, imported, numbers the session in the environment
     if home:
         environment |= {"HOME": str(home), "PYTHONPATH": str(PROJECT)}
         for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "PREFECT_HOME"):

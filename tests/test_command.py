@@ -1,13 +1,27 @@
 import errno
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import components
 from components.command import report, run_step
 from components.handover import StepError
 from components.params import ParamsError
 from tests.settings import PARAMS
+
+THRESHOLD = "import gc, sys; print(gc.get_threshold()[0])"
+
+
+def test_a_step_that_starts_collects_garbage_seldom_and_whoever_imports_it_keeps_his_own_way(tmp_path: Path) -> None:
+    shutil.copytree(Path(components.__file__).parent, tmp_path / "components")
+    (tmp_path / "components" / "step.py").write_text(THRESHOLD)
+    for started, threshold in ((("-m", "components.step"), "10000"), (("-c", "import components.step"), "700")):
+        said = subprocess.run([sys.executable, *started], cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert said.stdout.split() == [threshold]
 
 
 def test_what_a_step_says_is_printed_as_it_says_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,17 +9,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pydicom
 import pytest
-import yaml
 
-from components import params, promotion
+from components import params
 from components.adapters import registry
 from components.evidence_rows import MethodSummary, SampleScore
 from components.handover import (
@@ -31,108 +28,27 @@ from components.handover import (
     read_json,
     read_rows,
 )
-from flows.stages import read_graph
-from tests.drawing import dicom, shapes, write_dicom
 from tests.flows.conftest import eventually
+from tests.journey import DIGESTS, commit, digests, drawn, medsr, run, undisturbed
 from tests.killing import StageKiller
 from tests.object_store import ObjectStore, served
-from tests.services import Services, schedule, up, with_home
-from tests.settings import content
-from tests.test_register import LOW_BAR
+from tests.services import with_home
 from tests.tracing import untraced
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(900)]
 
-PROJECT = Path(__file__).parents[1]
-COPIED = ("components", "flows", "data/champion", "data/outside", "data/shared", "data/licences.csv", "dvc.yaml")
-COPIED += ("data/sources.json", ".dvc/plots", ".dvcignore", ".gitignore")
-MODALITIES = ("CT", "MR", "CR", "DX")
-UNDISTURBED = """
-import runpy, sys
-
-for command in sys.argv[1:]:
-    sys.argv = command.split()
-    try:
-        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-    except SystemExit as ended:
-        if ended.code:
-            raise
-"""
-
-
-def draw(folder: Path, numbers: range) -> None:
-    """One image a patient, of four modalities."""
-    for number in numbers:
-        modality = MODALITIES[number % 4]
-        stored = (shapes(136 + 4 * number, 121, seed=number) * 4000).astype(np.uint16)
-        image = dicom(stored, modality, PatientID=f"MRN-{number:05}", PatientName=f"Roe{number}^Richard")
-        write_dicom(folder / f"{number}.dcm", image)
-
-
-def draw_archive(folder: Path) -> None:
-    """Sixteen patients, one image twice, one file that is none."""
-    draw(folder, range(16))
-    shutil.copy(folder / "3.dcm", folder / "again.dcm")
-    whole = (folder / "5.dcm").read_bytes()
-    (folder / "broken.dcm").write_bytes(whole[: len(whole) // 2])
-
-
-def settings() -> dict[str, object]:
-    shrunk = content()
-    shrunk["ingest"]["super_resolution"] = ["dicom:archive"]
-    shrunk["promote"] |= LOW_BAR
-    shrunk["quick"]["train"]["rrdb"] |= {"steps": 100, "checkpoint_every": 5}
-    return shrunk
+__all__ = ["drawn", "undisturbed"]  # fixtures
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone of the project, as far as a run needs it, with a drawn archive."""
-    root = tmp_path_factory.mktemp("journey")
-    run(root, "git", "init", "--quiet")
-    run(root, sys.executable, "-m", "dvc", "init", "--quiet")
-    for name in COPIED:
-        source = PROJECT / name
-        if source.is_dir():
-            shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, root / name)
-    draw_archive(root / "archive")
-    (root / "data" / "reviewed_regions.csv").write_text("sha256,x0,y0,x1,y1,note\n")
-    (root / "params.yaml").write_text(yaml.safe_dump(settings(), sort_keys=False))
-    hasten(root / "dvc.yaml")
-    return root
-
-
-def hasten(path: Path) -> None:
-    """What was killed is tried again after a second."""
-    graph = yaml.safe_load(path.read_text())
-    for stage in graph["stages"].values():
-        stage = stage.get("do", stage)
-        stage["meta"] = stage.get("meta", {}) | {"retry_after_s": 1}
-    path.write_text(yaml.safe_dump(graph, sort_keys=False))
-
-
-def run(root: Path, *command: str, expect: int = 0) -> str:
-    """What the command printed; its exit code has to be `expect`."""
-    done = subprocess.run(command, cwd=root, env=with_home(root), capture_output=True, text=True, check=False)
-    assert done.returncode == expect, done.stdout + done.stderr
-    return done.stdout
-
-
-def medsr(*arguments: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", "flows.cli", *arguments)
+def root(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copytree(drawn, tmp_path_factory.mktemp("killed") / "project"))
 
 
 @pytest.fixture(scope="module")
 def killer(root: Path) -> StageKiller:
     """Of every stage, once; it has to be entered."""
     return StageKiller(root, outputs(root))
-
-
-def commands(root: Path) -> list[str]:
-    """The module of each stage and its arguments, in order."""
-    return [stage.command.removeprefix("python -m ") for stage in read_graph(root)]
 
 
 def outputs(root: Path) -> dict[str, list[Path]]:
@@ -147,12 +63,18 @@ def outputs(root: Path) -> dict[str, list[Path]]:
 
 @pytest.fixture(scope="module")
 def finished(root: Path, killer: StageKiller) -> str:
-    """The output of the run that finished, every stage killed on the way, and the whole run in a training."""
-    with (root / "killed.log").open("w") as log, killer:
-        killed = subprocess.Popen(medsr("run"), cwd=root, env=with_home(root), stdout=log, stderr=log)
-        while "train rrdb" not in killer.killed or not (root / "data/checkpoints/rrdb/last.pt").is_file():
-            assert killed.poll() is None, (root / "killed.log").read_text()
-            time.sleep(0.05)
+    """The output of the run that finished, every stage killed on the way, and the whole run in a resumed training."""
+    log, checkpoint = root / "killed.log", killer.checkpoint("train rrdb")
+    with log.open("w") as lines, killer:
+        killed = subprocess.Popen(medsr("run"), cwd=root, env=with_home(root), stdout=lines, stderr=lines)
+
+        def comes_to_pass(holds: Callable[[], bool]) -> None:
+            assert eventually(lambda: holds() or killed.poll() is not None, 300), log.read_text()
+            assert killed.poll() is None, log.read_text()
+
+        comes_to_pass(lambda: "train rrdb" in killer.killed)
+        left = checkpoint.stat().st_mtime_ns
+        comes_to_pass(lambda: checkpoint.stat().st_mtime_ns != left)
         killed.send_signal(signal.SIGKILL)
         killed.wait()
         return run(root, *medsr("run"))
@@ -160,10 +82,8 @@ def finished(root: Path, killer: StageKiller) -> str:
 
 @pytest.fixture(scope="module")
 def committed(root: Path, finished: str) -> Path:
-    """The project with the finished run in git, as far as it belongs there."""
-    author = ("-c", "user.name=Roe", "-c", "user.email=roe@localhost")
-    run(root, "git", "add", *COPIED, "params.yaml", "dvc.lock", "data", "archive", ".dvc")
-    run(root, "git", *author, "commit", "--quiet", "-m", "the first run")
+    """The project with the finished run in git."""
+    commit(root, "the first run")
     return root
 
 
@@ -180,22 +100,12 @@ def test_a_killed_run_is_finished_by_the_next(root: Path, finished: str) -> None
 
 
 def test_stages_that_were_killed_gave_what_they_give_undisturbed(
-    root: Path, finished: str, killer: StageKiller, tmp_path: Path
+    root: Path, finished: str, killer: StageKiller, undisturbed: Path
 ) -> None:
     assert killer.killed == set(outputs(root))
     assert len(killer.killed_writing) >= 3, "of those that write many files, some were caught at it"
-    calm = tmp_path / "calm"
-    run(root, "git", "init", "--quiet", str(calm))
-    for name in (*COPIED, "params.yaml", "archive", "data/reviewed_regions.csv", "data/.salt"):
-        copy = shutil.copytree if (root / name).is_dir() else shutil.copy
-        (calm / name).parent.mkdir(parents=True, exist_ok=True)
-        copy(root / name, calm / name)
-    run(calm, sys.executable, "-c", UNDISTURBED, *commands(root))
-    weights = [path.relative_to(root) for path in (root / "data/models").rglob("*.safetensors")]
-    assert len(weights) >= len(GENERATORS) + 2
-    tables = [Path("data", name) for name in ("raw/index.csv", "splits.csv", "reports/sr_samples.csv")]
-    for path in (*weights, *tables, Path("data/reports/readings.csv")):
-        assert (root / path).read_bytes() == (calm / path).read_bytes(), path
+    assert len([path for path in digests(root) if path.endswith(".safetensors")]) >= len(GENERATORS) + 2
+    assert digests(root) == read_json(undisturbed / DIGESTS)
 
 
 def test_every_method_is_scored_on_every_held_out_image_of_patients_never_seen(root: Path, finished: str) -> None:
@@ -325,55 +235,3 @@ def test_a_later_run_is_held_against_the_champion_and_dvc_shows_what_changed(roo
         assert title in page
     revisions = set(re.findall(r'"rev": "(\w+)"', page))
     assert revisions == {"HEAD", "workspace"}
-
-
-def test_new_images_are_learned_from_compared_and_promoted_by_schedule_and_rolled_back(
-    root: Path, committed: Path
-) -> None:
-    layout, path = Layout(root), root / "params.yaml"
-    before = registry.by_alias(layout, "sr-generator", "champion")
-    draw(root / "archive" / "new", range(16, 22))
-    path.write_text(path.read_text().replace("gain_over_champion_db: 0.0", "gain_over_champion_db: -99.0"))
-    schedule(root, PROJECT, training_alone)
-    with up(root, with_home(root)) as services:
-        assert eventually(lambda: "Completed" in states(services), 900), states(services)
-    names = {row.file_name for row in read_rows(layout.index, IndexRow) if not row.quarantined}
-    assert {f"{number}.dcm" for number in range(16, 22)} <= {Path(name).name for name in names}
-    champion, previous = (registry.by_alias(layout, "sr-generator", alias) for alias in ("champion", "previous"))
-    assert before and previous and champion
-    assert (previous.number, champion.number) == (before.number, "2")
-    scored = {row.method for row in read_rows(layout.sr_samples, SampleScore)}
-    assert "champion" in scored, "the one in service, on the same held-out images"
-    (entry,) = (one for one in promotion.history(layout) if one["version"] == "2" and one["model"] == "sr-generator")
-    assert (entry["outcome"], entry["replaced"], entry["by"]) == ("promoted", before.number, "policy")
-    assert any("champion" in line["rule"] for line in entry["lines"])
-    run(root, *medsr("models", "rollback", "--reason", "a ring in the images"))
-    back = registry.by_alias(layout, "sr-generator", "champion")
-    assert back is not None and back.number == before.number
-
-
-def test_a_version_is_made_again_bit_for_bit_and_one_that_cannot_be_says_why(root: Path, committed: Path) -> None:
-    newest = registry.list_versions(Layout(root), "sr-generator")[-1]
-    assert newest.number == "2"
-    before = sorted(path for path in (root / "data").rglob("*") if path.is_file())
-    told = json.loads(run(root, *medsr("models", "reproduce", "2", "--json")))
-    assert told["same"] and told["found_sha256"] == newest.weights_sha256 and told["environment"] == {}
-    assert sorted(path for path in (root / "data").rglob("*") if path.is_file()) == before
-    run(root, *medsr("models", "reproduce", "1"), expect=1)
-    assert len(registry.list_versions(Layout(root), "sr-generator")) == 2
-
-
-def training_alone(deployments: dict[str, Any]) -> None:
-    for deployment in deployments.values():
-        deployment.pop("schedules", None)
-    deployments["weekly"]["schedules"] = [{"interval": 30}]
-
-
-def states(services: Services) -> list[str]:
-    """Of the trainings that the schedule has started."""
-    from prefect.client.orchestration import SyncPrefectClient
-    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
-
-    weekly = DeploymentFilter(name=DeploymentFilterName(any_=["weekly"]))
-    with SyncPrefectClient(services.api) as client:
-        return [one.state_name for one in client.read_flow_runs(deployment_filter=weekly)]

@@ -1,6 +1,7 @@
 import shutil
 import sqlite3
 import threading
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from components import evaluate, evaluate_readers, promotion, register, train
-from components.adapters import registry
+from components.adapters import registry, tracking
 from components.adapters.tracking import Unreachable, connect
 from components.evidence_rows import MethodSummary
 from components.handover import (
@@ -45,6 +46,9 @@ LOW_BAR = {
 }
 
 
+DATABASE = "mlflow.db"
+
+
 @pytest.fixture(scope="module")
 def evaluated(trained: Layout, tmp_path_factory: pytest.TempPathFactory) -> Layout:
     root = tmp_path_factory.mktemp("evaluated") / "project"
@@ -56,10 +60,45 @@ def evaluated(trained: Layout, tmp_path_factory: pytest.TempPathFactory) -> Layo
 
 
 @pytest.fixture
-def layout(evaluated: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+def unrecorded(evaluated: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+    """The evaluated project, of which MLflow knows nothing."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     shutil.copytree(evaluated.root, tmp_path / "project")
     return Layout(tmp_path / "project")
+
+
+@pytest.fixture(scope="module")
+def recorded(evaluated: Layout, tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    """The evaluated project with a run in MLflow for every model; nothing is registered."""
+    layout = Layout(tmp_path_factory.mktemp("recorded") / "project")
+    shutil.copytree(evaluated.root, layout.root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        tracking.initialise(layout)
+        for name in (*GENERATORS, *READERS, GENERATIVE):
+            tracking.restore(layout, read_record(layout.model(name) / "run.json"))
+    shutil.copytree(layout.root, layout.root.with_name("kept"))
+    return layout
+
+
+@pytest.fixture
+def layout(recorded: Layout, monkeypatch: pytest.MonkeyPatch) -> Iterator[Layout]:
+    """The recorded project, which is as it was again after the test; MLflow's records name its place."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    yield recorded
+    kept = Layout(recorded.root.with_name("kept"))
+    for folder in (recorded.data, recorded.mlruns):
+        for path in folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != DATABASE:
+                path.unlink()
+    (recorded.root / "dvc.lock").unlink(missing_ok=True)
+    shutil.copytree(kept.root, recorded.root, ignore=shutil.ignore_patterns(DATABASE), dirs_exist_ok=True)
+    # in place: MLflow keeps its connections
+    source, target = (sqlite3.connect(one.mlruns / DATABASE) for one in (kept, recorded))
+    with closing(source), closing(target):
+        source.backup(target)
 
 
 def lenient() -> Params:
@@ -256,7 +295,8 @@ def test_whoever_rolls_back_does_not_wait_for_a_candidate_that_is_scored(
     assert decision.replaced == "1" and len(scored) == 2, "held against what serves since"
 
 
-def test_an_untracked_training_is_recorded_from_its_folder(layout: Layout) -> None:
+def test_an_untracked_training_is_recorded_from_its_folder(unrecorded: Layout) -> None:
+    layout = unrecorded
     register.run(layout, lenient())
     mlflow = connect(layout)
     runs = mlflow.search_runs(experiment_names=["super-resolution", "classification"], output_format="list")
@@ -379,17 +419,20 @@ def test_a_classical_reader_that_reads_best_is_registered_served_and_held_agains
 
 
 def test_registration_without_the_server_says_where_it_was_sought_and_is_made_up_for(
-    layout: Layout, monkeypatch: pytest.MonkeyPatch
+    unrecorded: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as away:
         away.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
         away.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         with pytest.raises(Unreachable, match=r"(?s)MLflow at http://127.0.0.1:9: .*Nothing that was trained is lost"):
-            register.run(layout, lenient())
-    assert [decision.outcome for decision in register.run(layout, lenient())] == ["promoted", "promoted"]
+            register.run(unrecorded, lenient())
+    assert [decision.outcome for decision in register.run(unrecorded, lenient())] == ["promoted", "promoted"]
 
 
-def test_registration_waits_for_a_held_database_and_otherwise_says_so_and_does_nothing_by_half(layout: Layout) -> None:
+def test_registration_waits_for_a_held_database_and_otherwise_says_so_and_does_nothing_by_half(
+    unrecorded: Layout,
+) -> None:
+    layout = unrecorded
     (layout.mlruns / "mlflow.db").unlink()
     with closing(sqlite3.connect(layout.mlruns / "mlflow.db", isolation_level=None, check_same_thread=False)) as other:
         other.execute("BEGIN EXCLUSIVE")
