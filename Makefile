@@ -9,11 +9,11 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 pipeline: setup
 	medsr run
 
-# three workers on two processors, because a third of the time tests wait for other processes; a file's tests share a
+# four workers on two processors, because half of the time tests wait for other processes; a file's tests share a
 # worker, and with it what they start
 test: check
 	$(BIN)/python -m compileall -q components flows
-	pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --durations 15
+	pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder --durations 15
 
 # the same checks at the desk, in the commit hook and in CI
 check: setup

@@ -15,8 +15,8 @@ from components.handover import IndexRow, Layout, read_rows
 from flows.stages import stale
 from tests.flows.conftest import PROJECT, ending, eventually
 from tests.flows.test_pipeline import table
+from tests.journey import draw
 from tests.settings import content
-from tests.test_pipeline import draw
 
 pytestmark = pytest.mark.service
 
