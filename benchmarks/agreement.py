@@ -18,7 +18,7 @@ from components.handover import StepError
 from components.learning.metrics import psnr
 from components.learning.optimisation import half_is_fast
 from components.learning.tiling import OVERLAP, TILE, sharpen_tiled
-from components.trainings import PixelTraining
+from components.params.trainings import PixelTraining
 
 FULL_TOLERANCE = 1e-5  # of the output's range: the order of a sum in float32
 HALF_TOLERANCE_DB = 50.0  # PSNR against their float32: 0.3 % of the range in root mean square

@@ -13,7 +13,7 @@ from components.learning.models import build
 from components.learning.optimisation import usable_precision
 from components.learning.patches import Patches
 from components.learning.pixel_phase import PixelPhase
-from components.trainings import PixelTraining
+from components.params.trainings import PixelTraining
 
 SEED = 7
 HELD = 4  # batches that lie ready in memory

@@ -20,8 +20,8 @@ from components.evidence.comparing import compare
 from components.evidence.contestants import Contestant, outside_one
 from components.evidence.scoring import Protocol, score_all
 from components.evidence.summarising import summarise
-from components.evidence_rows import LEADER
 from components.handover import PreparedRow, write_rows
+from components.handover.methods import LEADER
 from components.imaging.degradation import degrade, enlarge
 from components.learning.patches import iterate_pairs, rows_of
 

@@ -20,7 +20,7 @@ from benchmarks.timing import digits
 from components.enhance import enhance_file
 from components.handover import StepError
 from components.learning.generator import Generator
-from components.trainings import PixelTraining
+from components.params.trainings import PixelTraining
 from tests.drawing import dicom, write_dicom
 
 STATUS = Path("/proc/self/status")  # Linux; its high-water mark is this process's own, which getrusage's is not

@@ -22,9 +22,9 @@ from lightning_fabric import Fabric
 from benchmarks import machine
 from benchmarks.results import Section, chapter
 from components.classical.training import Data, make_extractor, train
-from components.handover import LabelledRow, Layout, Replacing, StepError
+from components.handover import LabelledRow, Layout, Replacing, StepError, fingerprint
 from components.learning.calibration import temperature_of, threshold_for
-from components.learning.checkpoint import Checkpoints, fingerprint
+from components.learning.checkpoint import Checkpoints
 from components.learning.classifier_phase import ClassifierPhase, LabelledImages
 from components.learning.models import build
 from components.learning.optimisation import usable_precision
@@ -32,7 +32,7 @@ from components.learning.progress import ConsoleReporter
 from components.learning.ranking import auroc, calibration_error
 from components.learning.reading import Manner, Reader, logits_of, positive
 from components.learning.trainer import Plan, fit
-from components.trainings import Augmentation, ClassicalTraining, ClassifierTraining
+from components.params.trainings import Augmentation, ClassicalTraining, ClassifierTraining
 
 HERE = Path(__file__).parent
 CHAPTER, RIVALS_CHAPTER = "Reading PneumoniaMNIST", "Classical readers of PneumoniaMNIST"

@@ -9,7 +9,7 @@ import yaml
 
 from components.handover import StepError
 from components.params import parse
-from components.trainings import PixelTraining
+from components.params.trainings import PixelTraining
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 

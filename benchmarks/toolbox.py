@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import rgb_to_grayscale
 
 from components.handover import StepError
-from components.trainings import PixelTraining
+from components.params.trainings import PixelTraining
 
 VERSION = "1.4.2"
 FOLDER = Path(__file__).parent / ".basicsr"

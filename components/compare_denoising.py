@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from components.classical.denoising import denoised
 from components.classical.reader import ClassicalReader
 from components.classical.training import Data, load_data, make_extractor, train
-from components.command import run_step
 from components.handover import Layout, StepError, write_rows
+from components.handover.methods import COMPARED
+from components.handover.reader_rows import DenoisingRow
 from components.learning.classifier_phase import LabelledImages, load_labelled
 from components.learning.reading_scores import Read, measures, with_intervals
 from components.params import Params
-from components.reader_rows import COMPARED, DenoisingRow
-from components.trainings import ClassicalTraining, Denoiser
+from components.params.run_step import run_step
+from components.params.trainings import ClassicalTraining, Denoiser
 
 NOISE = 0.05  # standard deviation of what is added, as a share of the range
 

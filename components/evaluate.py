@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from components.command import run_step
 from components.evidence import spectrum
 from components.evidence.averaging import for_json
 from components.evidence.comparing import compare
@@ -21,9 +20,9 @@ from components.evidence.perceptual import load_lpips
 from components.evidence.scoring import Protocol, Scored, score_all
 from components.evidence.showing import Shown, chosen, show
 from components.evidence.summarising import grouped, methods_of, perfect, summarise
-from components.evidence_rows import (
-    CHAMPION,
-    LEADER,
+from components.handover import GENERATORS, Layout, picked, write_json, write_rows
+from components.handover.methods import CHAMPION, LEADER
+from components.handover.sr_rows import (
     Comparison,
     CostLine,
     GroupScore,
@@ -32,11 +31,11 @@ from components.evidence_rows import (
     SampleScore,
     SpectrumPoint,
 )
-from components.handover import GENERATORS, Layout, picked, write_json, write_rows
 from components.learning.metrics import crop_border
 from components.learning.patches import iterate_pairs, rows_of
 from components.learning.scoring import held_out_digest, scale_of
 from components.params import Params
+from components.params.run_step import run_step
 
 METRICS = (  # of `sr_metrics.json`
     *("psnr_db_mean", "psnr_db_low", "psnr_db_high", "psnr_gain_db", "psnr_gain_db_low", "psnr_gain_db_high"),

@@ -21,8 +21,8 @@ from components.evidence.outside import SUFFIXES, write_inputs
 from components.evidence.perceptual import load_lpips
 from components.evidence.scoring import Protocol, score_all
 from components.evidence.summarising import perfect, summarise
-from components.evidence_rows import Comparison, MethodSummary, SampleScore
 from components.handover import GENERATORS, METHODS, Layout, PreparedRow, SplitRow, StepError, read_json, read_rows
+from components.handover.sr_rows import Comparison, MethodSummary, SampleScore
 from components.learning.patches import iterate_pairs, rows_of
 from components.learning.scoring import held_out_digest, scale_of
 from components.learning.start import TRAINED_ON

@@ -1,7 +1,7 @@
 """Compares every reader on the held-out patients, and asks what sharpening does to the first of them.
 
-`python -m components.evaluate_readers` writes the tables of `components/reader_rows.py`, `classifier.json` and the
-pictures of the hardest mistakes.
+`python -m components.evaluate_readers` writes the tables of `components/handover/reader_rows.py`, `classifier.json`
+and the pictures of the hardest mistakes.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import torch
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from components.command import run_step
 from components.handover import CLASSIFIER, LabelledRow, Layout, picked, read_record, write_json, write_rows
+from components.handover.methods import GENERATIVE, ORIGINAL, READERS
+from components.handover.reader_rows import CurvePoint, ReaderSummary, Reading, SharpenedReading
 from components.imaging.pictures import save_grey, save_heat
 from components.learning.classifier_phase import LabelledImages, load_labelled
 from components.learning.extra_images import extra_images
@@ -24,15 +25,7 @@ from components.learning.reading import Reader, load_reader
 from components.learning.reading_scores import Measure, Read, confusion, measures, share_of, with_intervals
 from components.learning.sharpened_reading import shown_images
 from components.params import Params
-from components.reader_rows import (
-    GENERATIVE,
-    ORIGINAL,
-    READERS,
-    CurvePoint,
-    ReaderSummary,
-    Reading,
-    SharpenedReading,
-)
+from components.params.run_step import run_step
 from components.readers import load_any_reader
 
 METRICS = (  # of `reader_metrics.json`

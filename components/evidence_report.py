@@ -17,9 +17,9 @@ import yaml
 
 from components.adapters.tracking import flattened, git_revision
 from components.evidence.measures import DEFINITIONS
-from components.evidence_rows import (
-    CHAMPION,
-    LEADER,
+from components.handover import GENERATORS, METHODS, Layout, read_json, read_record, read_rows
+from components.handover.methods import CHAMPION, LEADER
+from components.handover.sr_rows import (
     SIGNIFICANT,
     Comparison,
     CostLine,
@@ -29,7 +29,6 @@ from components.evidence_rows import (
     SampleScore,
     SpectrumPoint,
 )
-from components.handover import GENERATORS, METHODS, Layout, read_json, read_record, read_rows
 from components.learning.weights import CONFIG
 
 LOCAL_PAGES = "http://127.0.0.1:5000"  # where `medsr ui` and `medsr up` have MLflow's pages by default

@@ -17,7 +17,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from components.command import run_step
 from components.dicom import identity
 from components.dicom.burned_in import read_reviewed
 from components.dicom.deidentify import Pseudonyms
@@ -25,6 +24,7 @@ from components.dicom.duplicates import duplicates
 from components.dicom.identity import Identity
 from components.handover import IndexRow, Layout, StepError, write_rows
 from components.params import Params
+from components.params.run_step import run_step
 from components.sources.intake import Intake, Taken, take
 from components.sources.items import Item
 from components.sources.registry import open_source

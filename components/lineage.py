@@ -19,8 +19,7 @@ import yaml
 
 from components.adapters import registry, tracking
 from components.adapters.registry import Version
-from components.handover import Layout, read_json, write_json
-from components.learning.weights import sha256_of
+from components.handover import Layout, read_json, sha256_of, write_json
 from components.promotion import history
 
 FOLDER = "lineage"

@@ -17,7 +17,6 @@ from jinja2 import Environment, StrictUndefined
 from components.evidence.policy import Line
 from components.evidence.summarising import of_method
 from components.evidence_report import NAMES, ONE_PATIENT, counted, number, sayings
-from components.evidence_rows import Comparison, CostLine, GroupScore, MethodSummary, SampleScore
 from components.handover import (
     SPLITS,
     IndexRow,
@@ -28,11 +27,12 @@ from components.handover import (
     read_json,
     read_rows,
 )
+from components.handover.reader_rows import ReaderSummary, SharpenedReading
+from components.handover.sr_rows import Comparison, CostLine, GroupScore, MethodSummary, SampleScore
 from components.learning.weights import CONFIG
 from components.params import Params
 from components.reader_report import MEASURES as OF_READERS
 from components.reader_report import READER_NAMES
-from components.reader_rows import ReaderSummary, SharpenedReading
 
 TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
 PAPERS = {

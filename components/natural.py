@@ -19,7 +19,6 @@ import yaml
 from torch import Tensor
 
 from components import params
-from components.command import report
 from components.handover import Layout, PreparedRow, StepError, write_rows
 from components.learning import published
 from components.learning.picture_folder import (
@@ -36,7 +35,8 @@ from components.learning.scoring import Upscale, bicubic_upscale
 from components.learning.tiling import sharpen_tiled
 from components.learning.weights import CONFIG, load_weights
 from components.params import Params
-from components.trainings import AdversarialTraining, PixelTraining
+from components.params.run_step import report
+from components.params.trainings import AdversarialTraining, PixelTraining
 
 BICUBIC = "bicubic"
 TILE, OVERLAP = 320, 32  # low-resolution pixels: the pictures of the usual x4 test sets go through whole

@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from components.command import run_step
 from components.dicom.read import UnreadableImage, read_image
 from components.handover import (
     CLASSIFIER,
@@ -40,7 +39,8 @@ from components.imaging.geometry import content_box, crop_to_multiple, fit_chann
 from components.imaging.intensity import luma, padding_of, percentile_range, to_unit
 from components.params import Params
 from components.params import Prepare as Settings
-from components.trainings import ClassifierTraining
+from components.params.run_step import run_step
+from components.params.trainings import ClassifierTraining
 
 BLANK = 0.01  # of the range: an outer line that varies no more is cut off
 LEAST_SIDE = 32  # pixels left after cutting; SSIM's window and the border it drops need most of them

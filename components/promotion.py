@@ -23,8 +23,8 @@ import torch
 from components.adapters import registry
 from components.adapters.registry import CHALLENGER, CHAMPION, CLASSIFIER, PREVIOUS, Version
 from components.evidence.policy import Line
-from components.handover import Layout, StepError, read_json, write_json
-from components.learning.weights import WEIGHTS, load_weights, sha256_of
+from components.handover import Layout, StepError, read_json, sha256_of, write_json
+from components.learning.weights import WEIGHTS, load_weights
 
 POLICY = "policy"  # who decides where no person does
 LOOK_AGAIN_S = 0.1

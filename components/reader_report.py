@@ -10,19 +10,10 @@ from typing import Any
 from markupsafe import Markup
 
 from components.evidence.comparing import least_p
-from components.evidence_rows import SIGNIFICANT
 from components.handover import CLASSIFIER, Layout, StepError, read_json, read_rows
-from components.reader_rows import (
-    COMPARED,
-    CURVES,
-    READERS,
-    SHOWN,
-    WITH_EXTRA,
-    CurvePoint,
-    DenoisingRow,
-    ReaderSummary,
-    SharpenedReading,
-)
+from components.handover.methods import COMPARED, READERS, SHOWN, WITH_EXTRA
+from components.handover.reader_rows import CURVES, CurvePoint, DenoisingRow, ReaderSummary, SharpenedReading
+from components.handover.sr_rows import SIGNIFICANT
 
 READER_NAMES = {
     CLASSIFIER: "DenseNet-201",

@@ -19,19 +19,19 @@ from components.adapters import registry, tracking
 from components.adapters.registry import CHALLENGER, CHAMPION, GENERATOR, PREVIOUS, Version
 from components.evidence.averaging import mean
 from components.evidence.policy import Line, above, at_least, generator_lines
-from components.evidence_rows import MethodSummary
-from components.handover import GENERATORS, Layout, RunRecord, read_json, read_record, read_rows
-from components.learning.checkpoint import fingerprint
+from components.handover import GENERATORS, Layout, RunRecord, fingerprint, read_json, read_record, read_rows, sha256_of
+from components.handover.methods import GENERATIVE, READERS
+from components.handover.reader_rows import ReaderSummary, SharpenedReading
+from components.handover.sr_rows import MethodSummary
 from components.learning.classifier_phase import load_labelled
 from components.learning.metrics import crop_border, psnr
 from components.learning.patches import iterate_pairs
 from components.learning.ranking import auroc
 from components.learning.scoring import held_out_digest, network_upscale
-from components.learning.weights import load_weights, sha256_of
+from components.learning.weights import load_weights
 from components.model_card import classifier_card, generator_card
 from components.params import Params
 from components.promotion import POLICY, PROMOTED, REFUSED, Entry, Ledger, check_health, history, opened
-from components.reader_rows import GENERATIVE, READERS, ReaderSummary, SharpenedReading
 
 AWAITING, REGISTERED = "awaiting approval", "registered"
 WOULD_PROMOTE, WOULD_REFUSE = "would promote", "would refuse"

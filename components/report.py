@@ -15,10 +15,8 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from components.command import run_step
 from components.evidence.policy import Line, at_least, generator_lines
 from components.evidence_report import counted, evidence, named, number, signed, since
-from components.evidence_rows import MethodSummary, SampleScore
 from components.handover import (
     GENERATORS,
     METHODS,
@@ -31,9 +29,11 @@ from components.handover import (
     read_json,
     read_rows,
 )
+from components.handover.reader_rows import ReaderSummary, SharpenedReading
+from components.handover.sr_rows import MethodSummary, SampleScore
 from components.params import Params, Promote
+from components.params.run_step import run_step
 from components.reader_report import data_uri, effect, expect, gathered, lines_of
-from components.reader_rows import ReaderSummary, SharpenedReading
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 CLASSIFIER_KEYS = (

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from components.command import run_step
 from components.handover import SPLITS, IndexRow, Layout, SplitRow, StepError, read_rows, write_rows
 from components.params import Params
+from components.params.run_step import run_step
 
 TEST_IMAGES, TEST_PATIENTS, TEST_MODALITIES = 6, 5, 4  # wanted for super-resolution, where the data allow
 VALIDATION_PATIENTS = 2

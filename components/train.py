@@ -19,16 +19,16 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 
-from components.command import run_step
-from components.handover import Layout, RunRecord, StepError, write_record
-from components.learning.checkpoint import Checkpoints, fingerprint, remove_checkpoint
+from components.handover import Layout, RunRecord, StepError, fingerprint, write_record
+from components.learning.checkpoint import Checkpoints, remove_checkpoint
 from components.learning.optimisation import usable_precision
 from components.learning.progress import ConsoleReporter, write_history
 from components.learning.recipes import Setting, data_digest, start_digest, work_of
 from components.learning.trainer import Plan, Progress, Reporter, fit
 from components.learning.weights import save_weights
 from components.params import Params
-from components.trainings import ClassicalTraining, ClassifierTraining, NetworkTraining
+from components.params.run_step import run_step
+from components.params.trainings import ClassicalTraining, ClassifierTraining, NetworkTraining
 
 REGISTERED = "models:/"
 DEVICES = "MEDSR_DEVICES"  # of one training; not a setting, because it decides no result

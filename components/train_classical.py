@@ -15,14 +15,12 @@ from components.adapters.tracking import TrackedRun, track
 from components.classical.fitting import Fitted
 from components.classical.reader import save_reader
 from components.classical.training import load_data, make_extractor, train
-from components.command import run_step
-from components.handover import Layout, RunRecord, StepError, write_record
-from components.learning.checkpoint import fingerprint
+from components.handover import Layout, RunRecord, StepError, fingerprint, sha256_of, write_record
 from components.learning.progress import write_history
 from components.learning.start import TRAINED_ON
-from components.learning.weights import sha256_of
 from components.params import Params
-from components.trainings import ClassicalTraining
+from components.params.run_step import run_step
+from components.params.trainings import ClassicalTraining
 
 
 def run(layout: Layout, params: Params, name: str, tracked: bool = True) -> RunRecord:

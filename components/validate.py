@@ -15,9 +15,9 @@ from typing import Any
 import pandas as pd
 
 from components.adapters.expectations import Expectation, Outcome, Suite, validate_tables
-from components.command import run_step
 from components.handover import SPLITS, IndexRow, Layout, SplitRow, StepError, read_rows, write_json
 from components.params import Params, Validate
+from components.params.run_step import run_step
 
 PHOTOMETRICS = ["MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"]
 TASKS = ("super_resolution", "classification")

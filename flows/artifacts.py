@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from components.evidence_report import NAMES, named, sayings
-from components.evidence_rows import Comparison, MethodSummary
 from components.handover import GENERATORS, Layout, read_rows
+from components.handover.reader_rows import ReaderSummary
+from components.handover.sr_rows import Comparison, MethodSummary
 from components.reader_report import READER_NAMES
-from components.reader_rows import ReaderSummary
 from components.register import Decision
 
 VERDICT, METHODS, READERS = "verdict", "super-resolution", "readers"  # keys: a page shows each one's history

@@ -22,8 +22,8 @@ import yaml
 from components import lineage
 from components.adapters import registry
 from components.adapters.registry import Version
-from components.handover import Layout, StepError, read_json
-from components.learning.weights import WEIGHTS, sha256_of
+from components.handover import Layout, StepError, read_json, sha256_of
+from components.learning.weights import WEIGHTS
 from flows import process_group, stages
 from flows.stages import Stage
 

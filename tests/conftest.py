@@ -13,7 +13,7 @@ from filelock import FileLock
 from components import train, train_classical
 from components.adapters.tracking import connect
 from components.handover import CLASSIFIER, GENERATORS, Layout
-from components.reader_rows import CLASSICAL, GENERATIVE, WITH_EXTRA
+from components.handover.methods import CLASSICAL, GENERATIVE, WITH_EXTRA
 from tests import prepared
 from tests.hooks import *  # noqa: F403
 from tests.settings import small

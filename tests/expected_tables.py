@@ -11,7 +11,6 @@ import yaml
 from components import report
 from components.evidence.measures import DEFINITIONS
 from components.evidence_report import OPPONENTS, named
-from components.evidence_rows import CHAMPION, Comparison, CostLine, GroupScore, MethodSummary, SampleScore
 from components.handover import (
     GENERATORS,
     SPLITS,
@@ -22,9 +21,11 @@ from components.handover import (
     read_record,
     read_rows,
 )
+from components.handover.methods import CHAMPION
+from components.handover.reader_rows import DenoisingRow, ReaderSummary, SharpenedReading
+from components.handover.sr_rows import Comparison, CostLine, GroupScore, MethodSummary, SampleScore
 from components.params import Promote
 from components.reader_report import DENOISERS, READER_NAMES, effect
-from components.reader_rows import DenoisingRow, ReaderSummary, SharpenedReading
 
 Rows = list[list[str]]
 

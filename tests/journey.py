@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 import yaml
 
-from components.handover import Layout, write_json
+from components.handover import Layout, sha256_of, write_json
 from components.ingest import salt
-from components.learning.weights import sha256_of
 from tests.conftest import Once
 from tests.drawing import dicom, shapes, write_dicom
 from tests.services import with_home

@@ -12,7 +12,6 @@ import numpy as np
 
 from components import evaluate_readers
 from components.evaluate import write_tables
-from components.evidence_rows import CHAMPION, CostLine, ProfilePoint, SampleScore, SpectrumPoint
 from components.handover import (
     METHODS,
     IndexRow,
@@ -23,9 +22,11 @@ from components.handover import (
     write_record,
     write_rows,
 )
+from components.handover.methods import CHAMPION, READERS, SHOWN
+from components.handover.reader_rows import CurvePoint, DenoisingRow, ReaderSummary, SharpenedReading
+from components.handover.sr_rows import CostLine, ProfilePoint, SampleScore, SpectrumPoint
 from components.imaging.pictures import save_grey
 from components.learning.reading_scores import Read
-from components.reader_rows import READERS, SHOWN, CurvePoint, DenoisingRow, ReaderSummary, SharpenedReading
 from tests.drawing import shapes
 
 PROJECT = Path(__file__).parents[1]

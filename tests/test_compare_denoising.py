@@ -8,7 +8,7 @@ import pytest
 from components import compare_denoising
 from components.compare_denoising import noise_removed
 from components.handover import Layout, StepError, read_rows
-from components.reader_rows import DenoisingRow
+from components.handover.reader_rows import DenoisingRow
 from tests.drawing import shapes
 from tests.settings import small
 

@@ -8,7 +8,6 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from components import evaluate, evaluate_model
 from components.evidence.showing import display_of
-from components.evidence_rows import Comparison, MethodSummary, SampleScore
 from components.handover import (
     METHODS,
     Layout,
@@ -18,6 +17,7 @@ from components.handover import (
     read_rows,
     write_json,
 )
+from components.handover.sr_rows import Comparison, MethodSummary, SampleScore
 from components.learning.models.srcnn import enlarge
 from components.learning.patches import load_pairs
 from tests.settings import small

@@ -8,7 +8,6 @@ import pytest
 
 from components import evaluate, evaluate_model, evaluate_readers, register
 from components.adapters import registry
-from components.evidence_rows import SampleScore
 from components.handover import (
     METHODS,
     Layout,
@@ -20,6 +19,7 @@ from components.handover import (
     write_json,
     write_rows,
 )
+from components.handover.sr_rows import SampleScore
 from components.learning.patches import load_pairs, rows_of
 from tests import tables
 from tests.settings import small

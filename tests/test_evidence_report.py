@@ -28,8 +28,8 @@ from components.evidence_report import (
     since,
     spectrum,
 )
-from components.evidence_rows import Comparison, CostLine, GroupScore, MethodSummary, ProfilePoint, SpectrumPoint
 from components.handover import METHODS, Layout, read_json, read_record, read_rows, write_json
+from components.handover.sr_rows import Comparison, CostLine, GroupScore, MethodSummary, ProfilePoint, SpectrumPoint
 from tests import tables
 from tests.evidence.rows import rows
 from tests.settings import small

@@ -5,8 +5,7 @@ import pytest
 from components import lineage
 from components.adapters import registry, tracking
 from components.adapters.registry import GENERATOR
-from components.handover import Layout, read_record
-from components.learning.weights import sha256_of
+from components.handover import Layout, read_record, sha256_of
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import pytest
 from components import model_card
 from components.evidence.policy import Line
 from components.evidence_report import number
-from components.evidence_rows import GroupScore, MethodSummary, SampleScore
 from components.handover import (
     IndexRow,
     Layout,
@@ -21,7 +20,8 @@ from components.handover import (
     write_json,
     write_rows,
 )
-from components.reader_rows import ReaderSummary, SharpenedReading
+from components.handover.reader_rows import ReaderSummary, SharpenedReading
+from components.handover.sr_rows import GroupScore, MethodSummary, SampleScore
 from tests import tables
 from tests.settings import small
 

@@ -18,7 +18,6 @@ import pytest
 
 from components import params
 from components.adapters import registry
-from components.evidence_rows import MethodSummary, SampleScore
 from components.handover import (
     GENERATORS,
     METHODS,
@@ -28,6 +27,7 @@ from components.handover import (
     read_json,
     read_rows,
 )
+from components.handover.sr_rows import MethodSummary, SampleScore
 from tests.flows.conftest import eventually
 from tests.journey import DIGESTS, commit, digests, drawn, medsr, run, undisturbed
 from tests.killing import StageKiller

@@ -11,8 +11,8 @@ import pytest
 
 from components import promotion
 from components.adapters import registry
-from components.evidence_rows import SampleScore
 from components.handover import IndexRow, Layout, read_rows
+from components.handover.sr_rows import SampleScore
 from tests.flows.conftest import eventually
 from tests.journey import PROJECT, commit, draw, drawn, medsr, run, undisturbed
 from tests.services import Services, schedule, up, with_home

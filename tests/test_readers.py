@@ -5,8 +5,8 @@ import pytest
 
 from components.classical.reader import ClassicalReader
 from components.handover import Layout, StepError
+from components.handover.methods import READERS
 from components.learning.reading import Reader
-from components.reader_rows import READERS
 from components.readers import load_any_reader
 
 

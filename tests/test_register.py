@@ -13,7 +13,6 @@ import torch
 from components import evaluate, evaluate_readers, promotion, register, train
 from components.adapters import registry, tracking
 from components.adapters.tracking import Unreachable, connect
-from components.evidence_rows import MethodSummary
 from components.handover import (
     GENERATORS,
     LabelledRow,
@@ -21,13 +20,16 @@ from components.handover import (
     StepError,
     read_record,
     read_rows,
+    sha256_of,
     write_record,
     write_rows,
 )
+from components.handover.methods import GENERATIVE, READERS
+from components.handover.reader_rows import ReaderSummary, SharpenedReading
+from components.handover.sr_rows import MethodSummary
 from components.learning.models import build
-from components.learning.weights import load_weights, save_weights, sha256_of
+from components.learning.weights import load_weights, save_weights
 from components.params import Params
-from components.reader_rows import GENERATIVE, READERS, ReaderSummary, SharpenedReading
 from tests import tables
 from tests.settings import small
 

@@ -9,7 +9,6 @@ import pytest
 
 from components import report, validate
 from components.evidence_report import NAMES
-from components.evidence_rows import MethodSummary, SampleScore
 from components.handover import (
     METHODS,
     IndexRow,
@@ -18,7 +17,8 @@ from components.handover import (
     read_rows,
     write_rows,
 )
-from components.reader_rows import SharpenedReading
+from components.handover.reader_rows import SharpenedReading
+from components.handover.sr_rows import MethodSummary, SampleScore
 from tests import tables
 from tests.settings import small
 

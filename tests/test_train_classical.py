@@ -6,9 +6,8 @@ import pytest
 
 from components import train_classical
 from components.adapters.tracking import connect
-from components.handover import Layout, StepError, read_json, read_record
-from components.learning.weights import sha256_of
-from components.reader_rows import CLASSICAL
+from components.handover import Layout, StepError, read_json, read_record, sha256_of
+from components.handover.methods import CLASSICAL
 from tests.settings import small
 
 

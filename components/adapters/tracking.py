@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 from components.handover import Layout, RunRecord, StepError, read_json
-from components.reader_rows import GENERATIVE, READERS
+from components.handover.methods import GENERATIVE, READERS
 
 EXPERIMENTS = dict.fromkeys((*READERS, GENERATIVE), "classification")
 DEFAULT_EXPERIMENT = "super-resolution"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from skimage.restoration import denoise_nl_means, denoise_wavelet, estimate_sigma
 
 from components.handover import StepError
-from components.trainings import Denoiser
+from components.params.trainings import Denoiser
 
 Image = NDArray[np.float32]
 

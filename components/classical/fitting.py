@@ -20,7 +20,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from components.classical.head import Head, SupportVectors, Tree
 from components.handover import StepError
-from components.trainings import ClassicalTraining
+from components.params.trainings import ClassicalTraining
 
 Values = NDArray[np.float64]
 CALIBRATION_FOLDS = 2  # scikit-learn asks for folds even where, as here, nothing is fitted again in them

@@ -13,7 +13,7 @@ from skimage.filters import sobel
 from skimage.measure import regionprops
 
 from components.classical.segmentation import Image, Mask, Thorax, segment
-from components.trainings import Region
+from components.params.trainings import Region
 
 LEVELS = 16  # grey levels of the co-occurrence matrix
 DISTANCES = (1, 2, 4)  # pixels

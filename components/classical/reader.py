@@ -17,9 +17,9 @@ from components.classical.deep import Deep, deep_from
 from components.classical.denoising import denoised
 from components.classical.handmade import Handmade
 from components.classical.head import Head, head_from
-from components.handover import Replacing, StepError, read_json, write_json
-from components.learning.weights import CONFIG, WEIGHTS, sha256_of
-from components.trainings import Denoiser
+from components.handover import Replacing, StepError, read_json, sha256_of, write_json
+from components.learning.weights import CONFIG, WEIGHTS
+from components.params.trainings import Denoiser
 
 Extractor = Handmade | Deep | Centroids
 SECTION = "classical"  # of the configuration; its presence tells such a reader from a network

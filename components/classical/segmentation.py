@@ -11,7 +11,7 @@ from skimage.filters import sobel, threshold_otsu
 from skimage.morphology import disk
 from skimage.segmentation import watershed
 
-from components.trainings import Region
+from components.params.trainings import Region
 
 # lengths are shares of the image's shorter side, depths shares of the way from the body's side to the spine
 SMOOTHING = 0.012  # standard deviation

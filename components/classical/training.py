@@ -17,7 +17,7 @@ from components.learning.calibration import threshold_for
 from components.learning.classifier_phase import LabelledImages, classes_of, load_labelled
 from components.learning.start import TRAINED_ON
 from components.learning.weights import load_weights
-from components.trainings import ClassicalTraining
+from components.params.trainings import ClassicalTraining
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from components.evidence.averaging import Values, gains, interval, mean
-from components.evidence_rows import Comparison, SampleScore
+from components.handover.sr_rows import Comparison, SampleScore
 
 MEASURES = ("psnr_db", "ssim")
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from components.evidence.outside import OutsideImages
-from components.evidence_rows import CHAMPION, LEADER
 from components.handover import GENERATORS, METHODS, Layout, PreparedRow, StepError, read_json, read_record
+from components.handover.methods import CHAMPION, LEADER
 from components.learning.patches import Pair
 from components.learning.scoring import Upscale, bicubic_upscale, network_upscale
 from components.learning.start import check_unseen

@@ -12,7 +12,7 @@ import psutil  # type: ignore[import-untyped]
 import torch
 
 from components.evidence.contestants import Contestant
-from components.evidence_rows import CostLine
+from components.handover.sr_rows import CostLine
 
 EVERY_S = 0.01  # between two looks at the memory
 SECONDS_PER_HOUR = 3600

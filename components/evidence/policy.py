@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from components.evidence_rows import MethodSummary
+from components.handover.reader_rows import SharpenedReading
+from components.handover.sr_rows import MethodSummary
 from components.params import Promote
-from components.reader_rows import SharpenedReading
 
 
 @dataclass(frozen=True)

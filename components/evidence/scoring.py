@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from components.evidence.measures import Distance, measure
-from components.evidence_rows import SampleScore
+from components.handover.sr_rows import SampleScore
 from components.imaging.degradation import Kind
 from components.learning.patches import Pair
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.evidence.averaging import gains
-from components.evidence_rows import ProfilePoint, SampleScore
 from components.handover import PreparedRow
+from components.handover.sr_rows import ProfilePoint, SampleScore
 from components.imaging.pictures import save_error, save_grey, zoom_window
 from components.learning.patches import Pair
 

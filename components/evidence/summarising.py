@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from components.evidence.averaging import count, gains, interval, mean
-from components.evidence_rows import GroupScore, MethodSummary, SampleScore
+from components.handover.sr_rows import GroupScore, MethodSummary, SampleScore
 
 
 def summarise(rows: Sequence[SampleScore], samples: int, seed: int) -> list[MethodSummary]:

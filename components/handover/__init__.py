@@ -1,0 +1,47 @@
+"""What one step leaves for the next: where it lies, its rows, its records. Standard library only.
+
+Every step reads and writes through this package, so a column or a path has one home.
+"""
+
+from components.handover.digests import fingerprint, sha256_of
+from components.handover.errors import StepError
+from components.handover.files import (
+    Replacing,
+    check_patients,
+    picked,
+    read_json,
+    read_record,
+    read_rows,
+    write_json,
+    write_record,
+    write_rows,
+)
+from components.handover.layout import Layout
+from components.handover.methods import CLASSIFIER, GENERATORS, METHODS, SPLITS
+from components.handover.rows import IndexRow, LabelledRow, LicenceRow, PreparedRow, RunRecord, SplitRow
+
+__all__ = [
+    "CLASSIFIER",
+    "GENERATORS",
+    "METHODS",
+    "SPLITS",
+    "IndexRow",
+    "LabelledRow",
+    "Layout",
+    "LicenceRow",
+    "PreparedRow",
+    "Replacing",
+    "RunRecord",
+    "SplitRow",
+    "StepError",
+    "check_patients",
+    "fingerprint",
+    "picked",
+    "read_json",
+    "read_record",
+    "read_rows",
+    "sha256_of",
+    "write_json",
+    "write_record",
+    "write_rows",
+]

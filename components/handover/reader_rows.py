@@ -7,14 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from components.handover import CLASSIFIER, METHODS
-
-CLASSICAL = ("classical_svm", "classical_tree", "classical_deep", "classical_kmeans")
-GENERATIVE, WITH_EXTRA = "dcgan", "classifier_gan"  # what makes more training images, and who learns from them too
-READERS = (CLASSIFIER, WITH_EXTRA, *CLASSICAL)
-COMPARED = "classical_svm"  # the reader that denoising is tried on
-ORIGINAL, DOWNSAMPLED = "original", "downsampled"
-SHOWN = (ORIGINAL, DOWNSAMPLED, *METHODS)  # what the reader is shown of each held-out image
 CURVES = ("roc", "precision_recall", "reliability")
 
 

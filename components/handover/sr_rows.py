@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-LEADER, CHAMPION = "leader", "champion"  # the best generator of this run; the one in service before it
-
 SIGNIFICANT = 0.05  # a p below this, corrected, is taken for more than chance
 
 

@@ -17,7 +17,7 @@ from components.learning.patches import Pair, Patches
 from components.learning.pixel_phase import score_on
 from components.learning.sharing import Sharing, Turn
 from components.learning.trainer import prepare_rates
-from components.trainings import AdversarialTraining
+from components.params.trainings import AdversarialTraining
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

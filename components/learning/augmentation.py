@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from components.trainings import Augmentation
+from components.params.trainings import Augmentation
 
 
 def augmented(images: Tensor, settings: Augmentation, random: np.random.Generator, alike: bool = False) -> Tensor:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import pickle
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,11 +16,6 @@ from torch import Tensor
 from components.handover import Replacing
 
 NAME = "last.pt"
-
-
-def fingerprint(*parts: Any) -> str:
-    """One digest of everything that decides a training: another digest, another training."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def save_checkpoint(folder: Path, owner: str, state: dict[str, Any]) -> Path:

@@ -19,7 +19,7 @@ from components.learning.ranking import auroc
 from components.learning.reading import logits_of
 from components.learning.sharing import Sharing, Turn
 from components.learning.trainer import prepare_rates
-from components.trainings import ClassifierTraining
+from components.params.trainings import ClassifierTraining
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -16,7 +16,7 @@ from components.learning.losses import discriminator_loss, generator_loss
 from components.learning.optimisation import MovingAverage, compiled
 from components.learning.sharing import Sharing, Turn
 from components.learning.trainer import prepare_rates
-from components.trainings import GenerativeTraining
+from components.params.trainings import GenerativeTraining
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

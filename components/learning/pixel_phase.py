@@ -14,7 +14,7 @@ from components.learning.optimisation import MovingAverage, compiled
 from components.learning.patches import Pair, Patches
 from components.learning.sharing import Sharing, Turn
 from components.learning.trainer import prepare_rates
-from components.trainings import PixelTraining
+from components.params.trainings import PixelTraining
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

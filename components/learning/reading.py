@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from components.handover import StepError
 from components.learning.augmentation import view
 from components.learning.weights import load_weights
-from components.trainings import Augmentation
+from components.params.trainings import Augmentation
 
 BATCH = 64
 

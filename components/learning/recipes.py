@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from components.handover import CLASSIFIER, LabelledRow, Layout, PreparedRow, read_rows
+from components.handover import CLASSIFIER, LabelledRow, Layout, PreparedRow, fingerprint, read_rows, sha256_of
 from components.learning.adversarial_phase import AdversarialPhase, choose_interpolation, interpolated
 from components.learning.calibration import temperature_of, threshold_for
-from components.learning.checkpoint import fingerprint
 from components.learning.classifier_phase import ClassifierPhase, LabelledImages, classes_of, load_labelled
 from components.learning.extra_images import MAKES, extra_images, with_extra
 from components.learning.features import make_features
@@ -23,9 +22,9 @@ from components.learning.pixel_phase import PixelPhase
 from components.learning.reading import Manner, logits_of, positive
 from components.learning.start import TRAINED_ON, imagenet, start_from
 from components.learning.trainer import Phase, Progress
-from components.learning.weights import CONFIG, WEIGHTS, load_weights, sha256_of
+from components.learning.weights import CONFIG, WEIGHTS, load_weights
 from components.params import Params
-from components.trainings import (
+from components.params.trainings import (
     AdversarialTraining,
     ClassifierTraining,
     GenerativeTraining,

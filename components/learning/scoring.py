@@ -8,13 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from components.handover import PreparedRow, StepError, read_rows
-from components.learning.checkpoint import fingerprint
+from components.handover import PreparedRow, StepError, fingerprint, read_rows, sha256_of
 from components.learning.models.srcnn import enlarge
 from components.learning.tiling import sharpen_tiled
-from components.learning.weights import sha256_of
 from components.params import Params
-from components.trainings import AdversarialTraining, PixelTraining
+from components.params.trainings import AdversarialTraining, PixelTraining
 
 Upscale = Callable[[Tensor], Tensor]  # (1, 1, h, w) to (1, 1, scale * h, scale * w), in [0, 1]
 

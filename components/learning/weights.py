@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from components.handover import Replacing, StepError, read_json, write_json
+from components.handover import Replacing, StepError, read_json, sha256_of, write_json
 from components.learning.models import build
 
 WEIGHTS, CONFIG = "weights.safetensors", "config.json"
@@ -34,8 +33,3 @@ def load_weights(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
     except (FileNotFoundError, SafetensorError, RuntimeError, ValueError, KeyError) as error:
         raise StepError(f"{folder}: expected {WEIGHTS} that fit {CONFIG}; {error}. Train this model again.") from error
     return network.eval(), config
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -1,0 +1,20 @@
+"""Every setting that decides a result: `params.yaml`, read, checked, and handed to a step."""
+
+from components.params.loading import PROFILES, ParamsError, load, load_here, parse
+from components.params.steps import Evaluate, Ingest, Params, Prepare, Promote, Simulate, Split, Validate
+
+__all__ = [
+    "PROFILES",
+    "Evaluate",
+    "Ingest",
+    "Params",
+    "ParamsError",
+    "Prepare",
+    "Promote",
+    "Simulate",
+    "Split",
+    "Validate",
+    "load",
+    "load_here",
+    "parse",
+]

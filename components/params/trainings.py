@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from components.sections import at_least, share
+from components.params.sections import at_least, share
 
 Precision = Literal["32-true", "bf16-mixed"]
 Schedule = Literal["constant", "cosine", "cosine_restarts", "halving", "tenth"]

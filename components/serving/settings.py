@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from components.handover import StepError
-from components.sections import at_least, build_section
+from components.params.sections import at_least, build_section
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ import pytest
 
 from components.adapters import registry, tracking
 from components.adapters.registry import GENERATOR
-from components.handover import Layout, StepError, read_json, read_record
-from components.learning.weights import sha256_of
+from components.handover import Layout, StepError, read_json, read_record, sha256_of
 
 PROJECT = Path(__file__).parents[2]
 

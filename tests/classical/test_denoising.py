@@ -9,7 +9,7 @@ import pytest
 
 from components.classical.denoising import DENOISERS, denoised
 from components.handover import StepError
-from components.trainings import Denoiser
+from components.params.trainings import Denoiser
 from tests.drawing import shapes
 
 

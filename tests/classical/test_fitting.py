@@ -11,7 +11,7 @@ from components.classical import fitting
 from components.classical.fitting import Measured, fit
 from components.handover import StepError
 from components.learning.ranking import auroc
-from components.trainings import ClassicalTraining
+from components.params.trainings import ClassicalTraining
 
 SETTINGS = ClassicalTraining(
     "classical",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from components.evidence_rows import SampleScore
+from components.handover.sr_rows import SampleScore
 
 ABOUT = ("S1", "0" * 16, 0, "P0", "CT", 4, "bicubic")
 NOTHING = SampleScore(*ABOUT, 0, 0.9, 0, 0.8, 0.95, None, 0.5, 0.1, 0.2, 0.9, 1.1, 0.1, 40, 30, "bicubic", "")

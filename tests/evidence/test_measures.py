@@ -9,7 +9,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from components.evidence.contestants import Contestant, bicubic
 from components.evidence.measures import DEFINITIONS, Measured, measure
 from components.evidence.spectrum import beyond
-from components.evidence_rows import SampleScore
+from components.handover.sr_rows import SampleScore
 from components.imaging.degradation import Kind
 from components.learning.patches import Pair
 from tests.evidence import drawn

@@ -8,9 +8,9 @@ from components.evidence.contestants import Contestant, bicubic
 from components.evidence.policy import generator_lines
 from components.evidence.scoring import Protocol, score_all
 from components.evidence.summarising import summarise
+from components.handover.reader_rows import SharpenedReading
 from components.learning.scoring import network_upscale
 from components.learning.weights import load_weights
-from components.reader_rows import SharpenedReading
 from tests.evidence import drawn
 from tests.settings import small
 

@@ -6,10 +6,10 @@ import httpx
 import pytest
 
 from components.evidence.policy import Line
-from components.evidence_rows import MethodSummary
 from components.handover import GENERATORS, METHODS, Layout, StepError, read_rows
+from components.handover.reader_rows import ReaderSummary
+from components.handover.sr_rows import MethodSummary
 from components.reader_report import READER_NAMES
-from components.reader_rows import ReaderSummary
 from components.register import Decision
 from flows import artifacts
 from tests import tables

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from components.learning.augmentation import augmented, mixed, view
-from components.trainings import Augmentation
+from components.params.trainings import Augmentation
 from tests.drawing import shapes
 
 NOTHING = Augmentation(0.0, 0.0, 0.0, False, 0.0, 0.0)

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from components.learning.checkpoint import Checkpoints, fingerprint, load_checkpoint, remove_checkpoint, save_checkpoint
+from components.handover import fingerprint
+from components.learning.checkpoint import Checkpoints, load_checkpoint, remove_checkpoint, save_checkpoint
 
 pytestmark = pytest.mark.service
 

@@ -8,7 +8,7 @@ from components.handover import StepError, read_json, write_json
 from components.learning.models import build
 from components.learning.reading import Manner, load_reader, logits_of, positive
 from components.learning.weights import save_weights
-from components.trainings import Augmentation
+from components.params.trainings import Augmentation
 
 NETWORK = {
     "name": "densenet201", "growth_rate": 4, "blocks": [1, 1], "initial_channels": 4, "stem": "small", "classes": 2,

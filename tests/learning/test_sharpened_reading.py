@@ -3,11 +3,11 @@ import pytest
 import torch
 
 from components.handover import LabelledRow, Layout, StepError, read_rows
+from components.handover.methods import SHOWN
 from components.imaging.degradation import degrade
 from components.imaging.geometry import fit_square
 from components.learning.scoring import bicubic_upscale
 from components.learning.sharpened_reading import shown_images
-from components.reader_rows import SHOWN
 from tests.settings import small
 
 

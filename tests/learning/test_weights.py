@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from components.handover import StepError
+from components.handover import StepError, sha256_of
 from components.learning.models import build
-from components.learning.weights import load_weights, save_weights, sha256_of
+from components.learning.weights import load_weights, save_weights
 
 NETWORK = {"name": "srresnet", "channels": 8, "blocks": 1, "scale": 2}
 

@@ -5,9 +5,9 @@ import pytest
 import yaml
 
 from components.handover import GENERATORS
+from components.handover.methods import READERS
 from components.learning.models import build
 from components.params import PROFILES, ParamsError, load, parse
-from components.reader_rows import READERS
 from tests.settings import PARAMS, content
 
 

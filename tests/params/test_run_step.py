@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import components
-from components.command import report, run_step
 from components.handover import StepError
 from components.params import ParamsError
+from components.params.run_step import report, run_step
 from tests.settings import PARAMS
 
 THRESHOLD = "import gc, sys; print(gc.get_threshold()[0])"

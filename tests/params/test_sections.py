@@ -3,7 +3,7 @@ from typing import Any, Literal
 
 import pytest
 
-from components.sections import build_section
+from components.params.sections import build_section
 
 
 @dataclass(frozen=True)

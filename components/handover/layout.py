@@ -1,0 +1,172 @@
+"""Where each file of a project lies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where everything lies, from the project's root."""
+
+    root: Path = Path()
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def raw(self) -> Path:
+        return self.data / "raw"
+
+    @property
+    def index(self) -> Path:
+        return self.raw / "index.csv"
+
+    @property
+    def splits(self) -> Path:
+        return self.data / "splits.csv"
+
+    @property
+    def prepared(self) -> Path:
+        return self.data / "prepared"
+
+    @property
+    def super_resolution(self) -> Path:
+        return self.prepared / "super_resolution"
+
+    @property
+    def classification(self) -> Path:
+        return self.prepared / "classification"
+
+    @property
+    def held_out_readable(self) -> Path:
+        """Held-out labelled images as large as they came, `<image_id>.npy` (rows, columns) float32 in [0, 1]."""
+        return self.prepared / "held_out_readable"
+
+    @property
+    def reports(self) -> Path:
+        return self.data / "reports"
+
+    @property
+    def validation(self) -> Path:
+        return self.reports / "validation.json"
+
+    @property
+    def sr_samples(self) -> Path:
+        return self.reports / "sr_samples.csv"
+
+    @property
+    def sr_summary(self) -> Path:
+        return self.reports / "sr_summary.csv"
+
+    @property
+    def sr_metrics(self) -> Path:
+        """What `dvc metrics` compares between revisions, by method; small, and committed with the code."""
+        return self.reports / "sr_metrics.json"
+
+    @property
+    def sr_comparisons(self) -> Path:
+        return self.reports / "sr_comparisons.csv"
+
+    @property
+    def sr_patients(self) -> Path:
+        return self.reports / "sr_patients.csv"
+
+    @property
+    def sr_modalities(self) -> Path:
+        return self.reports / "sr_modalities.csv"
+
+    @property
+    def sr_spectrum(self) -> Path:
+        return self.reports / "sr_spectrum.csv"
+
+    @property
+    def sr_profiles(self) -> Path:
+        return self.reports / "sr_profiles.csv"
+
+    @property
+    def sr_cost(self) -> Path:
+        return self.reports / "sr_cost.csv"
+
+    @property
+    def champion_report(self) -> Path:
+        """The champion that the methods were compared with, and why not where they were not; `{}` without one."""
+        return self.reports / "champion.json"
+
+    @property
+    def licences(self) -> Path:
+        """Under which terms each source of images came; written by people."""
+        return self.data / "licences.csv"
+
+    @property
+    def sources(self) -> Path:
+        """What the sources outside the project held when ingest last ran; stands for them in the graph."""
+        return self.data / "sources.json"
+
+    @property
+    def champion(self) -> Path:
+        """The weights in service when the run began, put there from the registry; only `.gitignore` without any."""
+        return self.data / "champion"
+
+    @property
+    def outside(self) -> Path:
+        """Folders of images that other programs made of the held-out inputs, one a method."""
+        return self.data / "outside"
+
+    @property
+    def classifier_report(self) -> Path:
+        return self.reports / "classifier.json"
+
+    @property
+    def readings(self) -> Path:
+        return self.reports / "readings.csv"
+
+    @property
+    def readers(self) -> Path:
+        return self.reports / "readers.csv"
+
+    @property
+    def reader_metrics(self) -> Path:
+        """The same of the readers, and of what sharpening does to the first of them."""
+        return self.reports / "reader_metrics.json"
+
+    @property
+    def reader_curves(self) -> Path:
+        return self.reports / "reader_curves.csv"
+
+    @property
+    def reader_pictures(self) -> Path:
+        return self.reports / "readers"
+
+    @property
+    def sr_reading(self) -> Path:
+        return self.reports / "sr_reading.csv"
+
+    @property
+    def made_images(self) -> Path:
+        return self.reader_pictures / "made.json"
+
+    @property
+    def denoising(self) -> Path:
+        return self.reports / "denoising.csv"
+
+    @property
+    def pictures(self) -> Path:
+        return self.reports / "pictures"
+
+    @property
+    def report(self) -> Path:
+        return self.reports / "report.html"
+
+    @property
+    def mlruns(self) -> Path:
+        return self.root / "mlruns"
+
+    def model(self, name: str) -> Path:
+        return self.data / "models" / name
+
+    def checkpoints(self, name: str) -> Path:
+        """Outside every DVC output: DVC empties outputs before a stage starts, checkpoints must outlive that."""
+        return self.data / "checkpoints" / name

@@ -1,0 +1,64 @@
+"""`params.yaml`, read and refused where it makes no sense; one error names every problem."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.params.sections import build_section
+from components.params.steps import Params
+from components.params.trainings import RECIPES, Training
+
+PROFILES = ("quick", "full")
+
+
+class ParamsError(ValueError):
+    """Settings that make no sense; the message lists every problem."""
+
+
+def load(path: Path) -> Params:
+    """The settings of the profile that `path` names. Raises `ParamsError` with every problem at once."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ParamsError(f"{path}: expected the settings, found no file. Run from the project's root.") from error
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path}: not YAML: {error}") from error
+    return parse(content, str(path))
+
+
+def load_here() -> Params:
+    """The settings of the project in the working folder."""
+    return load(Path("params.yaml"))
+
+
+def parse(content: Any, name: str = "params.yaml") -> Params:
+    """The settings held in `content`, as `yaml.safe_load` gives it."""
+    problems: list[str] = []
+    profile = content.get("profile") if isinstance(content, Mapping) else None
+    if profile not in PROFILES:
+        raise ParamsError(f"{name}: profile: expected one of {', '.join(PROFILES)}, found {profile!r}")
+    own = dict(content.get(profile) or {})
+    merged = {key: value for key, value in content.items() if key not in PROFILES} | {
+        key: own.get(key) for key in ("simulate", "train")
+    }
+    unknown = sorted(set(own) - {"simulate", "train"})
+    problems += [f"{profile}.{key}: unknown" for key in unknown]
+    trainings = merged.pop("train") or {}
+    parsed = {key: _training_of(value, f"{profile}.train.{key}", problems) for key, value in dict(trainings).items()}
+    params = build_section(Params, merged | {"train": {}}, "", problems)
+    if problems or params is None:
+        raise ParamsError(f"{name}: {len(problems)} problem(s)\n  " + "\n  ".join(problems))
+    return Params(**{f.name: getattr(params, f.name) for f in fields(params)} | {"train": parsed})
+
+
+def _training_of(value: Any, where: str, problems: list[str]) -> Training | None:
+    recipe = value.get("recipe") if isinstance(value, Mapping) else None
+    if recipe not in RECIPES:
+        problems.append(f"{where}.recipe: expected one of {', '.join(RECIPES)}, found {recipe!r}")
+        return None
+    return build_section(RECIPES[recipe], value, where, problems)
