@@ -20,13 +20,14 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut
 
 from components.dicom.provenance import MAKER, RESEARCH_USE
-from components.dicom.read import BROKEN, UnreadableImage, open_dicom, padding_mask, stored_frames
+from components.dicom.read import open_dicom, padding_mask, stored_frames
 from components.dicom.write import derive, obstacles, save
 from components.handover import StepError
+from components.imaging.decoding import BROKEN, UnreadableImage
+from components.imaging.picture_files import PICTURES, read_picture, write_picture
 from components.learning.generator import Generator
 from components.learning.sharpening import Values, sharpen_colour, sharpen_grey
 from components.learning.tiling import TILE
-from components.picture_files import PICTURES, read_picture, write_picture
 
 __all__ = ["HALF_MADE", "PICTURES", "EnhancedImage", "enhance_file"]
 HALF_MADE = ".enhance-"  # how the folders begin that stay beside a destination when the process is killed

@@ -27,8 +27,9 @@ from scipy import stats
 from skimage.restoration import estimate_sigma
 
 from components.dicom.frames import frame_values
-from components.dicom.read import BROKEN, open_dicom, stored_frames
+from components.dicom.read import open_dicom, stored_frames
 from components.handover import Layout, PreparedRow, read_rows, write_rows
+from components.imaging.decoding import BROKEN
 from components.imaging.geometry import content_box
 from components.imaging.intensity import luma, padding_of, percentile_range, to_unit
 

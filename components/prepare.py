@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from components.dicom.read import UnreadableImage, read_image
+from components.dicom.read import read_image
 from components.handover import (
     CLASSIFIER,
     SPLITS,
@@ -34,6 +34,7 @@ from components.handover import (
     write_rows,
 )
 from components.imaging.body import body_mask
+from components.imaging.decoding import UnreadableImage
 from components.imaging.degradation import degrade
 from components.imaging.geometry import content_box, crop_to_multiple, fit_channels, frames_to_take, planes_of
 from components.imaging.intensity import luma, padding_of, percentile_range, to_unit

@@ -148,7 +148,7 @@ def deploy(server: str, notify: str) -> None:
 def classify(source: Path, model: Path | None, gradcam: Path | None, as_json: bool) -> None:
     """Read the image IN with the champion: the finding's probability and what the threshold makes of it."""
     from components.classify import classify_file
-    from components.dicom.read import UnreadableImage
+    from components.imaging.decoding import UnreadableImage
 
     if model is None:
         from components.adapters.registry import load_classifier

@@ -75,8 +75,8 @@ def _query(url: str, where: tuple[str, ...], store: bool) -> Query:
 
 def _image(source: Path, destination: Path, overwrite: bool, as_json: bool) -> None:
     from components.adapters.registry import load_generator
-    from components.dicom.read import UnreadableImage
     from components.enhance import enhance_file
+    from components.imaging.decoding import UnreadableImage
     from components.serving.record import record
 
     generator = load_generator(Layout())

@@ -14,9 +14,9 @@ from tempfile import TemporaryDirectory
 
 from components.adapters import registry
 from components.adapters.dicomweb import Remote
-from components.dicom.read import BROKEN, UnreadableImage
 from components.enhance import HALF_MADE, enhance_file
 from components.handover import Layout, StepError
+from components.imaging.decoding import BROKEN, UnreadableImage
 from components.learning.generator import Generator
 from components.serving.record import record
 

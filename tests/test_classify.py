@@ -9,8 +9,9 @@ from PIL import Image
 
 from components import prepare
 from components.classify import classify_file, readable
-from components.dicom.read import UnreadableImage, read_image
+from components.dicom.read import read_image
 from components.handover import Layout, StepError
+from components.imaging.decoding import UnreadableImage
 from components.imaging.geometry import fit_square
 from components.learning.reading import Reader, load_reader
 from components.readers import load_any_reader

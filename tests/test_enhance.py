@@ -20,9 +20,10 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 from torch import nn
 
-from components.dicom.read import UnreadableImage, open_dicom
+from components.dicom.read import open_dicom
 from components.enhance import enhance_file
 from components.handover import StepError
+from components.imaging.decoding import UnreadableImage
 from components.learning import tiling
 from components.learning.generator import Generator
 from components.learning.models import build

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from components import monitoring
-from components.dicom.read import UnreadableImage, read_dicom
+from components.dicom.read import read_dicom
 from components.handover import Layout, StepError, read_rows
+from components.imaging.decoding import UnreadableImage
 from components.imaging.geometry import content_box
 from components.imaging.intensity import padding_of, percentile_range, to_unit
 from components.monitoring import DRIFTED, FEW_SEEN, SAME, UNKNOWN, Finding, Record

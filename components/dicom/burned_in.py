@@ -21,8 +21,8 @@ from pydicom.uid import RLELossless
 
 from components.dicom.deidentify import add_method
 from components.dicom.frames import is_lossy, stored_frames
-from components.dicom.read import BROKEN, UnreadableImage
 from components.handover import StepError
+from components.imaging.decoding import BROKEN, UnreadableImage
 
 COLUMNS = ("sha256", "x0", "y0", "x1", "y1", "note")
 WRITTEN_INTO = ("US", "IVUS")

@@ -26,7 +26,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
 )
 
-from components.dicom.read import BROKEN
+from components.imaging.decoding import BROKEN
 
 EDITION = "2026c"
 REMOVE, EMPTY, DUMMY, REPLACE_UID, KEEP = "X", "Z", "D", "U", "K"

@@ -8,8 +8,6 @@ MONOCHROME1 mirrored. Windows are left in the header: they are for viewing, not 
 from __future__ import annotations
 
 import math
-import struct
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,16 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.errors import InvalidDicomError
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from components.dicom.frames import frame_values, padding_mask, stored_frames
+from components.imaging.decoding import BROKEN, MAX_VALUES, UnreadableImage
 
 __all__ = [
-    "BROKEN",
-    "MAX_VALUES",
     "DicomImage",
-    "UnreadableImage",
     "decode",
     "open_dicom",
     "padding_mask",
@@ -35,7 +31,6 @@ __all__ = [
     "stored_frames",
 ]
 LONG = 2**16  # bytes of an element that stays in the file where an image is read by frame
-MAX_VALUES = 2**28  # 1 GiB of float32; a header that claims more is refused before anything is allocated
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 GREY = ("MONOCHROME1", "MONOCHROME2")
 COLOUR = ("PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
@@ -47,19 +42,6 @@ NOT_IMAGES = {  # have pixel data, but no picture of a body
     "SR": "a structured report",
     "REG": "a registration",
 }
-# what pydicom and its plugins raise on files that break the standard
-BROKEN = (
-    ValueError, TypeError, AttributeError, KeyError, IndexError, NotImplementedError, RuntimeError, EOFError, OSError,
-    OverflowError, struct.error, zlib.error, BytesLengthException,
-)  # fmt: skip
-
-
-class UnreadableImage(Exception):
-    """A file that holds no image this program can read. `name` is the file's, `reason` says why."""
-
-    def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"{name}: {reason}")
-        self.name, self.reason = name, reason
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from components.dicom.read import UnreadableImage
 from components.handover import PreparedRow, StepError
+from components.imaging.decoding import UnreadableImage
 from components.imaging.intensity import luma
 from components.learning.patches import Pair
 from components.sources.pictures import read_picture

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
-from components.dicom.read import UnreadableImage
 from components.handover import Replacing, StepError
+from components.imaging.decoding import UnreadableImage
 
 PICTURES = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF"}
 DEPTHS = {"L": np.uint8, "I;16": np.uint16, "I;16B": np.uint16, "RGB": np.uint8}  # by Pillow's mode

@@ -11,7 +11,7 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from components.dicom.read import UnreadableImage
+from components.imaging.decoding import UnreadableImage
 from components.serving import bodies
 from components.serving.access import Admitted
 from components.serving.desk import Desk, Held, State, suffix_of

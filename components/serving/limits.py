@@ -11,7 +11,8 @@ from pydicom.filereader import read_file_meta_info
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from components.dicom.codestreams import check_frames
-from components.dicom.read import BROKEN, UnreadableImage, open_dicom
+from components.dicom.read import open_dicom
+from components.imaging.decoding import BROKEN, UnreadableImage
 from components.serving.settings import Limits
 
 MIB, MEGAPIXEL = 2**20, 10**6

@@ -18,9 +18,10 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
 from components.dicom.frames import frame_values, padding_mask, pixel_bits, stored_frame
-from components.dicom.read import BROKEN, UnreadableImage, open_dicom
+from components.dicom.read import open_dicom
 from components.handover import StepError
-from components.picture_files import read_picture
+from components.imaging.decoding import BROKEN, UnreadableImage
+from components.imaging.picture_files import read_picture
 
 LONGEST_SIDE = 2048  # pixels; more than a screen has
 BAND_VALUES = 2**22  # that are calculated with at a time

@@ -14,8 +14,8 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from starlette.concurrency import run_in_threadpool
 
-from components.dicom.read import BROKEN, UnreadableImage
 from components.dicom.write import SUPPORTED
+from components.imaging.decoding import BROKEN, UnreadableImage
 from components.serving import bodies, limits
 from components.serving.access import Admitted
 from components.serving.desk import Desk

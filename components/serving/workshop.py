@@ -10,9 +10,9 @@ from functools import partial
 
 import torch
 
-from components.dicom.read import UnreadableImage
 from components.enhance import enhance_file
 from components.handover import Layout, StepError
+from components.imaging.decoding import UnreadableImage
 from components.serving import limits
 from components.serving.champion import Champion
 from components.serving.metrics import Metrics

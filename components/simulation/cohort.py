@@ -15,8 +15,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from components.imaging.anatomy import Anatomy, Label, draw_anatomy, label_of
-from components.imaging.thorax import Paths, path_lengths
+from components.simulation.anatomy import Anatomy, Label, draw_anatomy, label_of
+from components.simulation.thorax import Paths, path_lengths
 
 BITS_STORED = 12
 FINER = 2  # rays along each side of a pixel

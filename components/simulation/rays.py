@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from components.imaging.anatomy import Anatomy
+from components.simulation.anatomy import Anatomy
 
 Array = NDArray[np.floating]
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.random import Generator
 from scipy.ndimage import gaussian_filter
 
-from components.imaging.anatomy import Anatomy
-from components.imaging.rays import Array, Grid, make_grid
+from components.simulation.anatomy import Anatomy
+from components.simulation.rays import Array, Grid, make_grid
 
 SIDES = (-1, 1)  # the patient's right and left
 RIBS = 10

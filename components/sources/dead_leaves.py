@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from functools import partial
 
 from components.handover import StepError
-from components.imaging.leaves import dead_leaves
 from components.params import Params
+from components.simulation.dead_leaves import dead_leaves
 from components.sources.items import Picture, PixelArray
 
 SIDE = 384  # pixels

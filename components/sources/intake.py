@@ -16,8 +16,9 @@ from components.dicom.burned_in import Reviewed, clean, regions_to_keep
 from components.dicom.deidentify import Pseudonyms, deidentify
 from components.dicom.duplicates import Stored, stored
 from components.dicom.identity import Identity
-from components.dicom.read import UnreadableImage, decode, open_dicom
+from components.dicom.read import decode, open_dicom
 from components.handover import IndexRow, StepError
+from components.imaging.decoding import UnreadableImage
 from components.sources.items import DicomFile, Item, Picture
 
 SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.dicom.read import UnreadableImage
 from components.handover import StepError
+from components.imaging.decoding import UnreadableImage
 from components.params import Params
 from components.sources.items import Picture, PixelArray
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageSequence
 
-from components.dicom.read import BROKEN, MAX_VALUES, UnreadableImage
 from components.handover import StepError
+from components.imaging.decoding import BROKEN, MAX_VALUES, UnreadableImage
 from components.params import Params
 from components.sources.items import Picture, PixelArray
 from components.sources.tables import read_table

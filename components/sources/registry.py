@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 
 from components.handover import StepError
 from components.params import Params
-from components.sources import dicom_folder, leaves, medmnist_set, nifti, npz, pictures, pydicom_data, simulated
+from components.sources import dead_leaves as leaves
+from components.sources import dicom_folder, medmnist_set, nifti, npz, pictures, pydicom_data, simulated
 from components.sources.items import Item
 
 Opener = Callable[[str, Params], Iterable[Item]]

@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from components.imaging.simulation import BITS_STORED, SimulatedImage, simulate
 from components.params import Params
+from components.simulation.cohort import BITS_STORED, SimulatedImage, simulate
 from components.sources.items import DicomFile
 
 DIGITAL_RADIOGRAPH = UID("1.2.840.10008.5.1.4.1.1.1.1")  # Digital X-Ray Image Storage, for presentation

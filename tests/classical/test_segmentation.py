@@ -7,8 +7,8 @@ import pytest
 
 from components.classical.segmentation import segment
 from components.imaging.intensity import percentile_range, to_unit
-from components.imaging.simulation import anatomy_of, simulate
-from components.imaging.thorax import path_lengths
+from components.simulation.cohort import anatomy_of, simulate
+from components.simulation.thorax import path_lengths
 from tests.drawing import shapes
 
 

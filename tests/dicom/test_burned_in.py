@@ -7,8 +7,9 @@ import pytest
 from pydicom.dataset import Dataset, FileDataset
 
 from components.dicom.burned_in import Box, clean, read_reviewed, regions_to_keep
-from components.dicom.read import UnreadableImage, decode
+from components.dicom.read import decode
 from components.handover import StepError
+from components.imaging.decoding import UnreadableImage
 from tests.drawing import dicom
 
 KEEP = Box(2, 3, 7, 8)

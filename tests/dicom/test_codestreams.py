@@ -18,7 +18,8 @@ from pydicom.encaps import encapsulate, encapsulate_extended, generate_frames
 from pydicom.uid import JPEGBaseline8Bit, JPEGLSTransferSyntaxes, JPEGTransferSyntaxes
 
 from components.dicom.codestreams import check_frames, jpeg_size
-from components.dicom.read import UnreadableImage, read_dicom
+from components.dicom.read import read_dicom
+from components.imaging.decoding import UnreadableImage
 from tests.drawing import dicom, shapes, write_dicom
 
 REAL = Path(str(files("data_store"))) / "data"

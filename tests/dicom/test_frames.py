@@ -7,7 +7,8 @@ import pytest
 from pydicom.uid import JPEGBaseline8Bit
 
 from components.dicom.frames import frame_values, is_lossy, padding_mask, pixel_bits, stored_frame, stored_frames
-from components.dicom.read import BROKEN, UnreadableImage, open_dicom
+from components.dicom.read import open_dicom
+from components.imaging.decoding import BROKEN, UnreadableImage
 from tests.drawing import dicom, write_dicom
 
 

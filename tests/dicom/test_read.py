@@ -13,7 +13,8 @@ from pydicom import dcmread, uid
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.encaps import encapsulate
 
-from components.dicom.read import UnreadableImage, read_dicom, read_image
+from components.dicom.read import read_dicom, read_image
+from components.imaging.decoding import UnreadableImage
 from components.sources import pydicom_data
 from tests.drawing import dicom, shapes, write_dicom
 from tests.settings import small

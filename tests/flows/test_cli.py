@@ -13,9 +13,9 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from components import arrivals
-from components.dicom.read import UnreadableImage
 from components.enhance import EnhancedImage
 from components.handover import Layout, StepError
+from components.imaging.decoding import UnreadableImage
 from components.params import ParamsError, load_here
 from flows.cli import main
 from flows.doctor import Check

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from components.imaging.body import body_mask
-from components.imaging.simulation import simulate
+from components.simulation.cohort import simulate
 
 
 def _disc(rows, columns, radius):

@@ -12,9 +12,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from components import picture_files as module
 from components.handover import StepError
-from components.picture_files import Picture, read_picture, write_picture
+from components.imaging import picture_files as module
+from components.imaging.picture_files import Picture, read_picture, write_picture
 from tests.drawing import shapes
 from tests.flows.conftest import PROJECT
 

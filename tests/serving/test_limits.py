@@ -25,7 +25,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from components.dicom.read import UnreadableImage, read_dicom
+from components.dicom.read import read_dicom
+from components.imaging.decoding import UnreadableImage
 from components.serving import limits
 from components.serving.limits import TooLarge
 from components.serving.settings import Limits

@@ -11,11 +11,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from components.dicom.read import UnreadableImage
+from components.imaging.decoding import UnreadableImage
 from components.serving.rendering import LONGEST_SIDE, rendered
 from tests.drawing import dicom, shapes, write_dicom
 from tests.flows.conftest import PROJECT
-from tests.test_picture_files import tiff
+from tests.imaging.test_picture_files import tiff
 
 RENDER = """
 import re, resource

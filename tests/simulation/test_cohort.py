@@ -7,9 +7,9 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from sklearn.metrics import roc_auc_score
 
-from components.imaging.anatomy import draw_anatomy
-from components.imaging.simulation import _film, anatomy_of, simulate
-from components.imaging.thorax import path_lengths
+from components.simulation.anatomy import draw_anatomy
+from components.simulation.cohort import _film, anatomy_of, simulate
+from components.simulation.thorax import path_lengths
 
 COHORT = 3000  # anatomies only: no film is made
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from components.imaging.leaves import dead_leaves
+from components.simulation.dead_leaves import dead_leaves
 
 
 def test_an_image_follows_from_seed_and_number_alone() -> None:

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from components.imaging.anatomy import draw_anatomy
-from components.imaging.rays import Grid, make_grid
+from components.simulation.anatomy import draw_anatomy
+from components.simulation.rays import Grid, make_grid
 
 
 @pytest.fixture

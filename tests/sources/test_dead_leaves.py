@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from components.handover import StepError
-from components.sources import leaves
+from components.sources import dead_leaves as leaves
 from tests.settings import small
 
 

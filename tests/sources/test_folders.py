@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.dicom.read import UnreadableImage
 from components.handover import StepError
+from components.imaging.decoding import UnreadableImage
 from components.sources import dicom_folder, pictures, pydicom_data
 from components.sources.items import Picture
 from components.sources.pictures import read_picture

@@ -7,8 +7,9 @@ import nibabel
 import numpy as np
 import pytest
 
-from components.dicom.read import UnreadableImage, read_dicom
+from components.dicom.read import read_dicom
 from components.handover import StepError
+from components.imaging.decoding import UnreadableImage
 from components.sources import medmnist_set, nifti, npz, simulated
 from tests.settings import content, small
 
