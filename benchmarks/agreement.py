@@ -15,9 +15,9 @@ from benchmarks.sizes import ImageSize, StepSize, label
 from benchmarks.timing import digits
 from benchmarks.toolbox import BasicSRLoop, Toolbox, copy_weights
 from components.handover import StepError
-from components.learning.metrics import psnr
-from components.learning.optimisation import half_is_fast
-from components.learning.tiling import OVERLAP, TILE, sharpen_tiled
+from components.learning.device import half_is_fast
+from components.learning.inference.tiling import OVERLAP, TILE, sharpen_tiled
+from components.learning.metrics.image_quality import psnr
 from components.params.trainings import PixelTraining
 
 FULL_TOLERANCE = 1e-5  # of the output's range: the order of a sum in float32

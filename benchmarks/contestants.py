@@ -9,10 +9,10 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from benchmarks import drawn
+from components.learning.device import usable_precision
 from components.learning.models import build
-from components.learning.optimisation import usable_precision
-from components.learning.patches import Patches
-from components.learning.pixel_phase import PixelPhase
+from components.learning.training.patches import Patches
+from components.learning.training.pixel_phase import PixelPhase
 from components.params.trainings import PixelTraining
 
 SEED = 7

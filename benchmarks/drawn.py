@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from components.handover import PreparedRow
-from components.learning.patches import Pair
+from components.learning.datasets.pairs import Pair
 
 UNIT = 384  # pixels: larger images repeat one of this side, so that every size has the same content
 PAIRS, SIDE = 6, 512  # images to train on, and about how large: what the default source comes to

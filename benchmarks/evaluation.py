@@ -23,7 +23,7 @@ from components.evidence.summarising import summarise
 from components.handover import PreparedRow, write_rows
 from components.handover.methods import LEADER
 from components.imaging.degradation import degrade, enlarge
-from components.learning.patches import iterate_pairs, rows_of
+from components.learning.datasets.pairs import iterate_pairs, rows_of
 
 SCALE, SIDE, FULL = 4, 512, 65535
 SAMPLES = 2000  # bootstraps of an interval, as `evaluate.bootstrap_samples`

@@ -15,8 +15,8 @@ from benchmarks.results import Section
 from benchmarks.sizes import ImageSize, label
 from benchmarks.timing import Times, digits, in_turns, quotients, spread, typical
 from benchmarks.toolbox import Toolbox, copy_weights
-from components.learning.optimisation import half_is_fast
-from components.learning.scoring import network_upscale
+from components.learning.device import half_is_fast
+from components.learning.inference.upscaling import network_upscale
 
 PLAIN_TILE, PLAIN_PAD = 192, 10  # low-resolution pixels; the pad is Real-ESRGAN's default
 COLUMNS = (
@@ -62,9 +62,9 @@ def section(toolbox: Toolbox, sizes: Sequence[ImageSize], ceiling: Ceiling, devi
     found = [(size, timed(toolbox, size, device)) for size in sizes]
     computed_in = "bfloat16 between the outer layers" if half_is_fast(device) else "float32"
     method = f"""basicsr's RRDBNet in float32 over tiles of {PLAIN_TILE} pixels padded by {PLAIN_PAD}, cut and pasted,
-as Real-ESRGAN does; ours through `components.learning.scoring.network_upscale`: blended tiles, {computed_in}. From an
-image in memory to one in memory. Operations: the network's, once over the image, without any overlap; the floor is
-theirs at the ceiling of the precision ours runs in."""
+as Real-ESRGAN does; ours through `components.learning.inference.upscaling.network_upscale`: blended tiles,
+{computed_in}. From an image in memory to one in memory. Operations: the network's, once over the image, without any
+overlap; the floor is theirs at the ceiling of the precision ours runs in."""
     faster = (
         f"{typical(times['basicsr'], times['medsr'])} ({label(size.settings)}, {size.width} × {size.height})"
         for size, times in found

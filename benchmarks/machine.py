@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from components.learning.optimisation import usable_precision
+from components.learning.device import usable_precision
 
 QUIET = 0.5  # running processes over the last minute
 

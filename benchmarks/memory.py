@@ -19,7 +19,7 @@ from benchmarks.sizes import label, recipe
 from benchmarks.timing import digits
 from components.enhance import enhance_file
 from components.handover import StepError
-from components.learning.generator import Generator
+from components.learning.inference.generator import Generator
 from components.params.trainings import PixelTraining
 from tests.drawing import dicom, write_dicom
 

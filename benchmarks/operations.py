@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.results import Section
 from benchmarks.timing import digits, synchronise
-from components.learning.optimisation import half_is_fast
+from components.learning.device import half_is_fast
 
 REPEATS = 3
 TRAINING = 3  # a backward pass is two products as large as the forward one: by the weights and by the inputs

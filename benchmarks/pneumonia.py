@@ -23,15 +23,16 @@ from benchmarks import machine
 from benchmarks.results import Section, chapter
 from components.classical.training import Data, make_extractor, train
 from components.handover import LabelledRow, Layout, Replacing, StepError, fingerprint
-from components.learning.calibration import temperature_of, threshold_for
-from components.learning.checkpoint import Checkpoints
-from components.learning.classifier_phase import ClassifierPhase, LabelledImages
+from components.learning.datasets.labelled import LabelledImages
+from components.learning.device import usable_precision
+from components.learning.inference.calibration import temperature_of, threshold_for
+from components.learning.inference.classifier import Manner, Reader, logits_of, positive
+from components.learning.metrics.ranking import auroc, calibration_error
 from components.learning.models import build
-from components.learning.optimisation import usable_precision
-from components.learning.progress import ConsoleReporter
-from components.learning.ranking import auroc, calibration_error
-from components.learning.reading import Manner, Reader, logits_of, positive
-from components.learning.trainer import Plan, fit
+from components.learning.training.checkpoint import Checkpoints
+from components.learning.training.classifier_phase import ClassifierPhase
+from components.learning.training.progress import ConsoleReporter
+from components.learning.training.trainer import Plan, fit
 from components.params.trainings import Augmentation, ClassicalTraining, ClassifierTraining
 
 HERE = Path(__file__).parent

@@ -21,8 +21,8 @@ from benchmarks import contestants, drawn, machine
 from benchmarks.sizes import for_processor, label
 from benchmarks.timing import Contestant, in_turns, typical
 from benchmarks.toolbox import install
-from components.learning.optimisation import half_is_fast
-from components.learning.tiling import TILE
+from components.learning.device import half_is_fast
+from components.learning.inference.tiling import TILE
 
 FOLDER = Path(__file__).parent / ".onnx"
 PACKAGES = (
@@ -46,7 +46,7 @@ def onnx_runtime(network: nn.Module, tile: Tensor, path: Path) -> Callable[[], T
 
 
 def pytorch(network: nn.Module, tile: Tensor, half: bool) -> Callable[[], Tensor]:
-    """As `components.learning.tiling` runs it."""
+    """As `components.learning.inference.tiling` runs it."""
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     last = tile.contiguous(memory_format=torch.channels_last)
 

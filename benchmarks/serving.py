@@ -36,7 +36,7 @@ from benchmarks import drawn, machine
 from benchmarks.servers import HOST, free_port, started
 from components.adapters import registry
 from components.handover import Layout
-from components.learning.sharpening import sharpen_grey
+from components.learning.inference.sharpening import sharpen_grey
 from components.serving.access import new_token
 
 FULL = 65535

@@ -17,8 +17,8 @@ from benchmarks.results import Section
 from benchmarks.sizes import StepSize, label
 from benchmarks.timing import Times, digits, in_turns, quotients, spread, synchronise, typical
 from benchmarks.toolbox import BasicSRLoop, Toolbox, copy_weights
-from components.learning.patches import Patches
-from components.learning.pixel_phase import PixelPhase
+from components.learning.training.patches import Patches
+from components.learning.training.pixel_phase import PixelPhase
 
 PARTS = ("data", "forward", "backward", "optimiser and average")
 COLUMNS = (

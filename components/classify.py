@@ -18,8 +18,8 @@ from components.handover import StepError
 from components.imaging.geometry import fit_channels, frames_to_take, planes_of
 from components.imaging.intensity import padding_of, percentile_range, to_unit
 from components.imaging.pictures import save_heat
-from components.learning.gradcam import grad_cam
-from components.learning.reading import Reader
+from components.learning.inference.classifier import Reader
+from components.learning.inference.gradcam import grad_cam
 from components.readers import AnyReader
 from components.sources.pictures import read_picture
 

@@ -18,7 +18,7 @@ from components.classical.training import Data, load_data, make_extractor, train
 from components.handover import Layout, StepError, write_rows
 from components.handover.methods import COMPARED
 from components.handover.reader_rows import DenoisingRow
-from components.learning.classifier_phase import LabelledImages, load_labelled
+from components.learning.datasets.labelled import LabelledImages, load_labelled
 from components.learning.reading_scores import Read, measures, with_intervals
 from components.params import Params
 from components.params.run_step import run_step

@@ -25,9 +25,9 @@ from components.dicom.write import derive, obstacles, save
 from components.handover import StepError
 from components.imaging.decoding import BROKEN, UnreadableImage
 from components.imaging.picture_files import PICTURES, read_picture, write_picture
-from components.learning.generator import Generator
-from components.learning.sharpening import Values, sharpen_colour, sharpen_grey
-from components.learning.tiling import TILE
+from components.learning.inference.generator import Generator
+from components.learning.inference.sharpening import Values, sharpen_colour, sharpen_grey
+from components.learning.inference.tiling import TILE
 
 __all__ = ["HALF_MADE", "PICTURES", "EnhancedImage", "enhance_file"]
 HALF_MADE = ".enhance-"  # how the folders begin that stay beside a destination when the process is killed

@@ -31,10 +31,9 @@ from components.handover.sr_rows import (
     SampleScore,
     SpectrumPoint,
 )
-from components.learning.metrics import crop_border
-from components.learning.patches import iterate_pairs, rows_of
-from components.learning.scoring import held_out_digest, scale_of
-from components.params import Params
+from components.learning.datasets.pairs import held_out_digest, iterate_pairs, rows_of
+from components.learning.metrics.image_quality import crop_border
+from components.params import Params, scale_of
 from components.params.run_step import run_step
 
 METRICS = (  # of `sr_metrics.json`

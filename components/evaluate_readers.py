@@ -18,12 +18,12 @@ from components.handover import CLASSIFIER, LabelledRow, Layout, picked, read_re
 from components.handover.methods import GENERATIVE, ORIGINAL, READERS
 from components.handover.reader_rows import CurvePoint, ReaderSummary, Reading, SharpenedReading
 from components.imaging.pictures import save_grey, save_heat
-from components.learning.classifier_phase import LabelledImages, load_labelled
-from components.learning.extra_images import extra_images
-from components.learning.gradcam import grad_cam
-from components.learning.reading import Reader, load_reader
+from components.learning.datasets.labelled import LabelledImages, load_labelled
+from components.learning.inference.classifier import Reader, load_reader
+from components.learning.inference.gradcam import grad_cam
 from components.learning.reading_scores import Measure, Read, confusion, measures, share_of, with_intervals
 from components.learning.sharpened_reading import shown_images
+from components.learning.synthetic.extra_images import extra_images
 from components.params import Params
 from components.params.run_step import run_step
 from components.readers import load_any_reader

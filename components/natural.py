@@ -21,6 +21,8 @@ from torch import Tensor
 from components import params
 from components.handover import Layout, PreparedRow, StepError, write_rows
 from components.learning import published
+from components.learning.inference.tiling import sharpen_tiled
+from components.learning.inference.upscaling import Upscale, bicubic_upscale
 from components.learning.picture_folder import (
     Picture,
     UnusablePicture,
@@ -31,8 +33,6 @@ from components.learning.picture_folder import (
     refuse,
 )
 from components.learning.published import WHITE, PictureScore, Table, luma, reduced
-from components.learning.scoring import Upscale, bicubic_upscale
-from components.learning.tiling import sharpen_tiled
 from components.learning.weights import CONFIG, load_weights
 from components.params import Params
 from components.params.run_step import report

@@ -23,11 +23,11 @@ from components.handover import GENERATORS, Layout, RunRecord, fingerprint, read
 from components.handover.methods import GENERATIVE, READERS
 from components.handover.reader_rows import ReaderSummary, SharpenedReading
 from components.handover.sr_rows import MethodSummary
-from components.learning.classifier_phase import load_labelled
-from components.learning.metrics import crop_border, psnr
-from components.learning.patches import iterate_pairs
-from components.learning.ranking import auroc
-from components.learning.scoring import held_out_digest, network_upscale
+from components.learning.datasets.labelled import load_labelled
+from components.learning.datasets.pairs import held_out_digest, iterate_pairs
+from components.learning.inference.upscaling import network_upscale
+from components.learning.metrics.image_quality import crop_border, psnr
+from components.learning.metrics.ranking import auroc
 from components.learning.weights import load_weights
 from components.model_card import classifier_card, generator_card
 from components.params import Params

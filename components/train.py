@@ -20,11 +20,11 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 
 from components.handover import Layout, RunRecord, StepError, fingerprint, write_record
-from components.learning.checkpoint import Checkpoints, remove_checkpoint
-from components.learning.optimisation import usable_precision
-from components.learning.progress import ConsoleReporter, write_history
-from components.learning.recipes import Setting, data_digest, start_digest, work_of
-from components.learning.trainer import Plan, Progress, Reporter, fit
+from components.learning.device import usable_precision
+from components.learning.training.checkpoint import Checkpoints, remove_checkpoint
+from components.learning.training.progress import ConsoleReporter, write_history
+from components.learning.training.recipes import Setting, data_digest, start_digest, work_of
+from components.learning.training.trainer import Plan, Progress, Reporter, fit
 from components.learning.weights import save_weights
 from components.params import Params
 from components.params.run_step import run_step

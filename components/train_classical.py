@@ -16,8 +16,8 @@ from components.classical.fitting import Fitted
 from components.classical.reader import save_reader
 from components.classical.training import load_data, make_extractor, train
 from components.handover import Layout, RunRecord, StepError, fingerprint, sha256_of, write_record
-from components.learning.progress import write_history
-from components.learning.start import TRAINED_ON
+from components.learning.training.progress import write_history
+from components.learning.weights import TRAINED_ON
 from components.params import Params
 from components.params.run_step import run_step
 from components.params.trainings import ClassicalTraining

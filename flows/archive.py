@@ -20,7 +20,7 @@ from pydicom.errors import InvalidDicomError
 from components.adapters import dicomweb, registry
 from components.handover import Layout, StepError
 from components.imaging.decoding import BROKEN
-from components.learning.generator import Generator
+from components.learning.inference.generator import Generator
 from flows import prefect_server
 from flows.enhancement import Batch, Place, claimed, enhance_one, leave, places_in, reason_of, waiting
 

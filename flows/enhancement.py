@@ -17,7 +17,7 @@ from components.adapters.dicomweb import Remote
 from components.enhance import HALF_MADE, enhance_file
 from components.handover import Layout, StepError
 from components.imaging.decoding import BROKEN, UnreadableImage
-from components.learning.generator import Generator
+from components.learning.inference.generator import Generator
 from components.serving.record import record
 
 REASON = ".failed.txt"  # beside where the image would be; remove it, or bring the image again, and it is tried again

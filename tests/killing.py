@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from components.handover import Layout
-from components.learning.checkpoint import NAME
+from components.learning.training.checkpoint import NAME
 
 MIDWAY = ("train rrdb", "train esrgan", "train classifier", "train dcgan")  # one of each kind that keeps checkpoints
 ONCE = re.compile(r"train \w+|train_classical (?!classical_svm)\w+")  # each takes seconds to get to where it was

@@ -13,7 +13,7 @@ from components.dicom.read import read_image
 from components.handover import Layout, StepError
 from components.imaging.decoding import UnreadableImage
 from components.imaging.geometry import fit_square
-from components.learning.reading import Reader, load_reader
+from components.learning.inference.classifier import Reader, load_reader
 from components.readers import load_any_reader
 from tests.drawing import dicom, shapes, write_dicom
 from tests.settings import small

@@ -24,8 +24,8 @@ from components.dicom.read import open_dicom
 from components.enhance import enhance_file
 from components.handover import StepError
 from components.imaging.decoding import UnreadableImage
-from components.learning import tiling
-from components.learning.generator import Generator
+from components.learning.inference import tiling
+from components.learning.inference.generator import Generator
 from components.learning.models import build
 from tests.drawing import dicom, shapes, write_dicom
 from tests.programs import needed

@@ -18,8 +18,8 @@ from components.handover import (
     write_json,
 )
 from components.handover.sr_rows import Comparison, MethodSummary, SampleScore
+from components.learning.datasets.pairs import load_pairs
 from components.learning.models.srcnn import enlarge
-from components.learning.patches import load_pairs
 from tests.settings import small
 
 

@@ -20,7 +20,7 @@ from components.handover import (
     write_rows,
 )
 from components.handover.sr_rows import SampleScore
-from components.learning.patches import load_pairs, rows_of
+from components.learning.datasets.pairs import load_pairs, rows_of
 from tests import tables
 from tests.settings import small
 from tests.test_register import lenient

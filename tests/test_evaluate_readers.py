@@ -11,7 +11,7 @@ from components import evaluate_readers
 from components.handover import LabelledRow, Layout, StepError, read_json, read_rows, write_json
 from components.handover.methods import READERS, SHOWN
 from components.handover.reader_rows import CURVES, CurvePoint, ReaderSummary, Reading, SharpenedReading
-from components.learning.classifier_phase import LabelledImages, load_labelled
+from components.learning.datasets.labelled import LabelledImages, load_labelled
 from components.learning.reading_scores import Read
 from components.readers import load_any_reader
 from tests.settings import small

@@ -7,7 +7,7 @@ import yaml
 
 from components import natural, train
 from components.handover import Layout, PreparedRow, StepError, read_json, read_rows
-from components.learning.patches import load_pairs
+from components.learning.datasets.pairs import load_pairs
 from components.learning.weights import save_weights
 from components.params import PROFILES, ParamsError
 from tests.natural_pictures import colour, folder, write
@@ -137,7 +137,7 @@ def test_of_processes_that_train_together_the_first_one_prepares(
 def test_a_generator_and_its_adversarial_phase_are_trained_and_scored(
     tmp_path: Path, drawn: tuple[Path, Path], small_settings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("components.learning.features.vgg19_cache", lambda: tmp_path / "absent.pth")
+    monkeypatch.setattr("components.learning.training.features.vgg19_cache", lambda: tmp_path / "absent.pth")
     layout = Layout(tmp_path / "into")
     for name in ("srresnet", "srgan"):
         ready = natural.make_ready(layout, small_settings, name, *drawn, profile=None, steps=2)

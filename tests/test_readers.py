@@ -6,7 +6,7 @@ import pytest
 from components.classical.reader import ClassicalReader
 from components.handover import Layout, StepError
 from components.handover.methods import READERS
-from components.learning.reading import Reader
+from components.learning.inference.classifier import Reader
 from components.readers import load_any_reader
 
 

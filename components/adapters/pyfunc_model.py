@@ -57,8 +57,8 @@ def _sharpener(folder: Path) -> Answer:
 
 
 def _maker(folder: Path) -> Answer:
-    from components.learning.extra_images import MAKES
-    from components.learning.generative_phase import made_images
+    from components.learning.synthetic.extra_images import MAKES
+    from components.learning.synthetic.sampling import made_images
 
     network, config = load_weights(folder)
     seed, device = config[MAKES]["seed"], torch.device("cpu")

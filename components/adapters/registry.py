@@ -17,7 +17,7 @@ import torch
 
 from components.adapters.tracking import connect, fetch
 from components.handover import Layout, RunRecord, StepError, write_json
-from components.learning.generator import Generator
+from components.learning.inference.generator import Generator
 from components.learning.weights import CONFIG, WEIGHTS, load_weights
 
 if TYPE_CHECKING:

@@ -13,10 +13,9 @@ from components.classical.fitting import Fitted, Measured, fit
 from components.classical.handmade import Handmade
 from components.classical.reader import ClassicalReader, Extractor, measure
 from components.handover import CLASSIFIER, Layout
-from components.learning.calibration import threshold_for
-from components.learning.classifier_phase import LabelledImages, classes_of, load_labelled
-from components.learning.start import TRAINED_ON
-from components.learning.weights import load_weights
+from components.learning.datasets.labelled import LabelledImages, classes_of, load_labelled
+from components.learning.inference.calibration import threshold_for
+from components.learning.weights import TRAINED_ON, load_weights
 from components.params.trainings import ClassicalTraining
 
 

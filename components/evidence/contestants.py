@@ -12,10 +12,9 @@ from torch import Tensor, nn
 from components.evidence.outside import OutsideImages
 from components.handover import GENERATORS, METHODS, Layout, PreparedRow, StepError, read_json, read_record
 from components.handover.methods import CHAMPION, LEADER
-from components.learning.patches import Pair
-from components.learning.scoring import Upscale, bicubic_upscale, network_upscale
-from components.learning.start import check_unseen
-from components.learning.weights import WEIGHTS, load_weights
+from components.learning.datasets.pairs import Pair
+from components.learning.inference.upscaling import Upscale, bicubic_upscale, network_upscale
+from components.learning.weights import WEIGHTS, check_unseen, load_weights
 
 CHAMPION_RECORD = "champion.json"
 REMEDY = "`medsr evaluate --write-inputs` writes today's inputs; sharpen them with it, or remove the folder."

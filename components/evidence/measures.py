@@ -11,7 +11,8 @@ from torch import Tensor
 
 from components.evidence import spectrum
 from components.imaging.degradation import Kind, degrade
-from components.learning.metrics import (
+from components.learning.datasets.pairs import Pair
+from components.learning.metrics.image_quality import (
     MS_SSIM_LEAST_SIDE,
     centres,
     crop_border,
@@ -20,7 +21,6 @@ from components.learning.metrics import (
     psnr,
     similarity_maps,
 )
-from components.learning.patches import Pair
 
 WORST_PART = 8  # low-resolution pixels: a side of the square in which faithfulness is least, or error greatest
 UNSEEN = 1 / (12 * 255**2)  # mean square of what rounding to 256 greys does to an image in [0, 1]

@@ -14,7 +14,7 @@ from torch import Tensor
 from components.handover import PreparedRow, StepError
 from components.imaging.decoding import UnreadableImage
 from components.imaging.intensity import luma
-from components.learning.patches import Pair
+from components.learning.datasets.pairs import Pair
 from components.sources.pictures import read_picture
 
 SUFFIXES = (".npy", ".png", ".tif", ".tiff")

@@ -12,7 +12,7 @@ from torch import Tensor
 from components.evidence.measures import Distance, measure
 from components.handover.sr_rows import SampleScore
 from components.imaging.degradation import Kind
-from components.learning.patches import Pair
+from components.learning.datasets.pairs import Pair
 
 if TYPE_CHECKING:
     from components.evidence.contestants import Contestant

@@ -14,7 +14,7 @@ from components.evidence.averaging import gains
 from components.handover import PreparedRow
 from components.handover.sr_rows import ProfilePoint, SampleScore
 from components.imaging.pictures import save_error, save_grey, zoom_window
-from components.learning.patches import Pair
+from components.learning.datasets.pairs import Pair
 
 LUNG, SOFT_TISSUE = ("lung", -600.0, 1500.0), ("soft tissue", 40.0, 400.0)  # level and width, HU
 AIR_IN_LUNGS = (-950.0, -500.0)  # HU

@@ -1,6 +1,7 @@
 """Scores by the protocol of the published tables, to check networks against papers; never of medical images.
 
-Values are 8-bit luma, 0 to 255. `components/learning/scoring.py` has the medical scores, in [0, 1] of an image's range.
+Values are 8-bit luma, 0 to 255. The scores of medical images, in [0, 1] of an image's range, are in
+`components/evidence/scoring.py`.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import torch
 from torch import Tensor
 
 from components.imaging.degradation import degrade
-from components.learning.metrics import WINDOW_SIDE, crop_border, psnr, ssim
-from components.learning.scoring import Upscale
+from components.learning.inference.upscaling import Upscale
+from components.learning.metrics.image_quality import WINDOW_SIDE, crop_border, psnr, ssim
 
 LUMA_WEIGHTS = (65.481, 128.553, 24.966)  # ITU-R BT.601 for 8 bits: black is 16, white 235
 LUMA_BLACK = 16

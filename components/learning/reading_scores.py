@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.learning.intervals import patient_bootstrap
-from components.learning.ranking import auroc, average_precision, calibration_error
+from components.learning.metrics.ranking import auroc, average_precision, calibration_error
 
 Probabilities = NDArray[np.floating]
 Measure = Callable[[NDArray[np.int64]], float]  # of images, by their place; repeated as often as drawn

@@ -12,10 +12,9 @@ from components.handover import GENERATORS, LabelledRow, Layout, StepError
 from components.handover.methods import DOWNSAMPLED, ORIGINAL, SHOWN
 from components.imaging.degradation import degrade
 from components.imaging.geometry import crop_to_multiple, fit_channels, planes_of
-from components.learning.scoring import Upscale, bicubic_upscale, network_upscale, scale_of
-from components.learning.start import check_unseen
-from components.learning.weights import load_weights
-from components.params import Params
+from components.learning.inference.upscaling import Upscale, bicubic_upscale, network_upscale
+from components.learning.weights import check_unseen, load_weights
+from components.params import Params, scale_of
 
 Image = NDArray[np.float32]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from components.handover import Replacing, StepError, read_json, sha256_of, write_json
+from components.handover import LabelledRow, PreparedRow, Replacing, StepError, read_json, sha256_of, write_json
 from components.learning.models import build
 
 WEIGHTS, CONFIG = "weights.safetensors", "config.json"
@@ -33,3 +33,20 @@ def load_weights(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
     except (FileNotFoundError, SafetensorError, RuntimeError, ValueError, KeyError) as error:
         raise StepError(f"{folder}: expected {WEIGHTS} that fit {CONFIG}; {error}. Train this model again.") from error
     return network.eval(), config
+
+
+TRAINED_ON = "trained_on"  # in a model's configuration: the images it, and what it started from, learned from
+
+
+def check_unseen(
+    folder: Path, config: dict[str, Any], held_out: Collection[PreparedRow | LabelledRow], remedy: str
+) -> None:
+    """Raises `StepError` naming the images of `held_out` that the weights in `folder` were trained on."""
+    if TRAINED_ON not in config:
+        raise StepError(f"{folder}: does not say which images its weights were trained on. Train it again.")
+    seen = sorted({row.image_id for row in held_out} & set(config[TRAINED_ON]))
+    if seen:
+        raise StepError(
+            f"{folder}: expected weights that saw no held-out image, found {', '.join(seen)} among those they were "
+            f"trained on. {remedy}"
+        )

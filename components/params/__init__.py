@@ -1,6 +1,6 @@
 """Every setting that decides a result: `params.yaml`, read, checked, and handed to a step."""
 
-from components.params.loading import PROFILES, ParamsError, load, load_here, parse
+from components.params.loading import PROFILES, ParamsError, load, load_here, parse, scale_of
 from components.params.steps import Evaluate, Ingest, Params, Prepare, Promote, Simulate, Split, Validate
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "load",
     "load_here",
     "parse",
+    "scale_of",
 ]

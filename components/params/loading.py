@@ -9,9 +9,10 @@ from typing import Any
 
 import yaml
 
+from components.handover import StepError
 from components.params.sections import build_section
 from components.params.steps import Params
-from components.params.trainings import RECIPES, Training
+from components.params.trainings import RECIPES, AdversarialTraining, PixelTraining, Training
 
 PROFILES = ("quick", "full")
 
@@ -62,3 +63,12 @@ def _training_of(value: Any, where: str, problems: list[str]) -> Training | None
         problems.append(f"{where}.recipe: expected one of {', '.join(RECIPES)}, found {recipe!r}")
         return None
     return build_section(RECIPES[recipe], value, where, problems)
+
+
+def scale_of(params: Params) -> int:
+    """The one scale of every generator. Raises `StepError` where there are several."""
+    trainings = [t for t in params.train.values() if isinstance(t, PixelTraining | AdversarialTraining)]
+    scales = {training.scale for training in trainings}
+    if len(scales) != 1:
+        raise StepError(f"train: expected one scale for every generator, found {sorted(scales)}. Set them alike.")
+    return scales.pop()

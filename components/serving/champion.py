@@ -10,8 +10,8 @@ import numpy as np
 
 from components.adapters import registry, tracking
 from components.handover import Layout, StepError
-from components.learning.generator import Generator
-from components.learning.sharpening import sharpen_grey
+from components.learning.inference.generator import Generator
+from components.learning.inference.sharpening import sharpen_grey
 
 LOGGER = logging.getLogger(__name__)
 CHECKED_ON = (np.add.outer(np.arange(48), np.arange(64)) * 37 % 4096).astype(np.uint16)  # a pattern that nothing clips

@@ -16,7 +16,7 @@ import pytest
 
 from components.adapters import registry
 from components.handover import Layout
-from components.learning.sharpening import sharpen_grey
+from components.learning.inference.sharpening import sharpen_grey
 from tests.drawing import shapes
 from tests.flows.conftest import eventually
 from tests.flows.test_serving import crown

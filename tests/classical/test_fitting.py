@@ -10,7 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from components.classical import fitting
 from components.classical.fitting import Measured, fit
 from components.handover import StepError
-from components.learning.ranking import auroc
+from components.learning.metrics.ranking import auroc
 from components.params.trainings import ClassicalTraining
 
 SETTINGS = ClassicalTraining(

@@ -8,7 +8,7 @@ import pytest
 from components.classical.reader import load_classical
 from components.handover import Layout, StepError, read_json, write_json
 from components.handover.methods import CLASSICAL
-from components.learning.classifier_phase import load_labelled
+from components.learning.datasets.labelled import load_labelled
 
 
 @pytest.mark.parametrize("name", CLASSICAL)

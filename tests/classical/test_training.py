@@ -7,7 +7,7 @@ from components.classical.reader import measure
 from components.classical.training import load_data, make_extractor, measured, train
 from components.handover import Layout
 from components.handover.methods import CLASSICAL
-from components.learning.ranking import auroc
+from components.learning.metrics.ranking import auroc
 from components.params.trainings import ClassicalTraining
 from tests import prepared
 from tests.settings import small

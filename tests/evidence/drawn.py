@@ -9,7 +9,7 @@ from torch import Tensor
 from components.evidence.contestants import Contestant, bicubic
 from components.handover import PreparedRow
 from components.imaging.degradation import Kind, degrade
-from components.learning.patches import Pair
+from components.learning.datasets.pairs import Pair
 from tests.drawing import shapes
 
 SCALE = 4

@@ -4,7 +4,7 @@ import pytest
 
 from components.evidence.contestants import contestants, outside_one
 from components.handover import METHODS, Layout, StepError
-from components.learning.patches import rows_of
+from components.learning.datasets.pairs import rows_of
 
 
 def test_ours_come_first_with_what_is_known_of_their_cost(trained: Layout) -> None:

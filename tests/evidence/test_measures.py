@@ -11,7 +11,7 @@ from components.evidence.measures import DEFINITIONS, Measured, measure
 from components.evidence.spectrum import beyond
 from components.handover.sr_rows import SampleScore
 from components.imaging.degradation import Kind
-from components.learning.patches import Pair
+from components.learning.datasets.pairs import Pair
 from tests.evidence import drawn
 
 

@@ -9,7 +9,7 @@ from components.evidence.policy import generator_lines
 from components.evidence.scoring import Protocol, score_all
 from components.evidence.summarising import summarise
 from components.handover.reader_rows import SharpenedReading
-from components.learning.scoring import network_upscale
+from components.learning.inference.upscaling import network_upscale
 from components.learning.weights import load_weights
 from tests.evidence import drawn
 from tests.settings import small

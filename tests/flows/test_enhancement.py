@@ -16,7 +16,7 @@ from components import monitoring
 from components.adapters import registry, tracking
 from components.enhance import HALF_MADE
 from components.handover import Layout, StepError, read_record
-from components.learning.generator import Generator
+from components.learning.inference.generator import Generator
 from flows import enhancement
 from flows.enhancement import REASON
 from tests.drawing import dicom, shapes, write_dicom

@@ -10,7 +10,7 @@ import yaml
 from click.testing import CliRunner
 
 from components.handover import Layout, PreparedRow, SplitRow, StepError, read_rows, write_rows
-from components.learning.patches import load_pairs
+from components.learning.datasets.pairs import load_pairs
 from flows import held_out
 from flows.cli import main
 from tests.drawing import dicom, shapes, write_dicom

@@ -24,7 +24,7 @@ import resource, sys
 from pathlib import Path
 from torch import nn
 from components.enhance import enhance_file
-from components.learning.generator import Generator
+from components.learning.inference.generator import Generator
 
 network = nn.Upsample(scale_factor=4, mode="nearest")
 generator = Generator(network, 4, "sr-generator", "3", (0.1, 99.9))

@@ -9,9 +9,9 @@ from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from components.imaging.degradation import degrade
+from components.learning.inference.upscaling import bicubic_upscale
 from components.learning.picture_folder import paired, read_pair
 from components.learning.published import PictureScore, Table, cropped, luma, reduced, score
-from components.learning.scoring import bicubic_upscale
 from tests.natural_pictures import colour
 
 EXTRA = os.environ.get("MEDSR_EXTRA_DATA", "")

@@ -16,7 +16,7 @@ from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts
 from pynetdicom.sop_class import StorageCommitmentPushModel
 from torch import nn
 
-from components.learning.generator import Generator
+from components.learning.inference.generator import Generator
 from components.serving.settings import (
     Destination,
     Http,

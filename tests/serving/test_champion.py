@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from components.adapters import registry, tracking
 from components.handover import Layout, StepError, read_record
-from components.learning.generator import Generator
+from components.learning.inference.generator import Generator
 from components.serving.champion import Champion, from_registry
 from tests.flows.conftest import eventually
 from tests.services import free_port

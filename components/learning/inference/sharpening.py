@@ -18,8 +18,8 @@ from torch import Tensor
 
 from components.imaging.degradation import enlarge
 from components.imaging.intensity import LUMA_WEIGHTS, percentile_range
-from components.learning.generator import Generator
-from components.learning.tiling import OVERLAP, TILE, Rows, sharpen_bands
+from components.learning.inference.generator import Generator
+from components.learning.inference.tiling import OVERLAP, TILE, Rows, sharpen_bands
 
 REACH = 3  # rows beyond its own that bicubic enlargement of a band looks at
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from components.learning.optimisation import half_is_fast
+from components.learning.device import half_is_fast
 
 TILE, OVERLAP = 256, 32  # low-resolution pixels; what every score and every enhanced image is made with
 MIN_SIDE = 16  # pixels; smaller images are padded with their edge, so that every network has something to look at

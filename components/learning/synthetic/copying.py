@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from components.learning.ranking import auroc
+from components.learning.metrics.ranking import auroc
 
 BATCH = 64
 ALLOWED = 0.05  # of held-out images lie as near as a copy does; the nearest alone could be one patient under two names

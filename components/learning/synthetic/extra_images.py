@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from components.handover import StepError
-from components.learning.classifier_phase import LabelledImages
-from components.learning.copying import Copying, copying
-from components.learning.generative_phase import made_images
+from components.learning.datasets.labelled import LabelledImages
+from components.learning.synthetic.copying import Copying, copying
+from components.learning.synthetic.sampling import made_images
 from components.learning.weights import load_weights
 
 MAKES = "makes"  # in a generator's configuration: the label, how many images, the seed of their noise

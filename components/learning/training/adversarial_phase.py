@@ -10,13 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from components.learning.features import Features
-from components.learning.losses import discriminator_loss, generator_loss, pixel_loss
-from components.learning.optimisation import MovingAverage, compiled
-from components.learning.patches import Pair, Patches
-from components.learning.pixel_phase import score_on
-from components.learning.sharing import Sharing, Turn
-from components.learning.trainer import prepare_rates
+from components.learning.datasets.pairs import Pair
+from components.learning.training.features import Features
+from components.learning.training.losses import discriminator_loss, generator_loss, pixel_loss
+from components.learning.training.optimisation import MovingAverage, compiled
+from components.learning.training.patches import Patches
+from components.learning.training.pixel_phase import score_on
+from components.learning.training.sharing import Sharing, Turn
+from components.learning.training.trainer import prepare_rates
 from components.params.trainings import AdversarialTraining
 
 if TYPE_CHECKING:

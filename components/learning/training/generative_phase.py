@@ -11,17 +11,17 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from components.learning.augmentation import augmented
-from components.learning.classifier_phase import LabelledImages
-from components.learning.losses import discriminator_loss, generator_loss
-from components.learning.optimisation import MovingAverage, compiled
-from components.learning.sharing import Sharing, Turn
-from components.learning.trainer import prepare_rates
+from components.learning.datasets.labelled import LabelledImages
+from components.learning.synthetic.sampling import draw_noise, made_images
+from components.learning.training.losses import discriminator_loss, generator_loss
+from components.learning.training.optimisation import MovingAverage, compiled
+from components.learning.training.sharing import Sharing, Turn
+from components.learning.training.trainer import prepare_rates
 from components.params.trainings import GenerativeTraining
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-BATCH = 64
 SEEN = 16  # pixels a side, to which images are averaged before likeness is measured
 
 
@@ -64,7 +64,7 @@ class GenerativePhase:
         """The generator, then the discriminator on what it made; images, noise and changes depend on seed and step."""
         random = np.random.default_rng((self._seed, step))
         place = torch.from_numpy(random.choice(len(self._labels), self._settings.batch)).to(self._fabric.device)
-        noise = _noise(random, len(place), self.modules["generator"].latent, self._fabric.device)  # type: ignore[arg-type]
+        noise = draw_noise(random, len(place), self.modules["generator"].latent, self._fabric.device)  # type: ignore[arg-type]
         changes = int(random.integers(2**32))
         for name, module in self.modules.items():
             module.train()
@@ -115,15 +115,6 @@ class GenerativePhase:
         return {"validation_likeness": likeness(made, self._validation.images)}
 
 
-@torch.inference_mode()
-def made_images(generator: nn.Module, labels: Tensor, seed: int, device: torch.device) -> Tensor:
-    """One image for each of `labels` (N,): (N, 1, size, size) in [0, 1] on the CPU, the same for the same seed."""
-    generator.eval()
-    noise = _noise(np.random.default_rng(seed), len(labels), generator.latent, device)  # type: ignore[arg-type]
-    parts = zip(torch.split(noise, BATCH), torch.split(labels.to(device), BATCH), strict=True)
-    return torch.cat([generator(one, wanted).float().cpu() for one, wanted in parts])
-
-
 def likeness(made: Tensor, real: Tensor) -> float:
     """How alike two samples of images (N, 1, S, S) are: 0 where they come from one distribution, below where not.
 
@@ -139,7 +130,3 @@ def likeness(made: Tensor, real: Tensor) -> float:
 
 def _kernel(one: Tensor, other: Tensor) -> Tensor:
     return (one @ other.T / one.shape[1] + 1) ** 3
-
-
-def _noise(random: np.random.Generator, count: int, latent: int, device: torch.device) -> Tensor:
-    return torch.from_numpy(random.standard_normal((count, latent), np.float32)).to(device)

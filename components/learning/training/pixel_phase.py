@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from components.learning.losses import pixel_loss
-from components.learning.metrics import crop_border, psnr, ssim
-from components.learning.optimisation import MovingAverage, compiled
-from components.learning.patches import Pair, Patches
-from components.learning.sharing import Sharing, Turn
-from components.learning.trainer import prepare_rates
+from components.learning.datasets.pairs import Pair
+from components.learning.metrics.image_quality import crop_border, psnr, ssim
+from components.learning.training.losses import pixel_loss
+from components.learning.training.optimisation import MovingAverage, compiled
+from components.learning.training.patches import Patches
+from components.learning.training.sharing import Sharing, Turn
+from components.learning.training.trainer import prepare_rates
 from components.params.trainings import PixelTraining
 
 if TYPE_CHECKING:

@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from components.handover import CLASSIFIER, LabelledRow, Layout, PreparedRow, fingerprint, read_rows, sha256_of
-from components.learning.adversarial_phase import AdversarialPhase, choose_interpolation, interpolated
-from components.learning.calibration import temperature_of, threshold_for
-from components.learning.classifier_phase import ClassifierPhase, LabelledImages, classes_of, load_labelled
-from components.learning.extra_images import MAKES, extra_images, with_extra
-from components.learning.features import make_features
-from components.learning.generative_phase import GenerativePhase
+from components.learning.datasets.labelled import LabelledImages, classes_of, load_labelled
+from components.learning.datasets.pairs import Pair, load_pairs
+from components.learning.inference.calibration import temperature_of, threshold_for
+from components.learning.inference.classifier import Manner, logits_of, positive
 from components.learning.models import build
-from components.learning.patches import Pair, Patches, load_pairs
-from components.learning.pixel_phase import PixelPhase
-from components.learning.reading import Manner, logits_of, positive
-from components.learning.start import TRAINED_ON, imagenet, start_from
-from components.learning.trainer import Phase, Progress
-from components.learning.weights import CONFIG, WEIGHTS, load_weights
+from components.learning.synthetic.extra_images import MAKES, extra_images, with_extra
+from components.learning.training.adversarial_phase import AdversarialPhase, choose_interpolation, interpolated
+from components.learning.training.classifier_phase import ClassifierPhase
+from components.learning.training.features import make_features
+from components.learning.training.generative_phase import GenerativePhase
+from components.learning.training.patches import Patches
+from components.learning.training.pixel_phase import PixelPhase
+from components.learning.training.start import imagenet, start_from
+from components.learning.training.trainer import Phase, Progress
+from components.learning.weights import CONFIG, TRAINED_ON, WEIGHTS, load_weights
 from components.params import Params
 from components.params.trainings import (
     AdversarialTraining,

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from components.handover import LabelledRow, PreparedRow, StepError
-from components.learning.weights import load_weights
-
-TRAINED_ON = "trained_on"  # in a model's configuration: the images it, and what it started from, learned from
+from components.learning.weights import TRAINED_ON, check_unseen, load_weights
 
 
 def start_from(network: nn.Module, folder: Path, setting: str, rows: Sequence[PreparedRow | LabelledRow]) -> list[str]:
@@ -32,20 +29,6 @@ def start_from(network: nn.Module, folder: Path, setting: str, rows: Sequence[Pr
             f"Set the network's sizes alike, or empty {setting}."
         ) from error
     return list(config[TRAINED_ON])
-
-
-def check_unseen(
-    folder: Path, config: dict[str, Any], held_out: Collection[PreparedRow | LabelledRow], remedy: str
-) -> None:
-    """Raises `StepError` naming the images of `held_out` that the weights in `folder` were trained on."""
-    if TRAINED_ON not in config:
-        raise StepError(f"{folder}: does not say which images its weights were trained on. Train it again.")
-    seen = sorted({row.image_id for row in held_out} & set(config[TRAINED_ON]))
-    if seen:
-        raise StepError(
-            f"{folder}: expected weights that saw no held-out image, found {', '.join(seen)} among those they were "
-            f"trained on. {remedy}"
-        )
 
 
 def imagenet(network: nn.Module, path: str) -> str:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from components.handover import StepError
-from components.learning.checkpoint import Checkpoints, copied
-from components.learning.optimisation import MovingAverage, is_finite, rate_factor
+from components.learning.training.checkpoint import Checkpoints, copied
+from components.learning.training.optimisation import MovingAverage, is_finite, rate_factor
 
 REPORTS = 100  # how often losses are read from the device in a whole training: reading waits for it
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from components.handover import StepError
-from components.learning.calibration import temperature_of, threshold_for
+from components.learning.inference.calibration import temperature_of, threshold_for
 
 
 def test_logits_that_are_three_times_too_sure_are_cooled_by_three() -> None:

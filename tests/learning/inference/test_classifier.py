@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from components.handover import StepError, read_json, write_json
+from components.learning.inference.classifier import Manner, load_reader, logits_of, positive
 from components.learning.models import build
-from components.learning.reading import Manner, load_reader, logits_of, positive
 from components.learning.weights import save_weights
 from components.params.trainings import Augmentation
 

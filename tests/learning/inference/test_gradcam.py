@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from components.learning.gradcam import grad_cam
+from components.learning.inference.gradcam import grad_cam
 from components.learning.models import build
 
 SMALL = {"name": "densenet201", "growth_rate": 4, "blocks": [1, 1], "initial_channels": 4, "stem": "small"}

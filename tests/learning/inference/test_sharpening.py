@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from components.imaging.degradation import enlarge
-from components.learning import sharpening
-from components.learning.generator import Generator
-from components.learning.sharpening import Values
+from components.learning.inference import sharpening
+from components.learning.inference.generator import Generator
+from components.learning.inference.sharpening import Values
 from tests.drawing import shapes
 
 

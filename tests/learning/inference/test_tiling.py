@@ -5,9 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from components.handover import Layout
-from components.learning import tiling
+from components.learning.inference import tiling
+from components.learning.inference.tiling import sharpen_bands, sharpen_tiled
 from components.learning.models import build
-from components.learning.tiling import sharpen_bands, sharpen_tiled
 from components.learning.weights import load_weights
 from tests.drawing import shapes
 

@@ -4,7 +4,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from components.learning.metrics import crop_border, ms_ssim, psnr, similarity_maps, ssim
+from components.learning.metrics.image_quality import crop_border, ms_ssim, psnr, similarity_maps, ssim
 from tests.drawing import shapes
 
 

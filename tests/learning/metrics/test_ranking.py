@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from components.learning.ranking import auroc, average_precision, calibration_error
+from components.learning.metrics.ranking import auroc, average_precision, calibration_error
 
 
 def test_auroc_agrees_with_scikit_learn_ties_included() -> None:

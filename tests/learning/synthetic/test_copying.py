@@ -6,7 +6,7 @@ import torch
 from scipy.stats import mannwhitneyu
 from torch import Tensor
 
-from components.learning.copying import copying
+from components.learning.synthetic.copying import copying
 
 
 def drawn(count: int, seed: int) -> Tensor:

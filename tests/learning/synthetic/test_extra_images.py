@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from components.handover import Layout, StepError
-from components.learning.classifier_phase import LabelledImages, load_labelled
-from components.learning.copying import Copying, Nearness
-from components.learning.extra_images import ExtraImages, extra_images, with_extra
+from components.learning.datasets.labelled import LabelledImages, load_labelled
+from components.learning.synthetic.copying import Copying, Nearness
+from components.learning.synthetic.extra_images import ExtraImages, extra_images, with_extra
 
 CLASSES = ("normal", "heart_failure")
 

@@ -4,10 +4,11 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
-from components.learning.adversarial_phase import AdversarialPhase, choose_interpolation, interpolated
-from components.learning.features import make_features
+from components.learning.datasets.pairs import load_pairs
 from components.learning.models import build
-from components.learning.patches import Patches, load_pairs
+from components.learning.training.adversarial_phase import AdversarialPhase, choose_interpolation, interpolated
+from components.learning.training.features import make_features
+from components.learning.training.patches import Patches
 from tests import prepared
 from tests.settings import small
 
@@ -65,7 +66,7 @@ def test_interpolation_runs_from_one_network_to_the_other() -> None:
 def test_the_sharpest_network_within_the_allowed_cost_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     scores = iter([30.0, 30.1, 30.06, 29.0])
     monkeypatch.setattr(
-        "components.learning.adversarial_phase.score_on", lambda *_: {"validation_psnr_db": next(scores)}
+        "components.learning.training.adversarial_phase.score_on", lambda *_: {"validation_psnr_db": next(scores)}
     )
     settings = small(esrgan={"interpolation": [0.0, 0.1, 0.2, 1.0], "interpolation_cost_db": 0.05}).train["esrgan"]
     state = build(NETWORK).state_dict()

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from components.handover import fingerprint
-from components.learning.checkpoint import Checkpoints, load_checkpoint, remove_checkpoint, save_checkpoint
+from components.learning.training.checkpoint import Checkpoints, load_checkpoint, remove_checkpoint, save_checkpoint
 
 pytestmark = pytest.mark.service
 
@@ -49,7 +49,7 @@ import errno
 import subprocess
 import sys
 from pathlib import Path
-from components.learning.checkpoint import Checkpoints
+from components.learning.training.checkpoint import Checkpoints
 resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
 with Checkpoints(Path({str(tmp_path)!r}), "me") as checkpoints:
     for step, size in ((1, 1_000), (2, 100_000), (3, 2_000)):

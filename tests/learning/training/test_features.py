@@ -4,8 +4,8 @@ import pytest
 import torch
 from torchvision.models import vgg19
 
-from components.learning.features import make_features, vgg19_cache
 from components.learning.models import build
+from components.learning.training.features import make_features, vgg19_cache
 from components.learning.weights import save_weights
 
 CLASSIFIER = {"name": "densenet201", "growth_rate": 4, "blocks": [2, 2, 2, 2], "initial_channels": 8}

@@ -5,10 +5,10 @@ import torch
 from lightning_fabric import Fabric
 
 from components.handover import LabelledRow
-from components.learning.classifier_phase import LabelledImages
-from components.learning.generative_phase import GenerativePhase, likeness, made_images
+from components.learning.datasets.labelled import LabelledImages
 from components.learning.models import build
-from components.learning.models.dcgan_generator import DCGANGenerator
+from components.learning.synthetic.sampling import made_images
+from components.learning.training.generative_phase import GenerativePhase, likeness
 from tests.settings import small
 
 CPU = torch.device("cpu")
@@ -65,16 +65,6 @@ def test_colour_is_learned_from_as_grey() -> None:
     phase = phase_of(labelled(channels=3))
     assert all(loss.isfinite() for loss in phase.step(0).values())
     assert phase.validate()["validation_likeness"] < 0
-
-
-def test_the_same_seed_makes_the_same_images_and_batches_do_not_matter() -> None:
-    torch.manual_seed(0)
-    network = DCGANGenerator(latent=5, channels=2, size=32)
-    labels = torch.arange(70) % 2
-    images = made_images(network, labels, 3, CPU)
-    torch.testing.assert_close(made_images(network, labels, 3, CPU), images, rtol=0, atol=0)
-    assert images.shape == (70, 1, 32, 32) and not torch.equal(images[0], images[2])
-    assert not torch.equal(made_images(network, labels, 4, CPU), images)
 
 
 def test_likeness_is_highest_among_images_of_one_kind() -> None:

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from components.learning.losses import discriminator_loss, generator_loss, pixel_loss
+from components.learning.training.losses import discriminator_loss, generator_loss, pixel_loss
 
 
 @pytest.mark.parametrize("relativistic", [True, False])

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from components.learning.optimisation import MovingAverage, half_is_fast, is_finite, rate_factor, usable_precision
+from components.learning.training.optimisation import MovingAverage, is_finite, rate_factor
 
 
 def test_cosine_falls_from_one_to_nothing_and_halving_halves_four_times() -> None:
@@ -49,21 +49,3 @@ def test_an_average_counts_batches_as_its_network_does_and_keeps_what_torch_keep
 def test_one_bad_loss_is_noticed() -> None:
     assert bool(is_finite([torch.tensor(1.0), torch.tensor(2.0)]))
     assert not bool(is_finite([torch.tensor(1.0), torch.tensor(float("nan"))]))
-
-
-def test_half_precision_never_reaches_a_processor_that_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
-    cpu = torch.device("cpu")
-    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
-    assert not half_is_fast(cpu) and usable_precision("bf16-mixed", cpu) == "32-true"
-
-
-@pytest.mark.parametrize(("native", "wanted"), [(True, "bf16-mixed"), (False, "32-true")])
-def test_half_precision_never_reaches_a_processor_that_imitates_it(
-    monkeypatch: pytest.MonkeyPatch, native: bool, wanted: str
-) -> None:
-    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
-    monkeypatch.setattr(torch.cpu, "_is_avx2_supported", lambda: True)
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    assert usable_precision("bf16-mixed", torch.device("cpu")) == wanted
-    assert usable_precision("32-true", torch.device("cpu")) == "32-true"

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from components.handover import PreparedRow, StepError
+from components.handover import PreparedRow
+from components.learning.datasets.pairs import Pair, load_pairs
 from components.learning.models.srcnn import enlarge
-from components.learning.patches import Pair, Patches, load_pairs
+from components.learning.training.patches import Patches
 from tests import prepared
 
 CPU = torch.device("cpu")
@@ -97,11 +98,3 @@ def test_an_image_smaller_than_a_patch_is_mirrored_outwards_not_dropped(tmp_path
     low, high = Patches(pairs, 4, 64, 2, 0, CPU).batch(0)
     assert low.shape[-1] == 16 and high.shape[-1] == 64
     assert np.isfinite(high.numpy()).all()
-
-
-def test_what_is_missing_is_named(tmp_path: Path) -> None:
-    folder = prepared.super_resolution(tmp_path, scales=(2,)).super_resolution
-    with pytest.raises(StepError, match=r"expected lr_x4.*prepare\.scales"):
-        load_pairs(folder, "train", 4)
-    with pytest.raises(StepError, match="expected images in the holiday split"):
-        load_pairs(folder, "holiday", 2)

@@ -4,9 +4,10 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
+from components.learning.datasets.pairs import load_pairs
 from components.learning.models import build
-from components.learning.patches import Patches, load_pairs
-from components.learning.pixel_phase import PixelPhase, score_on
+from components.learning.training.patches import Patches
+from components.learning.training.pixel_phase import PixelPhase, score_on
 from tests import prepared
 from tests.settings import small
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from components.learning.progress import ConsoleReporter, write_history
+from components.learning.training.progress import ConsoleReporter, write_history
 
 
 def test_a_log_shows_the_end_of_a_training_and_its_scores(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,8 +9,8 @@ import pytest
 from lightning_fabric import Fabric
 
 from components.handover import LabelledRow, Layout, read_rows, write_rows
-from components.learning.recipes import Setting, data_digest, start_digest, work_of
-from components.learning.trainer import Progress
+from components.learning.training.recipes import Setting, data_digest, start_digest, work_of
+from components.learning.training.trainer import Progress
 from components.params.trainings import ClassicalTraining
 from tests.settings import small
 

@@ -9,8 +9,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from components.learning.losses import discriminator_loss, generator_loss
-from components.learning.sharing import Sharing
+from components.learning.training.losses import discriminator_loss, generator_loss
+from components.learning.training.sharing import Sharing
 from tests import prepared
 
 pytestmark = pytest.mark.service
@@ -36,10 +36,12 @@ if fabric.is_global_zero:
 def gradients(fabric: Fabric, name: str, root: Path, **change: int) -> list[torch.Tensor]:
     """What one step of training `name` on a batch of four leaves in the weights' gradients."""
     from components.handover import Layout
-    from components.learning.classifier_phase import ClassifierPhase, classes_of, load_labelled
+    from components.learning.datasets.labelled import classes_of, load_labelled
+    from components.learning.datasets.pairs import load_pairs
     from components.learning.models import build
-    from components.learning.patches import Patches, load_pairs
-    from components.learning.pixel_phase import PixelPhase
+    from components.learning.training.classifier_phase import ClassifierPhase
+    from components.learning.training.patches import Patches
+    from components.learning.training.pixel_phase import PixelPhase
     from tests.settings import small
 
     torch.manual_seed(0)

@@ -6,7 +6,7 @@ import torch
 
 from components.handover import Layout, PreparedRow, StepError, read_json, read_rows, write_json
 from components.learning.models import build
-from components.learning.start import start_from
+from components.learning.training.start import start_from
 
 NETWORK = {"name": "rrdb", "channels": 8, "blocks": 1, "growth_channels": 4, "scale": 4}
 

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from components.learning.checkpoint import Checkpoints, load_checkpoint
-from components.learning.optimisation import MovingAverage
-from components.learning.trainer import Plan, Progress, TrainingDiverged, fit, prepare_rates
+from components.learning.training.checkpoint import Checkpoints, load_checkpoint
+from components.learning.training.optimisation import MovingAverage
+from components.learning.training.trainer import Plan, Progress, TrainingDiverged, fit, prepare_rates
 
 PLAN = Plan(steps=12, schedule="cosine", validate_every=4, checkpoint_every=3)
 
@@ -80,7 +80,7 @@ def test_a_loss_that_is_no_number_stops_at_its_step_and_leaves_the_last_good_che
 def test_the_step_is_named_that_broke_not_the_one_that_was_looked_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("components.learning.trainer.REPORTS", 1)
+    monkeypatch.setattr("components.learning.training.trainer.REPORTS", 1)
     plan = Plan(steps=12, schedule="constant", validate_every=12, checkpoint_every=5)
     with pytest.raises(TrainingDiverged, match=r"step 7: .* at step 10\..* of step 5, is in"):
         fit(Line(broken_at=6), plan, Checkpoints(tmp_path, "me"), Silent())
