@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from components.classical.any_classifier import AnyReader
 from components.dicom.read import read_image
 from components.handover import StepError
 from components.imaging.geometry import fit_channels, frames_to_take, planes_of
@@ -20,7 +21,6 @@ from components.imaging.intensity import padding_of, percentile_range, to_unit
 from components.imaging.pictures import save_heat
 from components.learning.inference.classifier import Reader
 from components.learning.inference.gradcam import grad_cam
-from components.readers import AnyReader
 from components.sources.pictures import read_picture
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")

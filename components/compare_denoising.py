@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from components.classical.denoising import denoised
 from components.classical.reader import ClassicalReader
 from components.classical.training import Data, load_data, make_extractor, train
+from components.evidence.reader_scores import Read, measures, with_intervals
 from components.handover import Layout, StepError, write_rows
 from components.handover.methods import COMPARED
 from components.handover.reader_rows import DenoisingRow
 from components.learning.datasets.labelled import LabelledImages, load_labelled
-from components.learning.reading_scores import Read, measures, with_intervals
 from components.params import Params
 from components.params.run_step import run_step
 from components.params.trainings import ClassicalTraining, Denoiser

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,11 @@ from components.evidence.comparing import compare
 from components.evidence.contestants import Contestant, contestants
 from components.evidence.cost import Meter
 from components.evidence.perceptual import load_lpips
+from components.evidence.policy import best_generator
 from components.evidence.scoring import Protocol, Scored, score_all
 from components.evidence.showing import Shown, chosen, show
 from components.evidence.summarising import grouped, methods_of, perfect, summarise
-from components.handover import GENERATORS, Layout, picked, write_json, write_rows
+from components.handover import Layout, picked, write_json, write_rows
 from components.handover.methods import CHAMPION, LEADER
 from components.handover.sr_rows import (
     Comparison,
@@ -56,15 +57,10 @@ def run(layout: Layout, params: Params) -> list[MethodSummary]:
     with tempfile.TemporaryDirectory(prefix="medsr-evaluate-") as folder:
         rows = _score(layout, entered, protocol, meter, Path(folder))
         summary = write_tables(layout, rows, params.evaluate.bootstrap_samples, params.seed)
-        _show(layout, rows, leader_of(summary), params.evaluate.pictures, scale, Path(folder))
+        _show(layout, rows, best_generator(summary).method, params.evaluate.pictures, scale, Path(folder))
     write_rows(layout.sr_cost, CostLine, meter.lines(entered, params.evaluate.watts))
     write_json(layout.champion_report, champion)
     return summary
-
-
-def leader_of(summary: Sequence[MethodSummary]) -> str:
-    """The generator of this run with the highest mean PSNR: the one that registration will put forward."""
-    return next(line.method for line in summary if line.method in GENERATORS)
 
 
 def _score(
@@ -119,7 +115,7 @@ def _show(layout: Layout, rows: list[SampleScore], leader: str, count: int, scal
 def write_tables(layout: Layout, rows: list[SampleScore], samples: int, seed: int) -> list[MethodSummary]:
     """The tables that `rows` alone decide; gives the summary, best first. `samples` bootstraps an interval."""
     summary = summarise(rows, samples, seed)
-    opponents = {"bicubic": "bicubic", LEADER: leader_of(summary)}
+    opponents = {"bicubic": "bicubic", LEADER: best_generator(summary).method}
     if any(line.method == CHAMPION for line in summary):
         opponents[CHAMPION] = CHAMPION
     write_rows(layout.sr_samples, SampleScore, rows)

@@ -14,6 +14,9 @@ import torch
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from components.classical.any_classifier import load_any_reader
+from components.evidence.reader_scores import Measure, Read, confusion, measures, share_of, with_intervals
+from components.evidence.sharpened_images import shown_images
 from components.handover import CLASSIFIER, LabelledRow, Layout, picked, read_record, write_json, write_rows
 from components.handover.methods import GENERATIVE, ORIGINAL, READERS
 from components.handover.reader_rows import CurvePoint, ReaderSummary, Reading, SharpenedReading
@@ -21,12 +24,9 @@ from components.imaging.pictures import save_grey, save_heat
 from components.learning.datasets.labelled import LabelledImages, load_labelled
 from components.learning.inference.classifier import Reader, load_reader
 from components.learning.inference.gradcam import grad_cam
-from components.learning.reading_scores import Measure, Read, confusion, measures, share_of, with_intervals
-from components.learning.sharpened_reading import shown_images
 from components.learning.synthetic.extra_images import extra_images
 from components.params import Params
 from components.params.run_step import run_step
-from components.readers import load_any_reader
 
 METRICS = (  # of `reader_metrics.json`
     *("auroc", "auroc_low", "auroc_high", "accuracy", "sensitivity", "specificity"),

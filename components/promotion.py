@@ -185,7 +185,7 @@ def _sharpens(folder: Path) -> bool:
 
 
 def _reads(folder: Path) -> bool:
-    from components.readers import load_any_reader  # scikit-learn takes seconds to import
+    from components.classical.any_classifier import load_any_reader  # scikit-learn takes seconds to import
 
     reader = load_any_reader(folder)
     image = np.linspace(0, 1, reader.size**2, dtype=np.float32).reshape(1, 1, reader.size, reader.size)

@@ -18,9 +18,9 @@ from components import lineage
 from components.adapters import registry, tracking
 from components.adapters.registry import CHALLENGER, CHAMPION, GENERATOR, PREVIOUS, Version
 from components.evidence.averaging import mean
-from components.evidence.policy import Line, above, at_least, generator_lines
+from components.evidence.policy import Line, above, at_least, best_generator, generator_lines
 from components.handover import GENERATORS, Layout, RunRecord, fingerprint, read_json, read_record, read_rows, sha256_of
-from components.handover.methods import GENERATIVE, READERS
+from components.handover.methods import GENERATIVE, READERS, training_stage
 from components.handover.reader_rows import ReaderSummary, SharpenedReading
 from components.handover.sr_rows import MethodSummary
 from components.learning.datasets.labelled import load_labelled
@@ -29,7 +29,7 @@ from components.learning.inference.upscaling import network_upscale
 from components.learning.metrics.image_quality import crop_border, psnr
 from components.learning.metrics.ranking import auroc
 from components.learning.weights import load_weights
-from components.model_card import classifier_card, generator_card
+from components.pages.model_card import classifier_card, generator_card
 from components.params import Params
 from components.promotion import POLICY, PROMOTED, REFUSED, Entry, Ledger, check_health, history, opened
 
@@ -110,11 +110,11 @@ def run(layout: Layout, params: Params) -> list[Decision]:
 
 def _generator(layout: Layout, params: Params, records: dict[str, RunRecord]) -> Candidate:
     """The best generator by mean PSNR on held-out images; with equal numbers the earlier, simpler one."""
-    summary = {line.method: line for line in read_rows(layout.sr_summary, MethodSummary)}
-    best = max((summary[name] for name in GENERATORS), key=lambda line: line.psnr_db_mean)
+    summary = read_rows(layout.sr_summary, MethodSummary)
+    best, bicubic = best_generator(summary), next(line for line in summary if line.method == "bicubic")
     policy = params.promote
     read = {line.shown: line for line in read_rows(layout.sr_reading, SharpenedReading)}[best.method]
-    lines = generator_lines(best, summary["bicubic"], read, policy)
+    lines = generator_lines(best, bicubic, read, policy)
 
     def against(champion: Path) -> Line:
         gain = best.psnr_db_mean - _mean_psnr(layout, champion)
@@ -201,7 +201,7 @@ def _register(layout: Layout, candidate: Candidate) -> Version:
         "held_out_sha256": candidate.held_out_sha256,
         "data_sha256": record.data_sha256,
         "git_revision": record.git_revision,
-        "dvc_stage": f"train@{record.name}",
+        "dvc_stage": training_stage(record.name),
         **lineage.keep(layout, record.model_id),
     }
     return registry.register(layout, candidate.model, record, tags)
@@ -246,7 +246,7 @@ def _mean_psnr(layout: Layout, champion: Path) -> float:
 
 
 def _auroc(layout: Layout, champion: Path) -> float:
-    from components.readers import load_any_reader  # scikit-learn takes seconds to import
+    from components.classical.any_classifier import load_any_reader  # scikit-learn takes seconds to import
 
     reader = load_any_reader(champion)
     images = load_labelled(layout.classification, "test", reader.classes)

@@ -15,10 +15,8 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from components.evidence.policy import Line, at_least, generator_lines
-from components.evidence_report import counted, evidence, named, number, signed, since
+from components.evidence.policy import Line, at_least, best_generator, generator_lines
 from components.handover import (
-    GENERATORS,
     METHODS,
     SPLITS,
     IndexRow,
@@ -31,11 +29,14 @@ from components.handover import (
 )
 from components.handover.reader_rows import ReaderSummary, SharpenedReading
 from components.handover.sr_rows import MethodSummary, SampleScore
+from components.pages.embedded import data_uri, expect
+from components.pages.labels import named
+from components.pages.readers import effect, gathered, lines_of
+from components.pages.super_resolution import counted, evidence, number, signed, since
 from components.params import Params, Promote
 from components.params.run_step import run_step
-from components.reader_report import data_uri, effect, expect, gathered, lines_of
 
-TEMPLATE = Path(__file__).with_name("report.html.jinja")
+TEMPLATE = Path(__file__).parent / "pages" / "report.html.jinja"
 CLASSIFIER_KEYS = (
     *("accuracy", "sensitivity", "specificity", "auroc", "n", "patients"),
     *("simulated", "labels", "positive", "threshold", "confusion"),
@@ -128,12 +129,6 @@ def render(content: dict[str, Any]) -> str:
     """The page, HTML; whatever came from outside is escaped."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(content).lstrip()
-
-
-def best_generator(summary: Iterable[MethodSummary]) -> MethodSummary:
-    """The network with the highest mean PSNR: the one that registration will put forward."""
-    by_method = {line.method: line for line in summary}
-    return max((by_method[name] for name in GENERATORS), key=lambda line: line.psnr_db_mean)
 
 
 def policy_lines(summary: Sequence[MethodSummary], auroc: float, read: SharpenedReading, policy: Promote) -> list[Line]:

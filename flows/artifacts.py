@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from components.evidence_report import NAMES, named, sayings
-from components.handover import GENERATORS, Layout, read_rows
+from components.evidence.policy import best_generator
+from components.handover import Layout, read_rows
 from components.handover.reader_rows import ReaderSummary
 from components.handover.sr_rows import Comparison, MethodSummary
-from components.reader_report import READER_NAMES
+from components.pages.labels import NAMES, READER_NAMES, named
+from components.pages.super_resolution import sayings
 from components.register import Decision
 
 VERDICT, METHODS, READERS = "verdict", "super-resolution", "readers"  # keys: a page shows each one's history
@@ -42,7 +43,7 @@ def verdict(
     layout: Layout, summary: Sequence[MethodSummary], comparisons: Sequence[Comparison], decisions: Iterable[Decision]
 ) -> list[str]:
     """Lines of Markdown; `summary` is the best method first."""
-    leader = next(line for line in summary if line.method in GENERATORS)
+    leader = best_generator(summary)
     said = sayings(comparisons, named(line.method for line in summary))
     return [
         f"# {NAMES[leader.method]} leads the networks: {leader.psnr_db_mean:.2f} dB, "

@@ -156,7 +156,7 @@ def classify(source: Path, model: Path | None, gradcam: Path | None, as_json: bo
         reader, version = load_classifier(Layout())
         name = f"{version.name} {version.number}"
     else:
-        from components.readers import load_any_reader
+        from components.classical.any_classifier import load_any_reader
 
         reader, name = load_any_reader(model), str(model)
     try:
@@ -190,11 +190,11 @@ def train(
         raise click.UsageError(
             "training on pictures needs --images, --validation and --into; on medical images `medsr run` trains"
         )
-    from components import natural
+    from components.natural_images.training import make_ready
     from components.train import run as run_training
 
     layout = Layout(into)
-    settings = natural.make_ready(layout, Path("params.yaml"), name, images, validation, profile, steps)
+    settings = make_ready(layout, Path("params.yaml"), name, images, validation, profile, steps)
     record = run_training(layout, settings, name, tracked=False)
     if record:
         click.echo(f"{layout.model(name)}: {record.seconds:.0f} s, weights {record.weights_sha256[:12]}")
@@ -217,9 +217,9 @@ def score(model: str, images: Path, low: Path | None, scale: str, as_json: bool)
 
     Luma in 8 bits, SCALE border pixels left out, means over pictures: not to be compared with the medical report.
     """
-    from components import natural
+    from components.natural_images.scoring import score as score_pictures
 
-    table = natural.score(images, low, int(scale), model)
+    table = score_pictures(images, low, int(scale), model)
     click.echo(json.dumps(table.as_dict(), indent=2) if as_json else "\n".join(table.lines()))
 
 

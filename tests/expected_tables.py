@@ -10,7 +10,6 @@ import yaml
 
 from components import report
 from components.evidence.measures import DEFINITIONS
-from components.evidence_report import OPPONENTS, named
 from components.handover import (
     GENERATORS,
     SPLITS,
@@ -24,8 +23,9 @@ from components.handover import (
 from components.handover.methods import CHAMPION
 from components.handover.reader_rows import DenoisingRow, ReaderSummary, SharpenedReading
 from components.handover.sr_rows import Comparison, CostLine, GroupScore, MethodSummary, SampleScore
+from components.pages.labels import DENOISERS, OPPONENTS, READER_NAMES, named
+from components.pages.readers import effect
 from components.params import Promote
-from components.reader_report import DENOISERS, READER_NAMES, effect
 
 Rows = list[list[str]]
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from components.evidence_report import certainty, sayings, since
+from components.evidence.policy import best_generator
 from components.handover import METHODS, IndexRow, Layout, read_json, read_rows
 from components.handover.methods import READERS
 from components.handover.reader_rows import ReaderSummary, SharpenedReading
 from components.handover.sr_rows import Comparison, CostLine, MethodSummary, SpectrumPoint
-from components.reader_report import READER_NAMES, effect, standing
-from components.report import best_generator
+from components.pages.labels import READER_NAMES
+from components.pages.readers import effect, standing
+from components.pages.super_resolution import certainty, sayings, since
 from tests.expected_tables import many, names_of, plain, samples_of, signed, summary_of
 
 

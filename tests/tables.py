@@ -12,6 +12,7 @@ import numpy as np
 
 from components import evaluate_readers
 from components.evaluate import write_tables
+from components.evidence.reader_scores import Read
 from components.handover import (
     METHODS,
     IndexRow,
@@ -26,7 +27,6 @@ from components.handover.methods import CHAMPION, READERS, SHOWN
 from components.handover.reader_rows import CurvePoint, DenoisingRow, ReaderSummary, SharpenedReading
 from components.handover.sr_rows import CostLine, ProfilePoint, SampleScore, SpectrumPoint
 from components.imaging.pictures import save_grey
-from components.learning.reading_scores import Read
 from tests.drawing import shapes
 
 PROJECT = Path(__file__).parents[1]

@@ -8,13 +8,13 @@ import pytest
 from PIL import Image
 
 from components import prepare
+from components.classical.any_classifier import load_any_reader
 from components.classify import classify_file, readable
 from components.dicom.read import read_image
 from components.handover import Layout, StepError
 from components.imaging.decoding import UnreadableImage
 from components.imaging.geometry import fit_square
 from components.learning.inference.classifier import Reader, load_reader
-from components.readers import load_any_reader
 from tests.drawing import dicom, shapes, write_dicom
 from tests.settings import small
 

@@ -8,12 +8,12 @@ import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from components import evaluate_readers
+from components.classical.any_classifier import load_any_reader
+from components.evidence.reader_scores import Read
 from components.handover import LabelledRow, Layout, StepError, read_json, read_rows, write_json
 from components.handover.methods import READERS, SHOWN
 from components.handover.reader_rows import CURVES, CurvePoint, ReaderSummary, Reading, SharpenedReading
 from components.learning.datasets.labelled import LabelledImages, load_labelled
-from components.learning.reading_scores import Read
-from components.readers import load_any_reader
 from tests.settings import small
 
 COUNT = 60

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from components import report, validate
-from components.evidence_report import NAMES
 from components.handover import (
     METHODS,
     IndexRow,
@@ -19,6 +18,7 @@ from components.handover import (
 )
 from components.handover.reader_rows import SharpenedReading
 from components.handover.sr_rows import MethodSummary, SampleScore
+from components.pages.labels import NAMES
 from tests import tables
 from tests.settings import small
 

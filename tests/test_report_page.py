@@ -15,9 +15,9 @@ from selenium.webdriver.support.select import Select
 
 from components import report, validate
 from components.adapters.expectations import Outcome
-from components.evidence_report import NAMES
 from components.handover import METHODS, IndexRow, Layout, read_json, read_rows, write_json, write_rows
 from components.handover.sr_rows import MethodSummary, SampleScore
+from components.pages.labels import NAMES
 from tests import tables
 from tests.browser import (
     BAD_LABELS,

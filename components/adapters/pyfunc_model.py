@@ -66,7 +66,7 @@ def _maker(folder: Path) -> Answer:
 
 
 def _reader(folder: Path) -> Answer:
-    from components.readers import load_any_reader
+    from components.classical.any_classifier import load_any_reader
 
     reader = load_any_reader(folder)
 

@@ -21,7 +21,7 @@ from components.learning.inference.generator import Generator
 from components.learning.weights import CONFIG, WEIGHTS, load_weights
 
 if TYPE_CHECKING:
-    from components.readers import AnyReader
+    from components.classical.any_classifier import AnyReader
 
 GENERATOR, CLASSIFIER = "sr-generator", "classifier"
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
@@ -238,7 +238,7 @@ def generator_of(layout: Layout, version: Version) -> Generator:
 
 def load_classifier(layout: Layout, alias: str = CHAMPION) -> tuple[AnyReader, Version]:
     """The reader that `alias` points at, and its version. Raises `StepError` where there is none yet."""
-    from components.readers import load_any_reader  # scikit-learn takes seconds to import
+    from components.classical.any_classifier import load_any_reader  # scikit-learn takes seconds to import
 
     version = by_alias(layout, CLASSIFIER, alias)
     if version is None:

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 from components.handover import Layout, RunRecord, StepError, read_json
-from components.handover.methods import GENERATIVE, READERS
+from components.handover.methods import GENERATIVE, READERS, training_stage
 
 EXPERIMENTS = dict.fromkeys((*READERS, GENERATIVE), "classification")
 DEFAULT_EXPERIMENT = "super-resolution"
@@ -184,7 +184,7 @@ def _begun(layout: Layout, name: str, settings: Mapping[str, Any], data_sha256: 
     tags = {
         "data_sha256": data_sha256,
         "git_revision": revision,
-        "dvc_stage": os.environ.get("DVC_STAGE", f"train@{name}"),
+        "dvc_stage": os.environ.get("DVC_STAGE", training_stage(name)),
     }
     with reached(layout):
         mlflow.set_experiment(EXPERIMENTS.get(name, DEFAULT_EXPERIMENT))

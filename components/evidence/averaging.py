@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.learning.intervals import patient_bootstrap
+from components.evidence.bootstrap import patient_bootstrap
 
 Values = NDArray[np.float64]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from components.handover import GENERATORS
 from components.handover.reader_rows import SharpenedReading
 from components.handover.sr_rows import MethodSummary
 from components.params import Promote
@@ -51,3 +53,9 @@ def at_most(rule: str, wanted: float, found: float) -> Line:
 
 def above(rule: str, wanted: float, found: float) -> Line:
     return Line(f"{rule} above", wanted, found, found > wanted)
+
+
+def best_generator(summary: Iterable[MethodSummary]) -> MethodSummary:
+    """The network with the highest mean PSNR, of equal ones the simpler: the one that registration puts forward."""
+    by_method = {line.method: line for line in summary}
+    return max((by_method[name] for name in GENERATORS), key=lambda line: line.psnr_db_mean)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from components.learning.intervals import patient_bootstrap
+from components.evidence.bootstrap import patient_bootstrap
 from components.learning.metrics.ranking import auroc, average_precision, calibration_error
 
 Probabilities = NDArray[np.floating]

@@ -13,3 +13,8 @@ COMPARED = "classical_svm"  # the reader that denoising is tried on
 ORIGINAL, DOWNSAMPLED = "original", "downsampled"
 SHOWN = (ORIGINAL, DOWNSAMPLED, *METHODS)  # what the reader is shown of each held-out image
 LEADER, CHAMPION = "leader", "champion"  # the best generator of this run; the one in service before it
+
+
+def training_stage(name: str) -> str:
+    """The stage of `dvc.yaml` that trains the model `name`."""
+    return f"train_classical@{name}" if name in CLASSICAL else f"train@{name}"

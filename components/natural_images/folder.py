@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.io import ImageReadMode, decode_image, read_file
 
 from components.handover import StepError
-from components.learning.published import cropped, reduced
+from components.natural_images.protocol import cropped, reduced
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 PNG, PNG_COLOUR, PNG_PALETTE = b"\x89PNG\r\n\x1a\n", 25, b"\x03"  # signature; place and value of the colour type

@@ -16,7 +16,6 @@ from jinja2 import Environment, StrictUndefined
 
 from components.evidence.policy import Line
 from components.evidence.summarising import of_method
-from components.evidence_report import NAMES, ONE_PATIENT, counted, number, sayings
 from components.handover import (
     SPLITS,
     IndexRow,
@@ -30,20 +29,12 @@ from components.handover import (
 from components.handover.reader_rows import ReaderSummary, SharpenedReading
 from components.handover.sr_rows import Comparison, CostLine, GroupScore, MethodSummary, SampleScore
 from components.learning.weights import CONFIG
+from components.pages.labels import NAMES, PAPERS, READER_NAMES
+from components.pages.readers import MEASURES as OF_READERS
+from components.pages.super_resolution import ONE_PATIENT, counted, number, sayings
 from components.params import Params
-from components.reader_report import MEASURES as OF_READERS
-from components.reader_report import READER_NAMES
 
 TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
-PAPERS = {
-    "srcnn": "three convolutions on the bicubic enlargement (Dong et al. 2016, arXiv:1501.00092)",
-    "srresnet": "residual blocks and sub-pixel convolution, trained for least squared error "
-    "(Ledig et al. 2017, arXiv:1609.04802)",
-    "srgan": "SRResNet trained on against a discriminator (Ledig et al. 2017, arXiv:1609.04802)",
-    "rrdb": "residual in residual dense blocks, for least absolute error (Wang et al. 2018, arXiv:1809.00219)",
-    "esrgan": "RRDB trained on against a relativistic discriminator, and interpolated with what it was before "
-    "(Wang et al. 2018, arXiv:1809.00219)",
-}
 Scored = MethodSummary | ReaderSummary | SharpenedReading
 Measure = tuple[str, str, int, tuple[str, ...]]  # title, field of the mean, decimals, fields of the interval
 MEASURES: tuple[Measure, ...] = (

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Collection, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-from markupsafe import Markup
-
 from components.evidence.comparing import least_p
-from components.handover import CLASSIFIER, Layout, StepError, read_json, read_rows
-from components.handover.methods import COMPARED, READERS, SHOWN, WITH_EXTRA
+from components.handover import CLASSIFIER, Layout, read_json, read_rows
+from components.handover.methods import COMPARED, READERS, SHOWN
 from components.handover.reader_rows import CURVES, CurvePoint, DenoisingRow, ReaderSummary, SharpenedReading
 from components.handover.sr_rows import SIGNIFICANT
+from components.pages.embedded import data_uri, expect
+from components.pages.labels import DENOISERS, READER_NAMES
 
-READER_NAMES = {
-    CLASSIFIER: "DenseNet-201",
-    WITH_EXTRA: "DenseNet-201, made images too",
-    "classical_svm": "Hand-made features, SVM",
-    "classical_tree": "Hand-made features, tree",
-    "classical_deep": "Deep features, SVM",
-    "classical_kmeans": "k-means centroids, SVM",
-}
-DENOISERS = {"none": "none", "nlm": "Non-local means", "wavelet": "Wavelet", "bm3d": "BM3D"}
 MEASURES = ("auroc", "accuracy", "sensitivity", "specificity", "average_precision", "calibration_error")
 MADE = ("label", "images", "copies", "median_made", "median_held_out", "farther_share", "z", "nearest")
 AXES = {
@@ -127,17 +116,3 @@ def _made(layout: Layout) -> dict[str, Any]:
         for pair in made["nearest"]
     ]
     return made | {"nearest": pairs}
-
-
-def data_uri(path: Path) -> Markup:
-    """The PNG at `path`, to stand in the page itself."""
-    if not path.is_file():
-        raise StepError(f"{path}: expected a picture that pictures.json names, found none. Run evaluate again.")
-    return Markup("data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii"))
-
-
-def expect(path: Path, wanted: Iterable[str], found: Collection[str], about: str = "") -> None:
-    """Raises `StepError` naming what of `wanted` is not among `found`, which the file at `path` holds."""
-    missing = [name for name in wanted if name not in found]
-    if missing:
-        raise StepError(f"{path}: expected {', '.join(missing)}{about}, found none. Run the step that writes it again.")

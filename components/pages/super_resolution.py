@@ -18,7 +18,7 @@ import yaml
 from components.adapters.tracking import flattened, git_revision
 from components.evidence.measures import DEFINITIONS
 from components.handover import GENERATORS, METHODS, Layout, read_json, read_record, read_rows
-from components.handover.methods import CHAMPION, LEADER
+from components.handover.methods import CHAMPION
 from components.handover.sr_rows import (
     SIGNIFICANT,
     Comparison,
@@ -30,24 +30,11 @@ from components.handover.sr_rows import (
     SpectrumPoint,
 )
 from components.learning.weights import CONFIG
+from components.pages.labels import OPPONENTS, named
 
 LOCAL_PAGES = "http://127.0.0.1:5000"  # where `medsr ui` and `medsr up` have MLflow's pages by default
-NAMES = {
-    "bicubic": "Bicubic",
-    "srcnn": "SRCNN",
-    "srresnet": "SRResNet",
-    "srgan": "SRGAN",
-    "rrdb": "RRDB",
-    "esrgan": "ESRGAN",
-}
-OPPONENTS = {"bicubic": "bicubic", LEADER: "the best network of this run", CHAMPION: "the champion in service"}
 ONE_PATIENT = "Scored on one patient: no test can tell the methods apart."
 WIDTH, HEIGHT = 100.0, 60.0  # of a chart, in its own units
-
-
-def named(methods: Iterable[str]) -> dict[str, str]:
-    """Methods as people write them; other programs' keep the name they were given."""
-    return {method: NAMES.get(method, "Champion before" if method == CHAMPION else method) for method in methods}
 
 
 def evidence(layout: Layout, methods: Sequence[str], best: MethodSummary) -> dict[str, Any]:

@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from components.classical.any_classifier import load_any_reader
 from components.classical.reader import ClassicalReader
 from components.handover import Layout, StepError
 from components.handover.methods import READERS
 from components.learning.inference.classifier import Reader
-from components.readers import load_any_reader
 
 
 @pytest.mark.parametrize("name", READERS)

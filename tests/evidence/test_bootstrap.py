@@ -1,6 +1,6 @@
 import numpy as np
 
-from components.learning.intervals import patient_bootstrap
+from components.evidence.bootstrap import patient_bootstrap
 
 
 def test_images_of_one_patient_are_drawn_together() -> None:

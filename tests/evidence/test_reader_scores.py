@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, recall_score, roc_auc_score
 
-from components.learning.reading_scores import Read, confusion, measures, share_of, with_intervals
+from components.evidence.reader_scores import Read, confusion, measures, share_of, with_intervals
 
 TRUTH = np.array([1, 1, 1, 0, 0, 0, 0, 0], bool)
 SCORES = np.array([0.9, 0.8, 0.2, 0.7, 0.3, 0.2, 0.1, 0.05])

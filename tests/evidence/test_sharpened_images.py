@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import torch
 
+from components.evidence.sharpened_images import shown_images
 from components.handover import LabelledRow, Layout, StepError, read_rows
 from components.handover.methods import SHOWN
 from components.imaging.degradation import degrade
 from components.imaging.geometry import fit_square
 from components.learning.inference.upscaling import bicubic_upscale
-from components.learning.sharpened_reading import shown_images
 from tests.settings import small
 
 

@@ -9,7 +9,7 @@ from components.evidence.policy import Line
 from components.handover import GENERATORS, METHODS, Layout, StepError, read_rows
 from components.handover.reader_rows import ReaderSummary
 from components.handover.sr_rows import MethodSummary
-from components.reader_report import READER_NAMES
+from components.pages.labels import READER_NAMES
 from components.register import Decision
 from flows import artifacts
 from tests import tables

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from components.handover import StepError
-from components.learning.picture_folder import Picture, UnusablePicture, paired, pictures, read_pair, read_picture
+from components.natural_images.folder import Picture, UnusablePicture, paired, pictures, read_pair, read_picture
 from tests.natural_pictures import colour, folder, write
 
 

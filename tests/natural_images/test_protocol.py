@@ -10,8 +10,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from components.imaging.degradation import degrade
 from components.learning.inference.upscaling import bicubic_upscale
-from components.learning.picture_folder import paired, read_pair
-from components.learning.published import PictureScore, Table, cropped, luma, reduced, score
+from components.natural_images.folder import paired, read_pair
+from components.natural_images.protocol import PictureScore, Table, cropped, luma, reduced, score
 from tests.natural_pictures import colour
 
 EXTRA = os.environ.get("MEDSR_EXTRA_DATA", "")

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from components import model_card
 from components.evidence.policy import Line
-from components.evidence_report import number
 from components.handover import (
     IndexRow,
     Layout,
@@ -22,6 +20,8 @@ from components.handover import (
 )
 from components.handover.reader_rows import ReaderSummary, SharpenedReading
 from components.handover.sr_rows import GroupScore, MethodSummary, SampleScore
+from components.pages import model_card
+from components.pages.super_resolution import number
 from tests import tables
 from tests.settings import small
 

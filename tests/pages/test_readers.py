@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from components.evidence_report import NAMES
 from components.handover import CLASSIFIER, Layout, StepError, read_rows, write_rows
 from components.handover.methods import READERS
 from components.handover.reader_rows import ReaderSummary, SharpenedReading
-from components.reader_report import READER_NAMES, effect, gathered, standing
+from components.pages.labels import NAMES, READER_NAMES
+from components.pages.readers import effect, gathered, standing
 from tests.tables import write_readers
 from tests.test_report import copied, drawn, table
 

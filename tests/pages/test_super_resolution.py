@@ -15,8 +15,10 @@ from components import report, validate
 from components.evidence.comparing import compare
 from components.evidence.measures import DEFINITIONS
 from components.evidence.summarising import summarise
-from components.evidence_report import (
-    NAMES,
+from components.handover import METHODS, Layout, read_json, read_record, read_rows, write_json
+from components.handover.sr_rows import Comparison, CostLine, GroupScore, MethodSummary, ProfilePoint, SpectrumPoint
+from components.pages.labels import NAMES
+from components.pages.super_resolution import (
     certainty,
     configurations,
     costs,
@@ -28,8 +30,6 @@ from components.evidence_report import (
     since,
     spectrum,
 )
-from components.handover import METHODS, Layout, read_json, read_record, read_rows, write_json
-from components.handover.sr_rows import Comparison, CostLine, GroupScore, MethodSummary, ProfilePoint, SpectrumPoint
 from tests import tables
 from tests.evidence.rows import rows
 from tests.settings import small

@@ -1,0 +1,54 @@
+"""Scores a network on a folder of natural pictures, by the protocol of the published tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from components.handover import StepError
+from components.learning.inference.tiling import sharpen_tiled
+from components.learning.inference.upscaling import Upscale, bicubic_upscale
+from components.learning.weights import load_weights
+from components.natural_images import protocol as published
+from components.natural_images.folder import (
+    UnusablePicture,
+    paired,
+    read_pair,
+    refuse,
+)
+from components.natural_images.protocol import PictureScore, Table
+
+BICUBIC = "bicubic"
+
+
+TILE, OVERLAP = 320, 32  # low-resolution pixels: the pictures of the usual x4 test sets go through whole
+
+
+def score(images: Path, low: Path | None, scale: int, model: str) -> Table:
+    """The published scores of `model`, `bicubic` or a folder of weights, on the pictures in `images`.
+
+    Low-resolution pictures come from the folder `low`, or from beside the originals, or are made here; see
+    `picture_folder.paired`. Raises `StepError` naming every picture that cannot be scored.
+    """
+    upscale, found = _upscale(model, scale), paired(images, low, scale)
+    rows, problems = [], []
+    for picture in found:
+        try:
+            *measured, _ = published.score(upscale, *read_pair(picture, scale), scale)
+            rows.append(PictureScore(picture.name, *measured))
+        except UnusablePicture as error:
+            problems.append(f"{picture.path}: {error}")
+    refuse(problems)
+    return Table(model, scale, "found" if found[0].low else "made here", tuple(rows))
+
+
+def _upscale(model: str, scale: int) -> Upscale:
+    if model == BICUBIC:
+        return bicubic_upscale(scale)
+    network, config = load_weights(Path(model))
+    if config["network"].get("scale") != scale:
+        found = config["network"].get("scale", "none")
+        raise StepError(f"{model}: expected a network of scale {scale}, found {found}. Ask for that --scale.")
+    network = network.to("cuda" if torch.cuda.is_available() else "cpu")
+    return lambda image: sharpen_tiled(network, image, scale, TILE, OVERLAP, half=False)  # as papers compute
