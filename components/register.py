@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from components import lineage
 from components.adapters import registry, tracking
 from components.adapters.registry import CHALLENGER, CHAMPION, GENERATOR, PREVIOUS, Version
 from components.evidence.averaging import mean
@@ -31,7 +30,8 @@ from components.learning.metrics.ranking import auroc
 from components.learning.weights import load_weights
 from components.pages.model_card import classifier_card, generator_card
 from components.params import Params
-from components.promotion import POLICY, PROMOTED, REFUSED, Entry, Ledger, check_health, history, opened
+from components.promotion import lineage
+from components.promotion.ledger import POLICY, PROMOTED, REFUSED, Entry, Ledger, check_health, history, opened
 
 AWAITING, REGISTERED = "awaiting approval", "registered"
 WOULD_PROMOTE, WOULD_REFUSE = "would promote", "would refuse"

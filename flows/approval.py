@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from components import promotion
 from components.adapters import registry, tracking
 from components.handover import Layout
+from components.promotion import ledger
 from components.register import AWAITING, Decision
 
 ASKED, EVENT = "approval", "medsr.promotion.awaits"
@@ -38,7 +38,7 @@ def ask(model: str, number: str) -> str:
 
     layout = Layout()
     tracking.initialise(layout)
-    version = promotion.version_of(layout, model, number)
+    version = ledger.version_of(layout, model, number)
     champion = registry.by_alias(layout, model, registry.CHAMPION)
     if champion and champion.number == number:
         return f"{model} {number} is the champion already"
@@ -50,7 +50,7 @@ def ask(model: str, number: str) -> str:
         promote=False,
     )
     answer = suspend_flow_run(wait_for_input=form, timeout=PATIENCE_S, key=ASKED)
-    decide = promotion.promote if answer.promote else promotion.decline
+    decide = ledger.promote if answer.promote else ledger.decline
     entry = decide(layout, model, number, answer.by, answer.reason)
     return f"{model} {number}: {entry.outcome} by {entry.by}: {entry.reason}"
 

@@ -64,8 +64,8 @@ def run(ctx: click.Context, profile: str | None, verbose: bool) -> None:
 @AS_JSON
 def plan(as_json: bool) -> None:
     """Say what `medsr run` would do, and why."""
-    from components import arrivals, params
-    from flows import stages
+    from components import params
+    from flows import arrivals, stages
 
     graph, stale = stages.read_graph(Path()), stages.stale(Path())
     news = arrivals.compare(Layout(), params.load_here()).changed

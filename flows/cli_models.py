@@ -59,9 +59,9 @@ def list_(made_of: str, as_json: bool) -> None:
 @AS_JSON
 def history(as_json: bool) -> None:
     """Who was promoted over whom, and who was refused, oldest first."""
-    from components import promotion
+    from components.promotion import ledger
 
-    decisions = promotion.history(Layout())
+    decisions = ledger.history(Layout())
     if not as_json:
         keys = ("at", "model", "version", "method", "outcome", "replaced", "by", "reason")
         decisions = [{key: decision.get(key, "") for key in keys} for decision in decisions]
@@ -74,7 +74,7 @@ def history(as_json: bool) -> None:
 @AS_JSON
 def show(number: str, model: str, as_json: bool) -> None:
     """What version NUMBER, or the champion, was made from, down to commit, data and packages; what became of it."""
-    from components import lineage
+    from components.promotion import lineage
 
     chain = lineage.chain(Layout(), _version(model, number))
     click.echo(json.dumps(chain.as_dict(), indent=2, default=str) if as_json else "\n".join(chain.lines()))
@@ -103,9 +103,9 @@ def card(number: str, model: str) -> None:
 @BY
 def promote(number: str, reason: str, model: str, by: str) -> None:
     """Put version NUMBER in service because you say so, whatever the policy says."""
-    from components import promotion
+    from components.promotion import ledger
 
-    entry = promotion.promote(Layout(), model, number, by, reason)
+    entry = ledger.promote(Layout(), model, number, by, reason)
     against = f" in place of {entry.replaced}" if entry.replaced else ""
     click.echo(f"{model} {number} ({entry.method}) is the champion{against}. `medsr models rollback` takes it back.")
 
@@ -117,9 +117,9 @@ def promote(number: str, reason: str, model: str, by: str) -> None:
 @BY
 def decline(number: str, reason: str, model: str, by: str) -> None:
     """Keep version NUMBER, which waits for a person or was registered, out of service; the policy obeys."""
-    from components import promotion
+    from components.promotion import ledger
 
-    entry = promotion.decline(Layout(), model, number, by, reason)
+    entry = ledger.decline(Layout(), model, number, by, reason)
     click.echo(f"{model} {number} ({entry.method}) will not be promoted by the policy.")
 
 
@@ -129,9 +129,9 @@ def decline(number: str, reason: str, model: str, by: str) -> None:
 @BY
 def rollback(reason: str, model: str, by: str) -> None:
     """Put back what served before the champion; the policy will not promote again what is taken out."""
-    from components import promotion
+    from components.promotion import ledger
 
-    entry = promotion.rollback(Layout(), model, by, reason)
+    entry = ledger.rollback(Layout(), model, by, reason)
     click.echo(f"{model} {entry.version} ({entry.method}) is the champion again; {entry.replaced} is out of service.")
 
 
@@ -154,7 +154,7 @@ def reproduce(ctx: click.Context, number: str, model: str, as_json: bool) -> Non
 
 def _version(model: str, number: str) -> Version:
     from components.adapters import registry
-    from components.promotion import version_of
+    from components.promotion.ledger import version_of
 
     champion = None if number else registry.by_alias(Layout(), model, registry.CHAMPION)
     if not number and champion is None:

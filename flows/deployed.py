@@ -42,8 +42,9 @@ def _data_check(quiet_minutes: float = 5.0) -> str:
     from prefect import get_run_logger
     from prefect.events import emit_event
 
-    from components import arrivals, params
+    from components import params
     from components.handover import Layout
+    from flows import arrivals
 
     with _nameless():
         seen, left = arrivals.compare(Layout(), params.load_here()), arrivals.left_over(Layout())

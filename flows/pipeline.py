@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from components import arrivals, params
+from components import params
 from components.handover import Layout, Replacing, StepError
-from flows import prefect_server
+from flows import arrivals, prefect_server
 from flows.accelerator import accelerator
 from flows.board import Board
 from flows.dvc_locks import release_dead_locks

@@ -19,11 +19,11 @@ from typing import Any
 
 import yaml
 
-from components import lineage
 from components.adapters import registry
 from components.adapters.registry import Version
 from components.handover import Layout, StepError, read_json, sha256_of
 from components.learning.weights import WEIGHTS
+from components.promotion import lineage
 from flows import process_group, stages
 from flows.stages import Stage
 

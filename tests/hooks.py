@@ -27,7 +27,7 @@ LONGEST = (
     "flows/test_machine_lost.py",
     "serving/test_service.py",
     "test_train.py",
-    "test_promotion.py",
+    "promotion/test_ledger.py",
 )
 SERVICE_TIMEOUT_S = 600.0  # they wait for other processes, which a busy machine holds up
 # where files stay in memory: tests write some hundred thousand, which costs a file system on disk minutes

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from components import promotion
 from components.adapters import registry
 from components.handover import IndexRow, Layout, read_rows
 from components.handover.sr_rows import SampleScore
+from components.promotion import ledger
 from tests.flows.conftest import eventually
 from tests.journey import PROJECT, commit, draw, drawn, medsr, run, undisturbed
 from tests.services import Services, schedule, up, with_home
@@ -52,7 +52,7 @@ def test_new_images_are_learned_from_compared_and_promoted_by_schedule_and_rolle
     assert (previous.number, champion.number) == (before.number, "2")
     scored = {row.method for row in read_rows(layout.sr_samples, SampleScore)}
     assert "champion" in scored, "the one in service, on the same held-out images"
-    (entry,) = (one for one in promotion.history(layout) if one["version"] == "2" and one["model"] == "sr-generator")
+    (entry,) = (one for one in ledger.history(layout) if one["version"] == "2" and one["model"] == "sr-generator")
     assert (entry["outcome"], entry["replaced"], entry["by"]) == ("promoted", before.number, "policy")
     assert any("champion" in line["rule"] for line in entry["lines"])
     run(root, *medsr("models", "rollback", "--reason", "a ring in the images"))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from components import evaluate, evaluate_readers, promotion, register, train
+from components import evaluate, evaluate_readers, register, train
 from components.adapters import registry, tracking
 from components.adapters.tracking import Unreachable, connect
 from components.handover import (
@@ -30,6 +30,7 @@ from components.handover.sr_rows import MethodSummary
 from components.learning.models import build
 from components.learning.weights import load_weights, save_weights
 from components.params import Params
+from components.promotion import ledger
 from tests import tables
 from tests.settings import small
 
@@ -120,7 +121,7 @@ def test_the_first_candidates_are_promoted_and_running_again_changes_nothing(lay
     again = register.run(layout, params)
     assert [decision.outcome for decision in again] == ["unchanged", "unchanged"]
     assert len(registry.list_versions(layout, "sr-generator")) == 1
-    assert len(promotion.history(layout)) == 2
+    assert len(ledger.history(layout)) == 2
 
 
 def test_the_champion_loads_by_alias_as_ours_and_as_any_pyfunc(layout: Layout) -> None:
@@ -147,8 +148,8 @@ def test_under_approval_a_candidate_waits_for_a_person(layout: Layout) -> None:
         decision = register.run(layout, under("approval"))[0]
         assert decision.outcome == "awaiting approval" and "medsr models promote 1" in decision.summary
     assert registry.aliases(layout, "sr-generator") == {"challenger": "1"}
-    assert [entry["outcome"] for entry in promotion.history(layout)] == ["awaiting approval"] * 2, "once a model"
-    promotion.promote(layout, "sr-generator", "1", "Roe", "looked at the pictures")
+    assert [entry["outcome"] for entry in ledger.history(layout)] == ["awaiting approval"] * 2, "once a model"
+    ledger.promote(layout, "sr-generator", "1", "Roe", "looked at the pictures")
     assert registry.aliases(layout, "sr-generator") == {"champion": "1"}
     assert register.run(layout, under("approval"))[0].outcome == "unchanged"
 
@@ -156,7 +157,7 @@ def test_under_approval_a_candidate_waits_for_a_person(layout: Layout) -> None:
 def test_a_dry_run_tells_and_changes_nothing(layout: Layout) -> None:
     decision = register.run(layout, under("dry_run"))[0]
     assert decision.outcome == "would promote" and "would be promoted" in decision.summary
-    assert registry.list_versions(layout, "sr-generator") == [] and promotion.history(layout) == []
+    assert registry.list_versions(layout, "sr-generator") == [] and ledger.history(layout) == []
     strict = small()
     refused = register.run(layout, replace(strict, promote=replace(strict.promote, mode="dry_run")))[0]
     assert refused.outcome == "would refuse" and refused.failed
@@ -173,7 +174,7 @@ def test_what_a_person_took_out_is_not_promoted_again_by_the_policy(layout: Layo
     train.run(layout, small(rrdb={"steps": 40, "rate": 2e-3}), "rrdb", tracked=False)
     evaluate.run(layout, small())
     assert register.run(layout, lenient())[0].outcome == "promoted"
-    promotion.rollback(layout, "sr-generator", "Roe", "draws ribs")
+    ledger.rollback(layout, "sr-generator", "Roe", "draws ribs")
     decision = register.run(layout, lenient())[0]
     assert decision.outcome == "refused" and "a person said no (draws ribs)" in decision.summary
     champion = registry.by_alias(layout, "sr-generator", "champion")
@@ -226,7 +227,7 @@ def test_a_candidate_that_fails_the_policy_is_registered_as_challenger_and_the_r
     assert registry.by_alias(layout, "sr-generator", "champion") is None
     assert registry.by_alias(layout, "sr-generator", "challenger") is not None
     register.run(layout, small())
-    generator_entries = [entry for entry in promotion.history(layout) if entry["model"] == "sr-generator"]
+    generator_entries = [entry for entry in ledger.history(layout) if entry["model"] == "sr-generator"]
     assert len(generator_entries) == 1 and len(registry.list_versions(layout, "sr-generator")) == 1
 
 
@@ -288,7 +289,7 @@ def test_whoever_rolls_back_does_not_wait_for_a_candidate_that_is_scored(
 
     def slowly(of: Layout, champion: Path) -> float:
         if not scored:
-            promotion.rollback(of, "sr-generator", "Roe", "draws ribs")
+            ledger.rollback(of, "sr-generator", "Roe", "draws ribs")
         scored.append(champion)
         return score(of, champion)
 

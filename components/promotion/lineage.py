@@ -20,7 +20,7 @@ import yaml
 from components.adapters import registry, tracking
 from components.adapters.registry import Version
 from components.handover import Layout, read_json, sha256_of, write_json
-from components.promotion import history
+from components.promotion.ledger import history
 
 FOLDER = "lineage"
 KEPT = ("dvc.lock", "dvc.yaml", "params.yaml", "requirements.lock")

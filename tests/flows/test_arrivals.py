@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from components import arrivals
 from components.handover import Layout, StepError, read_json
 from components.params import Params
+from flows import arrivals
 from tests.settings import small
 
 

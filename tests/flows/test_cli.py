@@ -12,11 +12,11 @@ import yaml
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from components import arrivals
 from components.enhance import EnhancedImage
 from components.handover import Layout, StepError
 from components.imaging.decoding import UnreadableImage
 from components.params import ParamsError, load_here
+from flows import arrivals
 from flows.cli import main
 from flows.doctor import Check
 from tests import natural_pictures

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from components import lineage
 from components.adapters import registry, tracking
 from components.adapters.registry import GENERATOR
 from components.handover import Layout, read_record
+from components.promotion import lineage
 from flows.cli import main
 
 

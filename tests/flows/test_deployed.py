@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import yaml
 
-from components import arrivals, monitoring, params
+from components import monitoring, params
 from components.adapters import registry, tracking
 from components.handover import Layout, read_record
-from flows import deployed, enhancement
+from flows import arrivals, deployed, enhancement
 from tests.drawing import dicom, shapes, write_dicom
 from tests.flows.conftest import PROJECT, all_that_prefect_stored, eventually
 from tests.settings import content

@@ -10,10 +10,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from components import lineage
 from components.adapters import registry, tracking
 from components.adapters.registry import GENERATOR
 from components.handover import Layout, StepError, read_record
+from components.promotion import lineage
 from flows import reproduction
 from flows.reproduction import Reproduction
 

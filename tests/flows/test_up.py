@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 import yaml
 
-from components import promotion
 from components.adapters import registry, tracking
 from components.handover import Layout, StepError, read_record
+from components.promotion import ledger
 from flows import up
 from flows.kept import Service
 from tests.flows.conftest import PROJECT, alive, eventually, written_pid
@@ -144,7 +144,7 @@ def test_a_candidate_waits_for_a_person_whose_answer_is_carried_out(root: Path, 
     assert eventually(lambda: runs(services, "promotion").get(waiting) == "Completed", 120), runs(services, "promotion")
     champion = registry.by_alias(layout, "sr-generator", "champion")
     assert champion is not None and champion.number == "1"
-    (entry,) = promotion.history(layout)
+    (entry,) = ledger.history(layout)
     assert (entry["outcome"], entry["by"], entry["reason"]) == ("promoted", "Roe", "looks right")
 
 

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from components import lineage
 from components.adapters import registry, tracking
 from components.adapters.registry import GENERATOR
 from components.handover import Layout, read_record, sha256_of
+from components.promotion import lineage
 
 
 @pytest.fixture
