@@ -109,14 +109,14 @@ def _monitoring(days: float = 7.0) -> str:
     from prefect.artifacts import create_table_artifact
     from prefect.events import emit_event
 
-    from components import monitoring
     from components.handover import Layout
+    from components.monitoring import drift, enhancement_log
 
-    seen = monitoring.records(Layout(), days, get_run_logger().warning)
-    found = monitoring.examine(monitoring.reference(Layout()), seen)
-    page, said = monitoring.write(Layout(), found, seen, days), monitoring.said(found, days)
-    create_table_artifact(key="drift", table=monitoring.as_table(found), description=f"{said}. {page.resolve()}")
-    if monitoring.alarming(found):
+    seen = enhancement_log.records(Layout(), days, get_run_logger().warning)
+    found = drift.examine(drift.reference(Layout()), seen)
+    page, said = drift.write(Layout(), found, seen, days), drift.said(found, days)
+    create_table_artifact(key="drift", table=drift.as_table(found), description=f"{said}. {page.resolve()}")
+    if drift.alarming(found):
         emit_event("medsr.drift.found", resource={"prefect.resource.id": "medsr.drift"}, payload={"said": said})
     get_run_logger().info(said)
     return said

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import yaml
 
-from components import monitoring, params
+from components import params
 from components.adapters import registry, tracking
 from components.handover import Layout, read_record
+from components.monitoring import enhancement_log, image_statistics
 from flows import arrivals, deployed, enhancement
 from tests.drawing import dicom, shapes, write_dicom
 from tests.flows.conftest import PROJECT, all_that_prefect_stored, eventually
@@ -160,15 +161,17 @@ def test_drift_is_told_to_the_server_and_shown_on_its_pages(
     monkeypatch.chdir(project.root)
     began = datetime.now(UTC)
     assert deployed.monitoring() == "no image was enhanced in the last 7 days"
-    at = monitoring.now()
-    seen = monitoring.Record(at, "MG", 40, 56, 1, "sr-generator", "1", 0.5, monitoring.measure(shapes(40, 56)))
-    monitoring.note(project, seen)
+    at = enhancement_log.now()
+    seen = enhancement_log.Record(
+        at, "MG", 40, 56, 1, "sr-generator", "1", 0.5, image_statistics.measure(shapes(40, 56))
+    )
+    enhancement_log.note(project, seen)
     assert deployed.monitoring() == "never trained on: MG"
     assert eventually(lambda: bool(events(began, "medsr.drift.found")), 180)
     assert events(began, "medsr.drift.found") == ["never trained on: MG"]
     with get_client(sync_client=True) as client:
         newest = max((one for one in client.read_artifacts() if one.key == "drift"), key=lambda one: one.created)
-    assert len(json.loads(newest.data)) == len(monitoring.STATISTICS)
+    assert len(json.loads(newest.data)) == len(image_statistics.STATISTICS)
     assert "Never trained on: MG." in (project.mlruns / "monitoring" / "drift.html").read_text()
 
 

@@ -12,11 +12,11 @@ from PIL import Image
 from pydicom import dcmread
 from torch import nn
 
-from components import monitoring
 from components.adapters import registry, tracking
 from components.enhance import HALF_MADE
 from components.handover import Layout, StepError, read_record
 from components.learning.inference.generator import Generator
+from components.monitoring import enhancement_log, image_statistics
 from flows import enhancement
 from flows.enhancement import REASON
 from tests.drawing import dicom, shapes, write_dicom
@@ -58,11 +58,11 @@ def test_the_records_tell_nothing_of_whose_images_they_were(layout: Layout) -> N
     draw(layout.root / "inbox" / "ward-7" / "Roe.dcm")
     Image.fromarray((shapes(40, 40) * 255).astype(np.uint8)).save(layout.root / "inbox" / "MRN-77.png")
     run(layout)
-    text = monitoring.records_path(layout).read_text()
+    text = enhancement_log.records_path(layout).read_text()
     assert not [secret for secret in SECRETS if secret in text]
-    picture, scan = monitoring.records(layout, 1)
+    picture, scan = enhancement_log.records(layout, 1)
     assert (scan.modality, scan.rows, scan.columns, scan.model, scan.version) == ("CT", 40, 56, "sr-generator", "3")
-    assert scan.seconds >= 0 and set(scan.statistics) == set(monitoring.STATISTICS)
+    assert scan.seconds >= 0 and set(scan.statistics) == set(image_statistics.STATISTICS)
     assert (picture.modality, picture.statistics) == ("OT", {})
 
 
@@ -118,7 +118,7 @@ def test_a_file_that_may_still_be_arriving_waits(layout: Layout) -> None:
     draw(layout.root / "inbox" / "a.dcm")
     batch = run(layout, quiet_s=3600)
     assert batch.said() == "0 enhanced, 0 failed, 0 done before, 1 still arriving"
-    assert not list((layout.root / "outbox").iterdir()) and not monitoring.records_path(layout).exists()
+    assert not list((layout.root / "outbox").iterdir()) and not enhancement_log.records_path(layout).exists()
 
 
 def test_nobody_else_fills_the_outbox_and_what_a_kill_left_half_made_goes(layout: Layout) -> None:
@@ -146,7 +146,7 @@ def test_what_is_too_small_for_statistics_is_made_and_recorded_all_the_same(layo
     write_dicom(layout.root / "inbox" / "row.dcm", dicom(row, "CT"))
     assert run(layout).made == ["row.dcm"]
     assert [path.name for path in (layout.root / "outbox").iterdir()] == ["row.dcm"]
-    assert [one.statistics for one in monitoring.records(layout, 1)] == [{}]
+    assert [one.statistics for one in enhancement_log.records(layout, 1)] == [{}]
 
 
 def test_a_name_that_is_not_utf_8_is_a_name(layout: Layout) -> None:
@@ -176,6 +176,6 @@ def test_the_champion_of_the_registry_does_it(project: Layout) -> None:
     registry.point(project, version, "champion")
     draw(project.root / "inbox" / "a.dcm")
     assert run(project).made == ["a.dcm"]
-    (seen,) = monitoring.records(project, 1)
+    (seen,) = enhancement_log.records(project, 1)
     assert (seen.model, seen.version) == ("sr-generator", "1")
-    assert json.loads(monitoring.records_path(project).read_text()) == asdict(seen)
+    assert json.loads(enhancement_log.records_path(project).read_text()) == asdict(seen)

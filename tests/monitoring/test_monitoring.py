@@ -12,18 +12,19 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from components import monitoring
 from components.dicom.read import read_dicom
 from components.handover import Layout, StepError, read_rows
 from components.imaging.decoding import UnreadableImage
 from components.imaging.geometry import content_box
 from components.imaging.intensity import padding_of, percentile_range, to_unit
-from components.monitoring import DRIFTED, FEW_SEEN, SAME, UNKNOWN, Finding, Record
+from components.monitoring import drift, enhancement_log, image_statistics
+from components.monitoring.drift import DRIFTED, FEW_SEEN, SAME, UNKNOWN, Finding
+from components.monitoring.enhancement_log import Record
 from tests import prepared
 from tests.drawing import dicom, shapes, write_dicom
 
 PERCENTILES = (0.1, 99.9)
-DREW = monitoring.measure(shapes(64, 48))
+DREW = image_statistics.measure(shapes(64, 48))
 
 
 def record(modality: str = "CT", statistics: dict[str, float] | None = None, days_ago: float = 0) -> Record:
@@ -33,25 +34,25 @@ def record(modality: str = "CT", statistics: dict[str, float] | None = None, day
 
 def population(count: int, seed: int, shift: float = 0.0) -> list[dict[str, float]]:
     """Statistics that are normal with a deviation of 1, each independent; `mean` moved by `shift`."""
-    drawn = np.random.default_rng(seed).normal(size=(count, len(monitoring.STATISTICS)))
-    rows = [dict(zip(monitoring.STATISTICS, map(float, row), strict=True)) for row in drawn]
+    drawn = np.random.default_rng(seed).normal(size=(count, len(image_statistics.STATISTICS)))
+    rows = [dict(zip(image_statistics.STATISTICS, map(float, row), strict=True)) for row in drawn]
     return [row | {"mean": row["mean"] + shift} for row in rows]
 
 
 def found(before: list[dict[str, float]], now: list[dict[str, float]], modality: str = "CT") -> list[Finding]:
-    return monitoring.examine({"CT": before}, [record(modality, one) for one in now])
+    return drift.examine({"CT": before}, [record(modality, one) for one in now])
 
 
 def test_statistics_are_what_their_names_say() -> None:
     image = shapes(64, 256)
-    told = monitoring.measure(image)
-    assert set(told) == set(monitoring.STATISTICS)
+    told = image_statistics.measure(image)
+    assert set(told) == set(image_statistics.STATISTICS)
     assert told["mean"] == pytest.approx(image.mean()) and told["contrast"] == pytest.approx(image.std())
     assert told["side"] == 7
     ramp = np.tile(np.linspace(0, 1, 65, dtype=np.float32), (65, 1))
-    assert monitoring.measure(ramp)["edges"] == pytest.approx(1 / 64, rel=1e-4)
+    assert image_statistics.measure(ramp)["edges"] == pytest.approx(1 / 64, rel=1e-4)
     noisy = (np.random.default_rng(0).normal(0.5, 0.05, (128, 128))).astype(np.float32)
-    assert monitoring.measure(noisy)["noise"] == pytest.approx(0.05, rel=0.1)
+    assert image_statistics.measure(noisy)["noise"] == pytest.approx(0.05, rel=0.1)
 
 
 def wave(cycles: float, side: int = 64) -> NDArray[np.float32]:
@@ -59,9 +60,9 @@ def wave(cycles: float, side: int = 64) -> NDArray[np.float32]:
 
 
 def test_fine_power_tells_fine_waves_from_coarse_ones() -> None:
-    assert monitoring.measure(wave(0.05))["fine_power"] < 0.01
-    assert monitoring.measure(wave(0.4))["fine_power"] > 0.99
-    assert monitoring.measure(np.full((32, 32), 0.5, np.float32))["fine_power"] == 0
+    assert image_statistics.measure(wave(0.05))["fine_power"] < 0.01
+    assert image_statistics.measure(wave(0.4))["fine_power"] > 0.99
+    assert image_statistics.measure(np.full((32, 32), 0.5, np.float32))["fine_power"] == 0
 
 
 @pytest.mark.parametrize("modality", ["CT", "CR"])
@@ -71,8 +72,8 @@ def test_an_image_is_measured_as_it_would_be_prepared(tmp_path: Path, modality: 
     path = write_dicom(tmp_path / "one.dcm", dicom(stored, modality, PhotometricInterpretation=photometric))
     whole = read_dicom(path).pixels[0]
     unit = to_unit(whole, *percentile_range(whole, *PERCENTILES, padding_of(whole)))
-    content = unit[content_box(unit, monitoring.BLANK)]
-    assert monitoring.observe(path, PERCENTILES) == (modality, pytest.approx(monitoring.measure(content)))
+    content = unit[content_box(unit, image_statistics.BLANK)]
+    assert image_statistics.observe(path, PERCENTILES) == (modality, pytest.approx(image_statistics.measure(content)))
 
 
 def test_of_a_film_the_middle_frame_is_measured_and_of_colour_its_luma(tmp_path: Path) -> None:
@@ -80,36 +81,36 @@ def test_of_a_film_the_middle_frame_is_measured_and_of_colour_its_luma(tmp_path:
     middle = write_dicom(tmp_path / "middle.dcm", dicom(film[2], "US"))
     whole = write_dicom(tmp_path / "film.dcm", dicom(film, "US"))
     colour = write_dicom(tmp_path / "colour.dcm", dicom(np.repeat(film[2][..., None], 3, axis=-1), "US"))
-    wanted = monitoring.observe(middle, PERCENTILES)
-    assert monitoring.observe(whole, PERCENTILES) == wanted
-    assert monitoring.observe(colour, PERCENTILES) == ("US", pytest.approx(wanted[1], rel=1e-4))
+    wanted = image_statistics.observe(middle, PERCENTILES)
+    assert image_statistics.observe(whole, PERCENTILES) == wanted
+    assert image_statistics.observe(colour, PERCENTILES) == ("US", pytest.approx(wanted[1], rel=1e-4))
 
 
 def test_an_image_of_one_row_has_no_statistics(tmp_path: Path) -> None:
     row = write_dicom(tmp_path / "row.dcm", dicom((shapes(40, 56)[20:21] * 3000).astype(np.uint16)))
-    assert monitoring.observe(row, PERCENTILES) == ("CT", {})
+    assert image_statistics.observe(row, PERCENTILES) == ("CT", {})
 
 
 def test_an_image_of_one_value_has_no_statistics_and_a_broken_one_is_named(tmp_path: Path) -> None:
     flat = write_dicom(tmp_path / "flat.dcm", dicom(np.full((32, 32), 7, np.uint16)))
-    assert monitoring.observe(flat, PERCENTILES) == ("CT", {})
+    assert image_statistics.observe(flat, PERCENTILES) == ("CT", {})
     (tmp_path / "broken.dcm").write_bytes(flat.read_bytes()[:200])
     with pytest.raises(UnreadableImage, match=r"broken\.dcm"):
-        monitoring.observe(tmp_path / "broken.dcm", PERCENTILES)
+        image_statistics.observe(tmp_path / "broken.dcm", PERCENTILES)
 
 
 def test_records_of_many_writers_are_all_there_and_a_cut_line_is_left_out(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
-    assert monitoring.records(layout, 7) == []
+    assert enhancement_log.records(layout, 7) == []
     with ThreadPoolExecutor(8) as writers:
-        list(writers.map(lambda number: monitoring.note(layout, replace(record(), frames=number)), range(40)))
-    monitoring.note(layout, record(days_ago=8))
-    with monitoring.records_path(layout).open("a") as handle:
+        list(writers.map(lambda number: enhancement_log.note(layout, replace(record(), frames=number)), range(40)))
+    enhancement_log.note(layout, record(days_ago=8))
+    with enhancement_log.records_path(layout).open("a") as handle:
         handle.write(json.dumps({"at": "2026"})[:-3])
-    assert sorted(one.frames for one in monitoring.records(layout, 7)) == list(range(40))
-    assert len(monitoring.records(layout, 9)) == 41
-    monitoring.note(layout, record())
-    assert len(monitoring.records(layout, 7)) == 41, "what follows a cut line is not lost with it"
+    assert sorted(one.frames for one in enhancement_log.records(layout, 7)) == list(range(40))
+    assert len(enhancement_log.records(layout, 9)) == 41
+    enhancement_log.note(layout, record())
+    assert len(enhancement_log.records(layout, 7)) == 41, "what follows a cut line is not lost with it"
 
 
 def test_lines_of_another_version_are_read_as_far_as_they_can_be_and_counted(tmp_path: Path) -> None:
@@ -119,8 +120,8 @@ def test_lines_of_another_version_are_read_as_far_as_they_can_be_and_counted(tmp
     fewer = whole | {"statistics": {"mean": 0.5}}
     tmp_path.joinpath("mlruns").mkdir()
     lines = [json.dumps(one) for one in (whole, whole | {"site": "x"}, older, fewer, whole | {"at": 5}, [])]
-    monitoring.records_path(layout).write_text("\n".join([*lines, "{", ""]))
-    assert monitoring.records(layout, 7, said.append) == [record(), record()]
+    enhancement_log.records_path(layout).write_text("\n".join([*lines, "{", ""]))
+    assert enhancement_log.records(layout, 7, said.append) == [record(), record()]
     assert said == ["enhancements.jsonl: 5 lines are no records of this version's and were passed over"]
 
 
@@ -128,21 +129,21 @@ def test_lines_of_another_version_are_read_as_far_as_they_can_be_and_counted(tmp
 def test_of_years_of_records_only_the_end_is_read(tmp_path: Path, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     layout, said = Layout(tmp_path), []
     for days_ago in range(60, 0, -1):
-        monitoring.note(layout, record(days_ago=days_ago - 0.5))
-    whole = monitoring.records(layout, 7)
-    monkeypatch.setattr(monitoring, "BLOCK", block)
-    assert monitoring.records(layout, 7, said.append) == whole and len(whole) == 7 and not said
+        enhancement_log.note(layout, record(days_ago=days_ago - 0.5))
+    whole = enhancement_log.records(layout, 7)
+    monkeypatch.setattr(enhancement_log, "BLOCK", block)
+    assert enhancement_log.records(layout, 7, said.append) == whole and len(whole) == 7 and not said
     if block == 5_000:
-        assert len(monitoring._since(monitoring.records_path(layout), whole[0].at)) < 40
+        assert len(enhancement_log._since(enhancement_log.records_path(layout), whole[0].at)) < 40
 
 
 def test_the_reference_is_what_was_trained_on_by_modality(tmp_path: Path) -> None:
     layout = prepared.super_resolution(tmp_path)
-    trained_on = monitoring.reference(layout)
+    trained_on = drift.reference(layout)
     assert {modality: len(rows) for modality, rows in trained_on.items()} == {"CT": 2, "MR": 1}
-    assert trained_on["CT"][0] == monitoring.measure(shapes(64, 64, seed=0))
+    assert trained_on["CT"][0] == image_statistics.measure(shapes(64, 64, seed=0))
     with pytest.raises(StepError, match=r"index\.csv"):
-        monitoring.reference(Layout(tmp_path / "nothing"))
+        drift.reference(Layout(tmp_path / "nothing"))
 
 
 def test_what_is_alike_is_told_to_be_alike() -> None:
@@ -154,8 +155,8 @@ def test_a_shift_of_one_statistic_is_found_and_no_other() -> None:
     findings = found(population(80, 1), population(60, 2, shift=1.5))
     assert {one.statistic: one.verdict for one in findings if one.verdict == DRIFTED} == {"mean": DRIFTED}
     (shifted,) = (one for one in findings if one.verdict == DRIFTED)
-    assert shifted.distance == pytest.approx(1.5, abs=0.3) and monitoring.alarming(findings)
-    assert monitoring.said(findings, 7) == "drifted: CT: mean"
+    assert shifted.distance == pytest.approx(1.5, abs=0.3) and drift.alarming(findings)
+    assert drift.said(findings, 7) == "drifted: CT: mean"
 
 
 def test_p_is_corrected_over_all_tests_of_the_page() -> None:
@@ -163,7 +164,7 @@ def test_p_is_corrected_over_all_tests_of_the_page() -> None:
     findings = found(before, now)
     plain = sorted(
         float(stats.ks_2samp([row[name] for row in before], [row[name] for row in now]).pvalue)
-        for name in monitoring.STATISTICS
+        for name in image_statistics.STATISTICS
     )
     by_hand, least = [], 0.0
     for rank, p in enumerate(plain):
@@ -182,20 +183,20 @@ def test_few_images_and_unknown_modalities_are_told_apart() -> None:
     findings = found(population(80, 1), population(5, 2)) + found(population(80, 1), population(30, 2), "MG")
     assert {(one.modality, one.verdict) for one in findings} == {("CT", FEW_SEEN), ("MG", UNKNOWN)}
     assert all(math.isnan(one.p_holm) for one in findings)
-    assert monitoring.said(findings, 7) == f"{UNKNOWN}: MG; {FEW_SEEN}: CT"
-    assert monitoring.alarming(findings) and not monitoring.alarming(findings[:6])
-    assert monitoring.as_table(findings)[0]["p_holm"] is None
+    assert drift.said(findings, 7) == f"{UNKNOWN}: MG; {FEW_SEEN}: CT"
+    assert drift.alarming(findings) and not drift.alarming(findings[:6])
+    assert drift.as_table(findings)[0]["p_holm"] is None
 
 
 def test_pictures_and_flat_images_count_as_seen_and_are_not_compared() -> None:
-    assert monitoring.examine({"CT": population(30, 1)}, [record(statistics={})]) == []
+    assert drift.examine({"CT": population(30, 1)}, [record(statistics={})]) == []
 
 
 def test_the_page_says_what_was_found_and_the_table_beside_it_the_same(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     findings = found(population(80, 1), population(60, 2, shift=1.5))
     seen = [record(), replace(record(), seconds=2.5, version="4"), record(statistics={})]
-    page = monitoring.write(layout, findings, seen, 7).read_text()
+    page = drift.write(layout, findings, seen, 7).read_text()
     assert "Drifted: CT: mean." in page and "3 images enhanced" in page and "sr-generator 3, sr-generator 4" in page
     assert "0.5 s an image (median), 2.5 s the slowest" in page and "1 of them left no statistics" in page
     assert page.count(f'<td class="alarm">{DRIFTED}</td>') == 1 and "://" not in page
@@ -206,5 +207,5 @@ def test_the_page_says_what_was_found_and_the_table_beside_it_the_same(tmp_path:
 
 
 def test_a_page_about_nothing_says_so(tmp_path: Path) -> None:
-    page = monitoring.write(Layout(tmp_path), [], [], 7).read_text()
+    page = drift.write(Layout(tmp_path), [], [], 7).read_text()
     assert "No image was enhanced in the last 7 days." in page and "<table>" not in page

@@ -21,9 +21,9 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import CTImageStorage
 
-from components import monitoring
 from components.enhance import EnhancedImage, enhance_file
 from components.handover import Layout, StepError
+from components.monitoring import enhancement_log
 from components.serving import service as module
 from components.serving import workshop
 from components.serving.champion import Champion
@@ -95,7 +95,7 @@ def test_what_is_sent_arrives_sharpened_once_and_described_as_derived(tmp_path: 
         assert list(image.ImageType[:2]) == ["DERIVED", "SECONDARY"]
         extent = [float(image.PixelSpacing[0]) * image.Rows, float(image.PixelSpacing[1]) * image.Columns]
         assert extent == pytest.approx([0.5 * source.Rows, 0.5 * source.Columns])
-    records = monitoring.records(Layout(tmp_path), 1)
+    records = enhancement_log.records(Layout(tmp_path), 1)
     assert len(records) == 5 and {record.modality for record in records} == {"CT"}
 
 
@@ -114,7 +114,7 @@ def test_no_log_line_and_no_name_on_disk_tells_whose_image_it_was(
     assert told and not [line for line in told for secret in SECRETS if secret in line]
     kept = [path for path in (tmp_path / "spool").rglob("*") if path.is_file()]
     assert not [path for path in kept for secret in SECRETS if secret in str(path)]
-    small = [path for path in (*kept, monitoring.records_path(Layout(tmp_path))) if path.suffix != ".dcm"]
+    small = [path for path in (*kept, enhancement_log.records_path(Layout(tmp_path))) if path.suffix != ".dcm"]
     assert not [path for path in small for secret in SECRETS if secret in path.read_text()]
 
 
