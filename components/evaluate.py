@@ -23,6 +23,7 @@ from components.evidence.showing import Shown, chosen, show
 from components.evidence.summarising import grouped, methods_of, perfect, summarise
 from components.handover import Layout, picked, write_json, write_rows
 from components.handover.methods import CHAMPION, LEADER
+from components.handover.names import PICTURES
 from components.handover.sr_rows import (
     Comparison,
     CostLine,
@@ -108,7 +109,7 @@ def _show(layout: Layout, rows: list[SampleScore], leader: str, count: int, scal
             images = dict(zip(methods, np.load(folder / f"{sample}.npy"), strict=True))
             shown[sample] = show(layout.pictures, sample, ranks[sample], pair, scale, images)
     ordered = [shown[sample] for sample in ranks]
-    write_json(layout.pictures / "pictures.json", [one.record for one in ordered])
+    write_json(layout.pictures / PICTURES, [one.record for one in ordered])
     write_rows(layout.sr_profiles, ProfilePoint, (point for one in ordered for point in one.profile))
 
 

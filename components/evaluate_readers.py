@@ -19,6 +19,7 @@ from components.evidence.reader_scores import Measure, Read, confusion, measures
 from components.evidence.sharpened_images import shown_images
 from components.handover import CLASSIFIER, LabelledRow, Layout, picked, read_record, write_json, write_rows
 from components.handover.methods import GENERATIVE, ORIGINAL, READERS
+from components.handover.names import PICTURES, RECORD
 from components.handover.reader_rows import CurvePoint, ReaderSummary, Reading, SharpenedReading
 from components.imaging.pictures import save_grey, save_heat
 from components.learning.datasets.labelled import LabelledImages, load_labelled
@@ -61,7 +62,7 @@ def _read(layout: Layout, name: str, images: LabelledImages) -> Read:
     print(f"{name} reads {len(images.rows)} images")
     patients = [row.patient_id for row in images.rows]
     probabilities = reader.probabilities(images.images.numpy())
-    seconds = read_record(folder / "run.json").seconds
+    seconds = read_record(folder / RECORD).seconds
     return Read(name, images.labels.bool().numpy(), probabilities, reader.threshold, patients, seconds)
 
 
@@ -154,7 +155,7 @@ def _show_hardest(layout: Layout, reader: Reader, read: Read, images: LabelledIm
                 "heat": f"{name}-heat.png",
             }
         )
-    write_json(layout.reader_pictures / "pictures.json", shown)
+    write_json(layout.reader_pictures / PICTURES, shown)
 
 
 def _show_made(layout: Layout, classes: tuple[str, ...], wanted: int, device: torch.device) -> None:

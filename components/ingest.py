@@ -23,6 +23,7 @@ from components.dicom.deidentify import Pseudonyms
 from components.dicom.duplicates import duplicates
 from components.dicom.identity import Identity
 from components.handover import IndexRow, Layout, StepError, write_rows
+from components.handover.names import REVIEWED
 from components.params import Params
 from components.params.run_step import run_step
 from components.sources.intake import Intake, Taken, take
@@ -70,7 +71,7 @@ def salt(layout: Layout) -> bytes:
 
 
 def _rows(layout: Layout, settings: Params, staging: Path) -> list[IndexRow]:
-    intake = Intake(staging, Pseudonyms(salt(layout)), read_reviewed(layout.data / "reviewed_regions.csv"))
+    intake = Intake(staging, Pseudonyms(salt(layout)), read_reviewed(layout.data / REVIEWED))
     wanted = settings.ingest
     rows = []
     sharpened = wanted.super_resolution + wanted.train_only  # in this order: of duplicates the first is kept

@@ -33,6 +33,7 @@ from components.handover import (
     read_rows,
     write_rows,
 )
+from components.handover.names import IMAGES, INDEX
 from components.imaging.body import body_mask
 from components.imaging.decoding import UnreadableImage
 from components.imaging.degradation import degrade
@@ -143,7 +144,7 @@ def super_resolution(layout: Layout, settings: Params) -> tuple[list[PreparedRow
                 rows += [
                     _write_frame(layout, work, one, settings) for one in _sizes(ready, work.split, settings.prepare)
                 ]
-    write_rows(layout.super_resolution / "index.csv", PreparedRow, rows)
+    write_rows(layout.super_resolution / INDEX, PreparedRow, rows)
     return rows, left_out
 
 
@@ -207,7 +208,7 @@ def _classification(layout: Layout, settings: Params) -> list[LabelledRow]:
     layout.classification.mkdir(parents=True)
     size, channels = _classifier_input(settings)
     images = np.lib.format.open_memmap(
-        layout.classification / "images.npy", "w+", np.dtype(np.float32), (len(works), channels, size, size)
+        layout.classification / IMAGES, "w+", np.dtype(np.float32), (len(works), channels, size, size)
     )
     layout.held_out_readable.mkdir(parents=True)
     colour, constant = [], []
@@ -226,7 +227,7 @@ def _classification(layout: Layout, settings: Params) -> list[LabelledRow]:
     _check_shown(colour, constant)
     images.flush()
     rows = [_labelled_row(work) for work in works]
-    write_rows(layout.classification / "index.csv", LabelledRow, rows)
+    write_rows(layout.classification / INDEX, LabelledRow, rows)
     return rows
 
 

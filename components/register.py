@@ -20,6 +20,7 @@ from components.evidence.averaging import mean
 from components.evidence.policy import Line, above, at_least, best_generator, generator_lines
 from components.handover import GENERATORS, Layout, RunRecord, fingerprint, read_json, read_record, read_rows, sha256_of
 from components.handover.methods import GENERATIVE, READERS, training_stage
+from components.handover.names import IMAGES, INDEX, PICTURES, RECORD
 from components.handover.reader_rows import ReaderSummary, SharpenedReading
 from components.handover.sr_rows import MethodSummary
 from components.learning.datasets.labelled import load_labelled
@@ -100,7 +101,7 @@ def run(layout: Layout, params: Params) -> list[Decision]:
     tracking.initialise(layout)
     with tracking.reached(layout):
         records = {
-            name: tracking.restore(layout, read_record(layout.model(name) / "run.json"))
+            name: tracking.restore(layout, read_record(layout.model(name) / RECORD))
             for name in (*GENERATORS, *READERS, GENERATIVE)
         }
         _log_evidence(layout, records)
@@ -138,7 +139,7 @@ def _classifier(layout: Layout, params: Params, records: dict[str, RunRecord]) -
     def card(version: Version) -> str:
         return classifier_card(layout, records[best.reader], f"{registry.CLASSIFIER} {version.number}", lines)
 
-    digest = fingerprint(*(sha256_of(layout.classification / name) for name in ("index.csv", "images.npy")))
+    digest = fingerprint(*(sha256_of(layout.classification / name) for name in (INDEX, IMAGES)))
     return Candidate(registry.CLASSIFIER, records[best.reader], digest, lines, against, card)
 
 
@@ -215,7 +216,7 @@ def _log_evidence(layout: Layout, records: dict[str, RunRecord]) -> None:
     """Held-out scores, and the pictures that show them, with each training's run."""
     digest = sha256_of(layout.sr_samples)
     samples = [layout.sr_samples, layout.sr_summary, layout.sr_comparisons]
-    shown = read_json(layout.pictures / "pictures.json")
+    shown = read_json(layout.pictures / PICTURES)
     for line in read_rows(layout.sr_summary, MethodSummary):
         if line.method in records:
             metrics = _numbers(line)

@@ -27,6 +27,7 @@ from components.handover import (
     read_json,
     read_rows,
 )
+from components.handover.names import PICTURES
 from components.handover.reader_rows import ReaderSummary, SharpenedReading
 from components.handover.sr_rows import MethodSummary, SampleScore
 from components.pages.embedded import data_uri, expect
@@ -169,7 +170,7 @@ def chart(summary: Sequence[MethodSummary], measure: str, title: str) -> dict[st
 
 def pictures(layout: Layout, methods: Sequence[str]) -> list[dict[str, Any]]:
     """The samples that are shown, in the order of their rank, their files as data URIs."""
-    path = layout.pictures / "pictures.json"
+    path = layout.pictures / PICTURES
     shown = read_json(path)
     for entry in shown:
         expect(path, ("original", "input", *methods), entry["methods"], f" of {entry['sample']}")

@@ -20,6 +20,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 
 from components.handover import Layout, RunRecord, StepError, fingerprint, write_record
+from components.handover.names import HISTORY, RECORD
 from components.learning.device import usable_precision
 from components.learning.training.checkpoint import Checkpoints, remove_checkpoint
 from components.learning.training.progress import ConsoleReporter, write_history
@@ -57,11 +58,11 @@ def run(layout: Layout, params: Params, name: str, tracked: bool = True) -> RunR
         state, config = work.finish(progress)
         folder = layout.model(name)
         digest = save_weights(folder, state, _described(name, settings, config, progress, fabric))
-        write_history(folder / "history.csv", progress.history)
+        write_history(folder / HISTORY, progress.history)
         seconds = round(time.monotonic() - started, 1)
         run_id, model_id = run_.finish(folder) if run_ else ("", "")
         record = RunRecord(name, run_id, model_id, digest, data, run_.git_revision if run_ else "", seconds)
-        write_record(folder / "run.json", record)
+        write_record(folder / RECORD, record)
     remove_checkpoint(layout.checkpoints(name))
     return record
 

@@ -16,6 +16,7 @@ from components.classical.fitting import Fitted
 from components.classical.reader import save_reader
 from components.classical.training import load_data, make_extractor, train
 from components.handover import Layout, RunRecord, StepError, fingerprint, sha256_of, write_record
+from components.handover.names import HISTORY, IMAGES, INDEX, RECORD
 from components.learning.training.progress import write_history
 from components.learning.weights import TRAINED_ON
 from components.params import Params
@@ -29,7 +30,7 @@ def run(layout: Layout, params: Params, name: str, tracked: bool = True) -> RunR
     if not isinstance(settings, ClassicalTraining):
         raise StepError(f"train {name}: expected a section with `recipe: classical` in params.yaml. Add it.")
     folder = layout.model(name)
-    digest = fingerprint(*(sha256_of(layout.classification / one) for one in ("index.csv", "images.npy")))
+    digest = fingerprint(*(sha256_of(layout.classification / one) for one in (INDEX, IMAGES)))
     about = {"profile": params.profile, "seed": params.seed, **asdict(settings)}
     with track(layout, name, about, digest) if tracked else nullcontext() as run_:
         data = load_data(layout)
@@ -37,11 +38,11 @@ def run(layout: Layout, params: Params, name: str, tracked: bool = True) -> RunR
         fitted, reader = train(data, extractor, settings, params.prepare.percentiles, params.seed)
         config = {"name": name, "training": asdict(settings), TRAINED_ON: seen, "chosen": fitted.chosen}
         weights = save_reader(folder, reader, config)
-        write_history(folder / "history.csv", [{"step": n, **line} for n, line in enumerate(fitted.tried, 1)])
+        write_history(folder / HISTORY, [{"step": n, **line} for n, line in enumerate(fitted.tried, 1)])
         seconds = round(time.monotonic() - started, 3)
         run_id, model_id = _logged(run_, fitted, folder) if run_ else ("", "")
         record = RunRecord(name, run_id, model_id, weights, digest, run_.git_revision if run_ else "", seconds)
-        write_record(folder / "run.json", record)
+        write_record(folder / RECORD, record)
     return record
 
 

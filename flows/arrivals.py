@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from components.handover import Layout, StepError, read_json, write_json
+from components.handover.names import LOCK
 from components.params import Params
 
 STAGE = "ingest"  # what reads the sources
@@ -69,7 +70,7 @@ def compare(layout: Layout, settings: Params) -> Seen:
 
 def left_over(layout: Layout) -> tuple[str, ...]:
     """Sources of `data/sources.json` as it is, where `ingest` did not end well since: the run that looked failed."""
-    lock = layout.root / "dvc.lock"
+    lock = layout.root / LOCK
     if not layout.sources.is_file() or time.time() - layout.sources.stat().st_mtime < UNDER_WAY_S:
         return ()
     stages = (yaml.safe_load(lock.read_text(encoding="utf-8")) or {}).get("stages", {}) if lock.is_file() else {}

@@ -12,6 +12,7 @@ import click
 
 from components import collect_seldom
 from components.handover import GENERATORS, Layout, StepError
+from components.handover.names import PARAMS
 from components.params import PROFILES, ParamsError
 from flows.cli_enhance import enhance
 from flows.cli_models import AS_JSON, models
@@ -194,7 +195,7 @@ def train(
     from components.train import run as run_training
 
     layout = Layout(into)
-    settings = make_ready(layout, Path("params.yaml"), name, images, validation, profile, steps)
+    settings = make_ready(layout, Path(PARAMS), name, images, validation, profile, steps)
     record = run_training(layout, settings, name, tracked=False)
     if record:
         click.echo(f"{layout.model(name)}: {record.seconds:.0f} s, weights {record.weights_sha256[:12]}")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from components.handover import StepError
+from components.handover.names import REQUIREMENTS
 
 PYTHON = (3, 11)
 FREE_GB = 5.0  # data, cache and runs of the quick profile, with room
@@ -67,7 +68,7 @@ def _python(root: Path) -> Check:
 
 def _packages(root: Path) -> Check:
     """Every package of the lock that is meant for this platform, in the locked version."""
-    name, lock = "packages", root / "requirements.lock"
+    name, lock = "packages", root / REQUIREMENTS
     if not lock.is_file():
         return Check(name, False, f"no {lock}", "Change to the project's root; `git checkout requirements.lock`.")
     pinned = list(locked(lock.read_text(encoding="utf-8")))

@@ -12,12 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from components.handover import Layout, SplitRow, StepError, read_rows, write_rows
+from components.handover.names import INDEX, REVIEWED
 from components.params import Params
 
 
 def is_prepared(folder: Path) -> bool:
     """Whether `folder` is as `prepare` leaves it."""
-    return (folder / "index.csv").is_file()
+    return (folder / INDEX).is_file()
 
 
 @contextmanager
@@ -37,7 +38,7 @@ def from_dicom(layout: Layout, settings: Params, folder: Path) -> Iterator[tuple
     with tempfile.TemporaryDirectory(prefix="medsr-held-out-") as place:
         apart = Layout(Path(place))
         apart.data.mkdir()
-        for name in (".salt", "reviewed_regions.csv"):
+        for name in (".salt", REVIEWED):
             if (layout.data / name).is_file():
                 shutil.copy(layout.data / name, apart.data)
         if not (apart.data / ".salt").is_file():

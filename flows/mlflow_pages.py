@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from components.adapters import tracking
 from components.handover import Layout, StepError
+from components.handover.names import DATABASE
 from flows import process_group
 
 HOST = "127.0.0.1"
@@ -56,13 +57,13 @@ def environment(layout: Layout) -> dict[str, str]:
 
     Without jobs, else there are seven more processes, for features that are not used here.
     """
-    store = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(layout.mlruns / 'mlflow.db').resolve()}"
+    store = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(layout.mlruns / DATABASE).resolve()}"
     jobs = os.environ.get("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     return tracking.PRIVACY | {"MLFLOW_BACKEND_STORE_URI": store, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": jobs}
 
 
 def _check(layout: Layout, port: int) -> None:
-    database = layout.mlruns / "mlflow.db"
+    database = layout.mlruns / DATABASE
     if not os.environ.get("MLFLOW_TRACKING_URI") and not database.is_file():
         raise StepError(f"{database}: expected MLflow's database, found none. Run `make pipeline` first.")
     if answers(port):

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from components import params
 from components.handover import Layout, Replacing, StepError
+from components.handover.names import PARAMS
 from flows import arrivals, prefect_server
 from flows.accelerator import accelerator
 from flows.board import Board
@@ -64,8 +65,8 @@ def bring_up_to_date(
     """
     console = console or Console()
     if profile is not None:
-        console.print(set_profile(root / "params.yaml", profile))
-    settings = params.load(root / "params.yaml")
+        console.print(set_profile(root / PARAMS, profile))
+    settings = params.load(root / PARAMS)
     for source in arrivals.look(Layout(root), settings):
         console.print(f"{source}: other files than at the last run")
     release_dead_locks(root)
@@ -278,7 +279,7 @@ def _register(session: Session) -> Result:
         from components import register
         from flows import approval, artifacts
 
-        decisions = register.run(Layout(session.root), params.load(session.root / "params.yaml"))
+        decisions = register.run(Layout(session.root), params.load(session.root / PARAMS))
         for decision in decisions:
             log(decision.summary)
         if _prefect_answers(session):

@@ -22,7 +22,7 @@ import yaml
 from components.adapters import registry
 from components.adapters.registry import Version
 from components.handover import Layout, StepError, read_json, sha256_of
-from components.learning.weights import WEIGHTS
+from components.handover.names import GRAPH, LOCK, PARAMS, WEIGHTS
 from components.promotion import lineage
 from flows import process_group, stages
 from flows.stages import Stage
@@ -66,7 +66,7 @@ def reproduce(layout: Layout, version: Version, say: Callable[[str], None]) -> R
     kept = registry.folder_of(layout, version).parents[1] / lineage.FOLDER
     about = lineage.chain(layout, version).run
     revision, name = about.get("git_revision", "").removesuffix("-dirty"), about.get("dvc_stage", "")
-    if not (kept / "dvc.lock").is_file() or not revision or not name:
+    if not (kept / LOCK).is_file() or not revision or not name:
         raise StepError(
             f"{version.name} {version.number}: expected the commit and dvc.lock that it was made from, found none. "
             "It was registered outside git or without a run of the pipeline."
@@ -75,7 +75,7 @@ def reproduce(layout: Layout, version: Version, say: Callable[[str], None]) -> R
     with tempfile.TemporaryDirectory(prefix="medsr-reproduce-") as place:
         root = Path(place) / "clone"
         _clone(layout, root, revision)
-        for file in ("dvc.lock", "dvc.yaml", "params.yaml"):
+        for file in (LOCK, GRAPH, PARAMS):
             (root / file).write_bytes((kept / file).read_bytes())
         _share_cache(layout, root)
         stage = next((one for one in stages.read_graph(root) if one.name == name), None)
@@ -127,7 +127,7 @@ def _share_cache(layout: Layout, root: Path) -> None:
 
 def _inputs(root: Path, name: str) -> list[str]:
     """What the stage needs of other stages' outputs."""
-    kept = yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    kept = yaml.safe_load((root / LOCK).read_text(encoding="utf-8"))["stages"]
     outputs = [row["path"] for stage in kept.values() for row in stage.get("outs", ())]
     needed = [row["path"] for row in kept[name].get("deps", ())]
     return sorted({out for out in outputs for path in needed if out == path or path.startswith(f"{out}/")})

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from components.handover import StepError
+from components.handover.names import GRAPH
 from flows import process_group
 from flows.dvc_locks import release_dead_locks
 
@@ -245,7 +246,7 @@ def _explained(root: Path, error: Exception) -> str:
 
 def _name(stage: Any) -> str:
     """As `dvc repro` takes it in the root; DVC's own `addressing` depends on the folder one is in."""
-    return str(stage.name if stage.path_in_repo == "dvc.yaml" else f"{stage.path_in_repo}:{stage.name}")
+    return str(stage.name if stage.path_in_repo == GRAPH else f"{stage.path_in_repo}:{stage.name}")
 
 
 def _reasons(entries: list[Any]) -> Iterator[str]:

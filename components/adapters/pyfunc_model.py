@@ -13,7 +13,8 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 from numpy.typing import NDArray
 
 from components.handover import read_json
-from components.learning.weights import CONFIG, load_weights
+from components.handover.names import CONFIG
+from components.learning.weights import load_weights
 
 Answer = Callable[[NDArray[Any]], NDArray[np.float32]]
 

@@ -17,8 +17,9 @@ import torch
 
 from components.adapters.tracking import connect, fetch
 from components.handover import Layout, RunRecord, StepError, write_json
+from components.handover.names import CHAMPION_RECORD, CONFIG, WEIGHTS
 from components.learning.inference.generator import Generator
-from components.learning.weights import CONFIG, WEIGHTS, load_weights
+from components.learning.weights import load_weights
 
 if TYPE_CHECKING:
     from components.classical.any_classifier import AnyReader
@@ -193,7 +194,7 @@ def _fill(made: Path, version: Version, folder: Path) -> None:
     for name in (WEIGHTS, CONFIG):
         shutil.copyfile(folder / name, made / name)
     about = {"name": version.name, "version": version.number, "method": version.method}
-    write_json(made / "champion.json", about | {"weights_sha256": version.weights_sha256})
+    write_json(made / CHAMPION_RECORD, about | {"weights_sha256": version.weights_sha256})
 
 
 @contextmanager

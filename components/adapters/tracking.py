@@ -18,6 +18,7 @@ from typing import Any
 
 from components.handover import Layout, RunRecord, StepError, read_json
 from components.handover.methods import GENERATIVE, READERS, training_stage
+from components.handover.names import CONFIG, DATABASE, HISTORY
 
 EXPERIMENTS = dict.fromkeys((*READERS, GENERATIVE), "classification")
 DEFAULT_EXPERIMENT = "super-resolution"
@@ -47,7 +48,7 @@ def connect(layout: Layout) -> Any:
 
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # `reached` says it, without a traceback
     wanted = os.environ.get("MLFLOW_TRACKING_URI")
-    mlflow.set_tracking_uri(wanted or f"sqlite:///{(layout.mlruns / 'mlflow.db').resolve()}")
+    mlflow.set_tracking_uri(wanted or f"sqlite:///{(layout.mlruns / DATABASE).resolve()}")
     if wanted is None:
         os.environ.pop(
             "MLFLOW_TRACKING_URI", None
@@ -235,11 +236,11 @@ def _made_again(layout: Layout, record: RunRecord) -> RunRecord:
 
     print(f"{record.name}: MLflow has no run {record.run_id or '(none)'} with its model; recording it from data/models")
     mlflow, folder = connect(layout), layout.model(record.name)
-    settings = read_json(folder / "config.json")["training"]
+    settings = read_json(folder / CONFIG)["training"]
     run = _begun(layout, record.name, settings, record.data_sha256, record.git_revision)
     try:
         mlflow.set_tag("restored_from", record.run_id or "an untracked training")
-        _log_history(mlflow, folder / "history.csv")
+        _log_history(mlflow, folder / HISTORY)
         model_id = log_model(mlflow, folder)
         mlflow.set_tag(RECORDED, record.weights_sha256)  # the last: a run that lacks it is not whole
     except BaseException:
@@ -312,7 +313,7 @@ def _signature(folder: Path) -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    config, floats = read_json(folder / "config.json"), np.dtype(np.float32)
+    config, floats = read_json(folder / CONFIG), np.dtype(np.float32)
     grey = TensorSpec(floats, (-1, 1, -1, -1))
     if folder.name == GENERATIVE:
         return ModelSignature(Schema([TensorSpec(np.dtype(np.int64), (-1,))]), Schema([grey]))

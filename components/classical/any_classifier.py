@@ -6,8 +6,8 @@ from pathlib import Path
 
 from components.classical.reader import SECTION, ClassicalReader, load_classical
 from components.handover import read_json
+from components.handover.names import CONFIG
 from components.learning.inference.classifier import Reader, load_reader
-from components.learning.weights import CONFIG
 
 AnyReader = Reader | ClassicalReader
 

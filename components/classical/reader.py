@@ -18,7 +18,7 @@ from components.classical.denoising import denoised
 from components.classical.handmade import Handmade
 from components.classical.head import Head, head_from
 from components.handover import Replacing, StepError, read_json, sha256_of, write_json
-from components.learning.weights import CONFIG, WEIGHTS
+from components.handover.names import CONFIG, WEIGHTS
 from components.params.trainings import Denoiser
 
 Extractor = Handmade | Deep | Centroids

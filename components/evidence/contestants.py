@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from components.evidence.outside import OutsideImages
 from components.handover import GENERATORS, METHODS, Layout, PreparedRow, StepError, read_json, read_record
 from components.handover.methods import CHAMPION, LEADER
+from components.handover.names import CHAMPION_RECORD, RECORD, WEIGHTS
 from components.learning.datasets.pairs import Pair
 from components.learning.inference.upscaling import Upscale, bicubic_upscale, network_upscale
-from components.learning.weights import WEIGHTS, check_unseen, load_weights
+from components.learning.weights import check_unseen, load_weights
 
-CHAMPION_RECORD = "champion.json"
 REMEDY = "`medsr evaluate --write-inputs` writes today's inputs; sharpen them with it, or remove the folder."
 RESERVED = (*METHODS, CHAMPION, LEADER, "original", "input")  # what tables, pages and pictures call things by
 
@@ -44,7 +44,7 @@ def contestants(
     found = [bicubic(scale)]
     for name in GENERATORS:
         folder = layout.model(name)
-        found.append(trained(name, folder, rows, scale, device, read_record(folder / "run.json").seconds))
+        found.append(trained(name, folder, rows, scale, device, read_record(folder / RECORD).seconds))
     record = champion_record(layout.champion)
     if record:
         try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.handover.names import CHAMPION_RECORD, INDEX
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -22,7 +24,7 @@ class Layout:
 
     @property
     def index(self) -> Path:
-        return self.raw / "index.csv"
+        return self.raw / INDEX
 
     @property
     def splits(self) -> Path:
@@ -93,7 +95,7 @@ class Layout:
     @property
     def champion_report(self) -> Path:
         """The champion that the methods were compared with, and why not where they were not; `{}` without one."""
-        return self.reports / "champion.json"
+        return self.reports / CHAMPION_RECORD
 
     @property
     def licences(self) -> Path:

@@ -11,9 +11,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from components.handover import LabelledRow, PreparedRow, Replacing, StepError, read_json, sha256_of, write_json
+from components.handover.names import CONFIG, WEIGHTS
 from components.learning.models import build
-
-WEIGHTS, CONFIG = "weights.safetensors", "config.json"
 
 
 def save_weights(folder: Path, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from jinja2 import Environment, StrictUndefined
 from scipy import stats
 
 from components.handover import Layout, PreparedRow, read_rows, write_rows
+from components.handover.names import INDEX
 from components.monitoring.enhancement_log import Record, now
 from components.monitoring.image_statistics import STATISTICS, measure
 
@@ -48,7 +49,7 @@ def reference(layout: Layout) -> dict[str, list[dict[str, float]]]:
     Raises `StepError` where nothing was prepared yet.
     """
     found: dict[str, list[dict[str, float]]] = {}
-    for row in read_rows(layout.super_resolution / "index.csv", PreparedRow):
+    for row in read_rows(layout.super_resolution / INDEX, PreparedRow):
         if row.split == "train" and row.sample_id == f"{row.image_id}-{row.frame}":
             with np.load(layout.super_resolution / row.file) as file:
                 found.setdefault(row.modality, []).append(measure(file["hr"]))

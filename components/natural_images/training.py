@@ -13,7 +13,7 @@ from torch import Tensor
 
 from components import params
 from components.handover import Layout, PreparedRow, StepError, write_rows
-from components.learning.weights import CONFIG
+from components.handover.names import CONFIG, GRAPH, INDEX
 from components.natural_images.folder import (
     Picture,
     UnusablePicture,
@@ -74,7 +74,7 @@ def prepare(layout: Layout, training: Path, validation: Path, scale: int) -> lis
     does, in 8 bits. Raises `StepError` naming every picture that is unreadable, too small, or there twice; what was
     there before then stays.
     """
-    if (layout.root / "dvc.yaml").exists():
+    if (layout.root / GRAPH).exists():
         raise StepError(f"{layout.root}: holds a pipeline, whose images and models would be lost. Name another folder.")
     staging = layout.prepared / "super_resolution.part"
     shutil.rmtree(staging, ignore_errors=True)
@@ -99,7 +99,7 @@ def _write_all(into: Path, folders: dict[str, Path], scale: int) -> list[Prepare
             except UnusablePicture as error:
                 problems.append(f"{picture.path}: {error}")
     refuse(problems)
-    write_rows(into / "index.csv", PreparedRow, rows.values())
+    write_rows(into / INDEX, PreparedRow, rows.values())
     return list(rows.values())
 
 

@@ -26,9 +26,9 @@ from components.handover import (
     read_json,
     read_rows,
 )
+from components.handover.names import CONFIG
 from components.handover.reader_rows import ReaderSummary, SharpenedReading
 from components.handover.sr_rows import Comparison, CostLine, GroupScore, MethodSummary, SampleScore
-from components.learning.weights import CONFIG
 from components.pages.labels import NAMES, PAPERS, READER_NAMES
 from components.pages.readers import MEASURES as OF_READERS
 from components.pages.super_resolution import ONE_PATIENT, counted, number, sayings

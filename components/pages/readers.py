@@ -8,6 +8,7 @@ from typing import Any
 from components.evidence.comparing import least_p
 from components.handover import CLASSIFIER, Layout, read_json, read_rows
 from components.handover.methods import COMPARED, READERS, SHOWN
+from components.handover.names import PICTURES
 from components.handover.reader_rows import CURVES, CurvePoint, DenoisingRow, ReaderSummary, SharpenedReading
 from components.handover.sr_rows import SIGNIFICANT
 from components.pages.embedded import data_uri, expect
@@ -101,7 +102,7 @@ def _path(points: Sequence[CurvePoint]) -> str:
 
 
 def _mistakes(layout: Layout) -> list[dict[str, Any]]:
-    path = layout.reader_pictures / "pictures.json"
+    path = layout.reader_pictures / PICTURES
     shown: list[dict[str, Any]] = read_json(path)
     return [
         entry | {name: data_uri(layout.reader_pictures / entry[name]) for name in ("file", "heat")} for entry in shown

@@ -19,6 +19,7 @@ from components.adapters.tracking import flattened, git_revision
 from components.evidence.measures import DEFINITIONS
 from components.handover import GENERATORS, METHODS, Layout, read_json, read_record, read_rows
 from components.handover.methods import CHAMPION
+from components.handover.names import CONFIG, LOCK, RECORD
 from components.handover.sr_rows import (
     SIGNIFICANT,
     Comparison,
@@ -29,7 +30,6 @@ from components.handover.sr_rows import (
     SampleScore,
     SpectrumPoint,
 )
-from components.learning.weights import CONFIG
 from components.pages.labels import OPPONENTS, named
 
 LOCAL_PAGES = "http://127.0.0.1:5000"  # where `medsr ui` and `medsr up` have MLflow's pages by default
@@ -59,10 +59,10 @@ def evidence(layout: Layout, methods: Sequence[str], best: MethodSummary) -> dic
         "costs": costs(read_rows(layout.sr_cost, CostLine), configurations(layout, methods)),
         "unpriced": [names[name] for name in methods if name not in (*METHODS, CHAMPION)],
         "champion": read_json(layout.champion_report),
-        "runs": (runs := [read_record(layout.model(name) / "run.json") for name in GENERATORS]),
+        "runs": (runs := [read_record(layout.model(name) / RECORD) for name in GENERATORS]),
         "addresses": {run.name: run_address(run.run_id) for run in runs},
         "tracked_at": tracking_server(),
-        "digests": digests(layout.root / "dvc.lock"),
+        "digests": digests(layout.root / LOCK),
         "revision": git_revision(layout.root),
         "made_at": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
     }
@@ -174,7 +174,7 @@ def configurations(layout: Layout, methods: Sequence[str]) -> dict[str, dict[str
 
 def since(layout: Layout, champion: dict[str, str], candidate: MethodSummary, names: dict[str, str]) -> str:
     """What sets the best network of this run apart from the champion before it, as far as their files say."""
-    record = read_record(layout.model(candidate.method) / "run.json")
+    record = read_record(layout.model(candidate.method) / RECORD)
     about = f"{champion['name']} {champion['version']} ({names.get(champion['method'], champion['method'])})"
     if champion["weights_sha256"] == record.weights_sha256:
         return f"{names[candidate.method]} of this run and the champion before it, {about}, are the same weights."

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from components.handover import StepError
+from components.handover.names import PARAMS
 from components.params.sections import build_section
 from components.params.steps import Params
 from components.params.trainings import RECIPES, AdversarialTraining, PixelTraining, Training
@@ -34,10 +35,10 @@ def load(path: Path) -> Params:
 
 def load_here() -> Params:
     """The settings of the project in the working folder."""
-    return load(Path("params.yaml"))
+    return load(Path(PARAMS))
 
 
-def parse(content: Any, name: str = "params.yaml") -> Params:
+def parse(content: Any, name: str = PARAMS) -> Params:
     """The settings held in `content`, as `yaml.safe_load` gives it."""
     problems: list[str] = []
     profile = content.get("profile") if isinstance(content, Mapping) else None

@@ -24,7 +24,8 @@ from components.adapters import registry
 from components.adapters.registry import CHALLENGER, CHAMPION, CLASSIFIER, PREVIOUS, Version
 from components.evidence.policy import Line
 from components.handover import Layout, StepError, read_json, sha256_of, write_json
-from components.learning.weights import WEIGHTS, load_weights
+from components.handover.names import LOCK, WEIGHTS
+from components.learning.weights import load_weights
 
 POLICY = "policy"  # who decides where no person does
 LOOK_AGAIN_S = 0.1
@@ -105,7 +106,7 @@ def promote(layout: Layout, model: str, number: str, by: str, reason: str) -> En
         version, champion = version_of(layout, model, number), registry.by_alias(layout, model, CHAMPION)
         if champion and champion.number == number:
             raise StepError(f"{model} {number}: is the champion already. Nothing was changed.")
-        if (layout.root / "dvc.lock").is_file() and not version.traced:
+        if (layout.root / LOCK).is_file() and not version.traced:
             raise StepError(
                 f"{model} {number}: expected what it was made from to be kept with it, found nothing: its registration "
                 "was cut short. `medsr run` completes it while it is what was trained last. Nothing was changed."

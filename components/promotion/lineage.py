@@ -20,10 +20,11 @@ import yaml
 from components.adapters import registry, tracking
 from components.adapters.registry import Version
 from components.handover import Layout, read_json, sha256_of, write_json
+from components.handover.names import GRAPH, LOCK, PARAMS, REQUIREMENTS
 from components.promotion.ledger import history
 
 FOLDER = "lineage"
-KEPT = ("dvc.lock", "dvc.yaml", "params.yaml", "requirements.lock")
+KEPT = (LOCK, GRAPH, PARAMS, REQUIREMENTS)
 ENVIRONMENT = "environment.json"
 
 
@@ -78,7 +79,7 @@ def keep(layout: Layout, model_id: str) -> dict[str, str]:
     with tempfile.TemporaryDirectory(prefix="medsr-lineage-") as place:
         write_json(Path(place, ENVIRONMENT), environment())
         registry.attach(layout, model_id, [Path(place, ENVIRONMENT), *_kept(layout)], FOLDER)
-    lock = layout.root / "dvc.lock"
+    lock = layout.root / LOCK
     return {"dvc_lock_sha256": sha256_of(lock)} if lock.is_file() else {}
 
 
@@ -101,7 +102,7 @@ def chain(layout: Layout, version: Version) -> Chain:
         aliases=tuple(sorted(alias for alias, number in pointed.items() if number == version.number)),
         run={"id": version.run_id} | {key: run.data.tags[key] for key in tags if run.data.tags.get(key)},
         parameters=dict(run.data.params),
-        stage=_stage(folder / "dvc.lock", run.data.tags.get("dvc_stage", "")),
+        stage=_stage(folder / LOCK, run.data.tags.get("dvc_stage", "")),
         environment=read_json(folder / ENVIRONMENT) if (folder / ENVIRONMENT).is_file() else {},
         promotions=[
             entry

@@ -1,3 +1,5 @@
+import ast
+import re
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -19,6 +21,9 @@ from components.handover import (
     write_rows,
 )
 from tests.tables import KEPT
+
+PROJECT = Path(__file__).parents[2]
+FILE_NAME = re.compile(r"[\w.-]+\.(csv|json|jsonl|npy|npz|safetensors|db|lock|yaml|html|pt)")
 
 ROW = replace(
     KEPT,
@@ -107,3 +112,24 @@ def test_patients_on_two_sides_are_named_with_their_sides(tmp_path: Path) -> Non
         check_patients(tmp_path / "a.csv", rows, "Split again.")
     assert "P1: test and train" in str(told.value) and "P3" not in str(told.value)
     check_patients(tmp_path / "a.csv", rows[2:], "Split again.")
+
+
+def test_the_name_of_a_file_is_written_in_one_place() -> None:
+    assert twice(sorted((PROJECT / "components").rglob("*.py")) + sorted((PROJECT / "flows").rglob("*.py"))) == {}
+
+
+def test_a_name_that_is_written_twice_would_be_seen(tmp_path: Path) -> None:
+    for name in ("a.py", "b.py"):
+        (tmp_path / name).write_text('PLACE = "table.csv"\n')
+    assert twice(sorted(tmp_path.iterdir())) == {"table.csv": ["a.py", "b.py"]}
+
+
+def twice(sources: list[Path]) -> dict[str, list[str]]:
+    """The names of files that stand in more than one of `sources`, as a whole string, and in which."""
+    found: dict[str, list[str]] = {}
+    for source in sources:
+        words = {node.value for node in ast.walk(ast.parse(source.read_text())) if isinstance(node, ast.Constant)}
+        for word in words:
+            if isinstance(word, str) and FILE_NAME.fullmatch(word):
+                found.setdefault(word, []).append(source.name)
+    return {word: places for word, places in found.items() if len(places) > 1}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from components.handover import LabelledRow, StepError, check_patients, read_rows
+from components.handover.names import IMAGES, INDEX
 
 NEGATIVE = ("normal", "negative", "healthy", "0")  # a label that means nothing was found
 
@@ -34,13 +35,13 @@ def load_labelled(folder: Path, split: str, classes: tuple[str, ...]) -> Labelle
     table = _table(folder)
     chosen = [i for i, row in enumerate(table) if row.split == split]
     if not chosen:
-        raise StepError(f"{folder / 'index.csv'}: expected labelled images in the {split} split, found none. {REMEDY}")
-    images = torch.from_numpy(np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)[chosen])
+        raise StepError(f"{folder / INDEX}: expected labelled images in the {split} split, found none. {REMEDY}")
+    images = torch.from_numpy(np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False)[chosen])
     rows = [table[i] for i in chosen]
     unknown = [f"{row.image_id}: {row.label}" for row in rows if row.label not in classes]
     if unknown:
         raise StepError(
-            f"{folder / 'index.csv'}: expected the labels {', '.join(classes)}, found {len(unknown)} other(s). "
+            f"{folder / INDEX}: expected the labels {', '.join(classes)}, found {len(unknown)} other(s). "
             f"{REMEDY}\n  " + "\n  ".join(unknown)
         )
     return LabelledImages(images, torch.tensor([classes.index(row.label) for row in rows]), rows)
@@ -50,15 +51,13 @@ def classes_of(folder: Path) -> tuple[str, ...]:
     """The two labels in the table, the negative one first. Raises `StepError` unless there are exactly two."""
     found = sorted({row.label for row in _table(folder)})
     if len(found) != 2:
-        raise StepError(
-            f"{folder / 'index.csv'}: expected two labels, found {len(found)}: {', '.join(found)}. {REMEDY}"
-        )
+        raise StepError(f"{folder / INDEX}: expected two labels, found {len(found)}: {', '.join(found)}. {REMEDY}")
     return tuple(sorted(found, key=lambda label: (label.lower() not in NEGATIVE, label)))
 
 
 def _table(folder: Path) -> list[LabelledRow]:
     """The rows of the table, each with a label, no patient on two sides; else raises `StepError`."""
-    path = folder / "index.csv"
+    path = folder / INDEX
     rows = read_rows(path, LabelledRow)
     bare = [row.image_id for row in rows if not row.label]
     if bare:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from components.handover import PreparedRow, StepError, fingerprint, read_rows, sha256_of
+from components.handover.names import INDEX
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,9 @@ def iterate_pairs(folder: Path, split: str, scale: int) -> Iterator[Pair]:
 
 def rows_of(folder: Path, split: str) -> list[PreparedRow]:
     """The frames on one side of the split. Raises `StepError` where there are none."""
-    rows = [row for row in read_rows(folder / "index.csv", PreparedRow) if row.split == split]
+    rows = [row for row in read_rows(folder / INDEX, PreparedRow) if row.split == split]
     if not rows:
-        raise StepError(
-            f"{folder / 'index.csv'}: expected images in the {split} split, found none. See data/splits.csv."
-        )
+        raise StepError(f"{folder / INDEX}: expected images in the {split} split, found none. See data/splits.csv.")
     return rows
 
 
@@ -54,5 +53,5 @@ def _pair(folder: Path, row: PreparedRow, scale: int) -> Pair:
 
 def held_out_digest(folder: Path) -> str:
     """One digest of every held-out image: scores under the same one may be compared."""
-    rows = [row for row in read_rows(folder / "index.csv", PreparedRow) if row.split == "test"]
+    rows = [row for row in read_rows(folder / INDEX, PreparedRow) if row.split == "test"]
     return fingerprint(*((row.sample_id, sha256_of(folder / row.file)) for row in rows))

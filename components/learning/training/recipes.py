@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from components.handover import CLASSIFIER, LabelledRow, Layout, PreparedRow, fingerprint, read_rows, sha256_of
+from components.handover.names import CONFIG, INDEX, WEIGHTS
 from components.learning.datasets.labelled import LabelledImages, classes_of, load_labelled
 from components.learning.datasets.pairs import Pair, load_pairs
 from components.learning.inference.calibration import temperature_of, threshold_for
@@ -24,7 +25,7 @@ from components.learning.training.patches import Patches
 from components.learning.training.pixel_phase import PixelPhase
 from components.learning.training.start import imagenet, start_from
 from components.learning.training.trainer import Phase, Progress
-from components.learning.weights import CONFIG, TRAINED_ON, WEIGHTS, load_weights
+from components.learning.weights import TRAINED_ON, load_weights
 from components.params import Params
 from components.params.trainings import (
     AdversarialTraining,
@@ -76,7 +77,7 @@ def _pixel(setting: Setting, settings: PixelTraining) -> Work:
     training, validation = _pairs(setting, settings)
     seen = {pair.row.image_id for pair in training}
     if settings.start:
-        rows = read_rows(setting.layout.super_resolution / "index.csv", PreparedRow)
+        rows = read_rows(setting.layout.super_resolution / INDEX, PreparedRow)
         seen.update(start_from(network, Path(settings.start), "start", rows))
         print(f"starts from the weights in {settings.start}")
     phase = PixelPhase(network, settings, setting.fabric, _patches(setting, settings, training), validation)
@@ -127,7 +128,7 @@ def _classifier(setting: Setting, settings: ClassifierTraining) -> Work:
     network = build(settings.network, classes=len(classes))
     start = settings.weights
     if setting.start:
-        rows = read_rows(folder / "index.csv", LabelledRow)
+        rows = read_rows(folder / INDEX, LabelledRow)
         seen.update(start_from(network, setting.start, "train.classifier.weights", rows))
     else:
         start = imagenet(network, settings.weights)
