@@ -18,13 +18,14 @@ from components.adapters import registry, tracking
 from components.adapters.registry import CHALLENGER, CHAMPION, GENERATOR, PREVIOUS, Version
 from components.evidence.averaging import mean
 from components.evidence.policy import Line, above, at_least, best_generator, generator_lines
-from components.handover import GENERATORS, Layout, RunRecord, fingerprint, read_json, read_record, read_rows, sha256_of
+from components.handover import GENERATORS, Layout, RunRecord, read_json, read_record, read_rows, sha256_of
 from components.handover.methods import GENERATIVE, READERS, training_stage
-from components.handover.names import IMAGES, INDEX, PICTURES, RECORD
+from components.handover.names import PICTURES, RECORD
 from components.handover.reader_rows import ReaderSummary, SharpenedReading
 from components.handover.sr_rows import MethodSummary
+from components.learning.datasets import labelled, pairs
 from components.learning.datasets.labelled import load_labelled
-from components.learning.datasets.pairs import held_out_digest, iterate_pairs
+from components.learning.datasets.pairs import iterate_pairs
 from components.learning.inference.upscaling import network_upscale
 from components.learning.metrics.image_quality import crop_border, psnr
 from components.learning.metrics.ranking import auroc
@@ -87,7 +88,7 @@ class Candidate:
 
     model: str  # as registered
     record: RunRecord
-    held_out_sha256: str  # of the held-out table it was scored on
+    held_out_sha256: str  # of the held-out images that it was scored on
     lines: tuple[Line, ...]  # that need no champion
     against_champion: Callable[[Path], Line]
     card: Callable[[Version], str]  # Markdown
@@ -124,7 +125,9 @@ def _generator(layout: Layout, params: Params, records: dict[str, RunRecord]) ->
     def card(version: Version) -> str:
         return generator_card(layout, params, records[best.method], f"{GENERATOR} {version.number}", lines)
 
-    return Candidate(GENERATOR, records[best.method], held_out_digest(layout.super_resolution), lines, against, card)
+    return Candidate(
+        GENERATOR, records[best.method], pairs.held_out_digest(layout.super_resolution), lines, against, card
+    )
 
 
 def _classifier(layout: Layout, params: Params, records: dict[str, RunRecord]) -> Candidate:
@@ -139,7 +142,7 @@ def _classifier(layout: Layout, params: Params, records: dict[str, RunRecord]) -
     def card(version: Version) -> str:
         return classifier_card(layout, records[best.reader], f"{registry.CLASSIFIER} {version.number}", lines)
 
-    digest = fingerprint(*(sha256_of(layout.classification / name) for name in (INDEX, IMAGES)))
+    digest = labelled.held_out_digest(layout.classification)
     return Candidate(registry.CLASSIFIER, records[best.reader], digest, lines, against, card)
 
 

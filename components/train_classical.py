@@ -15,8 +15,8 @@ from components.adapters.tracking import TrackedRun, track
 from components.classical.fitting import Fitted
 from components.classical.reader import save_reader
 from components.classical.training import load_data, make_extractor, train
-from components.handover import Layout, RunRecord, StepError, fingerprint, sha256_of, write_record
-from components.handover.names import HISTORY, IMAGES, INDEX, RECORD
+from components.handover import Layout, RunRecord, StepError, folder_digest, write_record
+from components.handover.names import HISTORY, RECORD
 from components.learning.training.progress import write_history
 from components.learning.weights import TRAINED_ON
 from components.params import Params
@@ -30,7 +30,7 @@ def run(layout: Layout, params: Params, name: str, tracked: bool = True) -> RunR
     if not isinstance(settings, ClassicalTraining):
         raise StepError(f"train {name}: expected a section with `recipe: classical` in params.yaml. Add it.")
     folder = layout.model(name)
-    digest = fingerprint(*(sha256_of(layout.classification / one) for one in (INDEX, IMAGES)))
+    digest = folder_digest(layout.classification)
     about = {"profile": params.profile, "seed": params.seed, **asdict(settings)}
     with track(layout, name, about, digest) if tracked else nullcontext() as run_:
         data = load_data(layout)

@@ -6,8 +6,8 @@ import pytest
 
 from components import train_classical
 from components.adapters.tracking import connect
-from components.handover import Layout, StepError, read_json, read_record, sha256_of
-from components.handover.methods import CLASSICAL
+from components.handover import CLASSIFIER, Layout, StepError, read_json, read_record, sha256_of
+from components.handover.methods import CLASSICAL, GENERATIVE
 from tests.settings import small
 
 
@@ -45,3 +45,8 @@ def test_a_tracked_training_keeps_its_curve_and_its_model(project: Layout, monke
 def test_a_network_is_not_trained_here(trained: Layout) -> None:
     with pytest.raises(StepError, match="train classifier: expected a section with `recipe: classical`"):
         train_classical.run(trained, small(), "classifier", tracked=False)
+
+
+def test_all_that_learn_from_the_same_images_name_them_alike(trained: Layout) -> None:
+    names = (CLASSIFIER, GENERATIVE, *CLASSICAL)
+    assert len({read_record(trained.model(name) / "run.json").data_sha256 for name in names}) == 1

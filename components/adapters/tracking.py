@@ -283,13 +283,13 @@ def log_evaluation(
 ) -> None:
     """Puts held-out scores and the files that show them with a training's run, once for each `digest` of the scores."""
     client = connect(layout).MlflowClient()
-    if client.get_run(run_id).data.tags.get("held_out_sha256") == digest:
+    if client.get_run(run_id).data.tags.get("evaluation_sha256") == digest:
         return
     for name, value in metrics.items():
         client.log_metric(run_id, name, value)
     for path in artifacts:
         client.log_artifact(run_id, str(path), "evaluation")
-    client.set_tag(run_id, "held_out_sha256", digest)
+    client.set_tag(run_id, "evaluation_sha256", digest)
 
 
 def log_model(mlflow: Any, folder: Path) -> str:

@@ -3,7 +3,7 @@
 Every step reads and writes through this package, so a column or a path has one home.
 """
 
-from components.handover.digests import fingerprint, sha256_of
+from components.handover.digests import fingerprint, folder_digest, sha256_of
 from components.handover.errors import StepError
 from components.handover.files import (
     Replacing,
@@ -36,6 +36,7 @@ __all__ = [
     "StepError",
     "check_patients",
     "fingerprint",
+    "folder_digest",
     "picked",
     "read_json",
     "read_record",

@@ -16,3 +16,8 @@ def fingerprint(*parts: Any) -> str:
 def sha256_of(path: Path) -> str:
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def folder_digest(folder: Path) -> str:
+    """One digest of the names and contents of the files that lie in `folder` itself."""
+    return fingerprint(*((path.name, sha256_of(path)) for path in sorted(folder.iterdir())))

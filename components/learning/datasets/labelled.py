@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from components.handover import LabelledRow, StepError, check_patients, read_rows
+from components.handover import LabelledRow, StepError, check_patients, fingerprint, read_rows
 from components.handover.names import IMAGES, INDEX
 
 NEGATIVE = ("normal", "negative", "healthy", "0")  # a label that means nothing was found
@@ -53,6 +54,13 @@ def classes_of(folder: Path) -> tuple[str, ...]:
     if len(found) != 2:
         raise StepError(f"{folder / INDEX}: expected two labels, found {len(found)}: {', '.join(found)}. {REMEDY}")
     return tuple(sorted(found, key=lambda label: (label.lower() not in NEGATIVE, label)))
+
+
+def held_out_digest(folder: Path) -> str:
+    """One digest of every held-out image and its label: scores under the same one may be compared."""
+    images = np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False)
+    held_out = [(number, row) for number, row in enumerate(_table(folder)) if row.split == "test"]
+    return fingerprint(*((row.image_id, row.label, sha256(images[i].tobytes()).hexdigest()) for i, row in held_out))
 
 
 def _table(folder: Path) -> list[LabelledRow]:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from components.handover import CLASSIFIER, LabelledRow, Layout, PreparedRow, fingerprint, read_rows, sha256_of
+from components.handover import (
+    CLASSIFIER,
+    LabelledRow,
+    Layout,
+    PreparedRow,
+    folder_digest,
+    read_rows,
+    sha256_of,
+)
 from components.handover.names import CONFIG, INDEX, WEIGHTS
 from components.learning.datasets.labelled import LabelledImages, classes_of, load_labelled
 from components.learning.datasets.pairs import Pair, load_pairs
@@ -184,8 +192,7 @@ def _patches(setting: Setting, settings: PixelTraining | AdversarialTraining, pa
 def data_digest(layout: Layout, settings: NetworkTraining) -> str:
     """Of the prepared images that `settings` learn from."""
     labelled = isinstance(settings, ClassifierTraining | GenerativeTraining)
-    folder = layout.classification if labelled else layout.super_resolution
-    return fingerprint(*[(p.name, sha256_of(p)) for p in sorted(folder.iterdir())])
+    return folder_digest(layout.classification if labelled else layout.super_resolution)
 
 
 def start_digest(setting: Setting, settings: NetworkTraining) -> str:

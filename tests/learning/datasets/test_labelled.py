@@ -1,10 +1,11 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from components.handover import LabelledRow, StepError, read_rows, write_rows
-from components.learning.datasets.labelled import classes_of, load_labelled
+from components.learning.datasets.labelled import classes_of, held_out_digest, load_labelled
 from tests import prepared
 
 
@@ -37,3 +38,20 @@ def test_a_missing_label_and_a_patient_on_two_sides_are_named(
         classes_of(folder)
     with pytest.raises(StepError, match=f"(?s){said}"):
         load_labelled(folder, "train", ("normal", "heart_failure"))
+
+
+def test_the_digest_of_held_out_images_changes_with_them_and_their_labels_alone(tmp_path: Path) -> None:
+    folder = prepared.classification(tmp_path).classification
+    rows, images = read_rows(folder / "index.csv", LabelledRow), np.load(folder / "images.npy")
+    sides = {side: next(i for i, row in enumerate(rows) if row.split == side) for side in ("train", "test")}
+    before = held_out_digest(folder)
+    images[sides["train"]] += 0.1
+    np.save(folder / "images.npy", images)
+    assert held_out_digest(folder) == before
+    images[sides["test"]] += 0.1
+    np.save(folder / "images.npy", images)
+    assert (changed := held_out_digest(folder)) != before
+    other = {"normal": "heart_failure", "heart_failure": "normal"}[rows[sides["test"]].label]
+    rows[sides["test"]] = replace(rows[sides["test"]], label=other)
+    write_rows(folder / "index.csv", LabelledRow, rows)
+    assert held_out_digest(folder) != changed
