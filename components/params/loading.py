@@ -16,6 +16,7 @@ from components.params.steps import Params
 from components.params.trainings import RECIPES, AdversarialTraining, PixelTraining, Training
 
 PROFILES = ("quick", "full")
+SHARED = "shared"  # what YAML itself has put wherever a training takes it over
 
 
 class ParamsError(ValueError):
@@ -45,7 +46,7 @@ def parse(content: Any, name: str = PARAMS) -> Params:
     if profile not in PROFILES:
         raise ParamsError(f"{name}: profile: expected one of {', '.join(PROFILES)}, found {profile!r}")
     own = dict(content.get(profile) or {})
-    merged = {key: value for key, value in content.items() if key not in PROFILES} | {
+    merged = {key: value for key, value in content.items() if key not in (*PROFILES, SHARED)} | {
         key: own.get(key) for key in ("simulate", "train")
     }
     unknown = sorted(set(own) - {"simulate", "train"})
