@@ -46,7 +46,7 @@ class Table:
 
     def lines(self) -> Iterator[str]:
         """For the terminal."""
-        titles = ("method", "n", "PSNR min – max (dB)", "mean", "SSIM", "faithful (dB)", "beyond", "gain (dB)")
+        titles = ("method", "n", "PSNR min – max (dB)", "mean", "SSIM", "consistency (dB)", "beyond", "gain (dB)")
         yield _columns(*titles)
         for line in self.summary:
             gain = f"{line.psnr_gain_db:+.2f} [{line.psnr_gain_db_low:+.2f}, {line.psnr_gain_db_high:+.2f}]"

@@ -66,7 +66,7 @@ def methods_table(summary: Iterable[MethodSummary]) -> list[dict[str, Any]]:
             "PSNR (dB)": round(line.psnr_db_mean, 2),
             "SSIM": round(line.ssim_mean, 4),
             "over bicubic (dB)": _signed_interval(line),
-            "faithfulness (dB)": round(line.consistency_db_mean, 2),
+            "consistency (dB)": round(line.consistency_db_mean, 2),
             "error beyond the input": round(line.error_beyond_mean, 3),
         }
         for line in summary

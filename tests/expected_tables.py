@@ -37,7 +37,7 @@ def tables(layout: Layout, policy: Promote) -> dict[str, Rows]:
         _scores(layout),
         _groups(layout),
         _comparisons(layout),
-        _faithfulness(layout),
+        _consistency(layout),
         _readers(layout),
         _data(layout),
         _provenance(layout),
@@ -156,7 +156,7 @@ def _compared(row: Comparison, names: dict[str, str], decimals: int) -> list[str
     ]
 
 
-def _faithfulness(layout: Layout) -> Iterator[tuple[str, Rows]]:
+def _consistency(layout: Layout) -> Iterator[tuple[str, Rows]]:
     lines, names = summary_of(layout), names_of(layout)
     rows = samples_of(layout)[0]
     large = sum(row.ms_ssim is not None for row in rows if row.method == lines[0].method)

@@ -22,7 +22,7 @@ from components.learning.metrics.image_quality import (
     similarity_maps,
 )
 
-WORST_PART = 8  # low-resolution pixels: a side of the square in which faithfulness is least, or error greatest
+WORST_PART = 8  # low-resolution pixels: a side of the square in which consistency is least, or error greatest
 UNSEEN = 1 / (12 * 255**2)  # mean square of what rounding to 256 greys does to an image in [0, 1]
 
 Distance = Callable[[Tensor, Tensor], float]
@@ -100,13 +100,13 @@ DEFINITIONS = {
         "",
     ),
     "consistency_db": (
-        "Faithfulness (dB)",
+        "Consistency (dB)",
         "PSNR of D(x) against the input; D is the degradation, without its noise",
         "Whether the sharpened image, made coarse again, gives back its input. Higher is better.",
         "Lugmayr et al., NTIRE 2021 (LR-PSNR)",
     ),
     "consistency_worst_db": (
-        "Faithfulness, worst part (dB)",
+        "Consistency, worst part (dB)",
         "the same in the square of 8 × 8 input pixels where it is least",
         "Something drawn into one place shows here and drowns in the mean. Higher is better.",
         "",
@@ -116,7 +116,7 @@ DEFINITIONS = {
 
 @dataclass(frozen=True)
 class Measured:
-    """One image under one method: a value for each of `DEFINITIONS`, and the power in each ring of its spectrum."""
+    """One image under one method: a value for each of `DEFINITIONS`."""
 
     psnr_db: float
     ssim: float
@@ -153,7 +153,7 @@ def measure(
                 **_structure(inner, reference),  # type: ignore[arg-type]
                 edge_error=_edge_error(inner, reference),
                 **_bands(inner, reference),
-                **_faithfulness(estimate, pair, scale, degradation),
+                **_consistency(estimate, pair, scale, degradation),
                 lpips=distance(inner.float(), original) if distance else None,
             )
         )
@@ -208,7 +208,7 @@ def _parts(energy: Tensor, scale: int) -> Tensor:
     return F.avg_pool2d(coarse, [min(WORST_PART, side) for side in coarse.shape[-2:]], stride=1)
 
 
-def _faithfulness(estimate: Tensor, pair: Pair, scale: int, degradation: Kind) -> dict[str, float]:
+def _consistency(estimate: Tensor, pair: Pair, scale: int, degradation: Kind) -> dict[str, float]:
     """Both clipped to the range, which the sharpened image had to keep to as well."""
     coarse = _degraded(estimate[0].cpu(), scale, degradation).clamp(0, 1)
     residual = crop_border((coarse - pair.low[0].clamp(0, 1)) ** 2, 1)[None].double()

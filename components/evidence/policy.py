@@ -34,7 +34,7 @@ def generator_lines(
         at_most("error beyond the input of the worst image", policy.error_beyond_image, best.error_beyond_max),
         at_most("error beyond the input in the worst part", policy.error_beyond_part, best.error_beyond_worst_max),
         at_least(
-            "faithfulness over bicubic in the worst part (dB)",
+            "consistency over bicubic in the worst part (dB)",
             policy.consistency_gain_db,
             best.consistency_gain_db_min,
         ),

@@ -42,7 +42,7 @@ MEASURES: tuple[Measure, ...] = (
     ("SSIM", "ssim_mean", 4, ("ssim_low", "ssim_high")),
     ("PSNR in the body (dB)", "psnr_body_db_mean", 2, ()),
     ("SSIM in the body", "ssim_body_mean", 4, ()),
-    ("faithfulness to the input (dB)", "consistency_db_mean", 2, ()),
+    ("consistency with the input (dB)", "consistency_db_mean", 2, ()),
     ("error beyond the input", "error_beyond_mean", 3, ()),
 )
 
@@ -148,7 +148,7 @@ def generator_failures(
     astray = [row for row, before in pairs if row.consistency_worst_db < before.consistency_worst_db]
     if astray:
         shown = ", ".join(f"{row.sample} ({row.modality})" for row in astray)
-        yield f"Somewhere less faithful to the input than bicubic's worst part on {shown}."
+        yield f"Somewhere less consistent with the input than bicubic's worst part on {shown}."
     images, patients = counted(len(own), "image"), counted(len({row.patient_id for row in own}), "patient")
     yield f"Scored on {images} of {patients}: what happens to one patient in a hundred is not known."
 

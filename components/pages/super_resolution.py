@@ -1,4 +1,4 @@
-"""What the report says of super-resolution beyond the literature's tables: how sure, how faithful, at what cost."""
+"""What the report says of super-resolution beyond the literature's tables: how sure, how consistent, at what cost."""
 
 from __future__ import annotations
 

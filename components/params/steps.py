@@ -129,7 +129,7 @@ class Promote:
         float  # most of it in any image; 1.5: half as much detail as there is, none of it the original's
     )
     error_beyond_part: float  # most of it in any part of any image; 4: the original's own, all in the wrong place
-    consistency_gain_db: float  # least faithfulness over bicubic's, in the worst part of any image
+    consistency_gain_db: float  # least consistency over bicubic's, in the worst part of any image
     reader_cost_auroc: float  # AUROC that the reader may lose on sharpened images, against their originals
     reader_agreement: float  # least share of images that the reader calls as it calls their originals
 

@@ -25,7 +25,7 @@ INVENTED = {
     "error beyond the input at most",
     WORST_IMAGE,
     WORST_PART,
-    "faithfulness over bicubic in the worst part (dB) at least",
+    "consistency over bicubic in the worst part (dB) at least",
 }
 
 

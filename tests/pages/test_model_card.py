@@ -70,7 +70,7 @@ def test_every_score_is_that_of_the_summary_with_its_interval(layout: Layout) ->
 
     assert found["PSNR (dB)"] == [psnr(own), psnr(bicubic)]
     assert found["SSIM"][0] == f"{own.ssim_mean:.4f} [{own.ssim_low:.4f}, {own.ssim_high:.4f}]"
-    assert found["faithfulness to the input (dB)"] == [
+    assert found["consistency with the input (dB)"] == [
         f"{own.consistency_db_mean:.2f}",
         f"{bicubic.consistency_db_mean:.2f}",
     ]

@@ -150,7 +150,7 @@ def test_the_comparisons_are_those_of_the_csv(
         ]
 
 
-def test_faithfulness_and_structure_are_those_of_the_summary(drawn: Layout) -> None:
+def test_consistency_and_structure_are_those_of_the_summary(drawn: Layout) -> None:
     page = drawn.report.read_text()
     lines = read_rows(drawn.sr_summary, MethodSummary)
     for cells, line in zip(body(page, "Means over 7 images, and the worst"), lines, strict=True):
