@@ -1,4 +1,4 @@
-"""Dead leaves: simulated images of nothing, whose edges and scales are spread as those of the visible world.
+"""Dead leaves: synthetic images without anatomy, whose edges and scales are spread as those of the visible world.
 
 Opaque shapes of every size fall on one another until the plane is covered (Matheron 1968; Lee, Mumford & Huang, IJCV
 41, 2001). Networks that restore images learn from them almost what they learn from photographs (Achddou, Gousseau &
