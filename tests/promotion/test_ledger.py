@@ -18,7 +18,7 @@ from components.promotion import ledger, lineage
 
 pytestmark = pytest.mark.service
 
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[2]
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 import torch
-from tests.learning.test_sharing import gradients, relativistic_gradients
+from tests.learning.training.test_sharing import gradients, relativistic_gradients
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 
@@ -92,7 +92,7 @@ def test_two_processes_have_the_gradients_of_one_with_twice_the_batch(root: Path
     program, result = tmp_path / "two.py", tmp_path / "gradients.pt"
     program.write_text(PROGRAM)
     subprocess.run(
-        [sys.executable, str(program), str(root), str(result)], cwd=Path(__file__).parents[2], check=True,
+        [sys.executable, str(program), str(root), str(result)], cwd=Path(__file__).parents[3], check=True,
         env=_environment(), timeout=240,
     )  # fmt: skip
     found = torch.load(result)
@@ -105,7 +105,7 @@ def test_two_processes_have_the_gradients_of_one_with_twice_the_batch(root: Path
 def _environment() -> dict[str, str]:
     import os
 
-    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[3])}
 
 
 @pytest.mark.parametrize("name", ["srcnn", "rrdb", "classifier"])
