@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Sequence
@@ -33,7 +34,10 @@ SERVICE_TIMEOUT_S = 600.0  # they wait for other processes, which a busy machine
 # where files stay in memory: tests write some hundred thousand, which costs a file system on disk minutes
 IN_MEMORY = Path("/dev/shm")
 ROOM = 8 * 2**30  # bytes that have to be free, there and in memory
+# nothing calls home from a test either: before MLflow and DVC, here and in other processes, read it
+ENVIRONMENT = PRIVACY | {"DVC_NO_ANALYTICS": "true", "OMP_NUM_THREADS": "1"}
 _LEFT = pytest.StashKey[list[LeftBehind]]()
+_FILES = pytest.StashKey[Path]()  # of this run, in memory
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -42,12 +46,14 @@ def pytest_configure(config: pytest.Config) -> None:
     gc.disable()  # a quarter of the time that imports take; see `components`
     if not _is_worker(config):
         os.environ[RUN] = uuid.uuid4().hex
-        os.environ |= PRIVACY | {"OMP_NUM_THREADS": "1"}  # before MLflow and NumPy read them; stages inherit them
-        if "TMPDIR" not in os.environ and _has_room(IN_MEMORY):
-            os.environ["TMPDIR"] = tempfile.tempdir = str(IN_MEMORY)
+        os.environ |= ENVIRONMENT
+        if "TMPDIR" not in os.environ and has_room(IN_MEMORY):
+            os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="medsr-tests-", dir=IN_MEMORY)
+            config.stash[_FILES] = Path(tempfile.tempdir)
 
 
-def _has_room(folder: Path) -> bool:
+def has_room(folder: Path) -> bool:
+    """Whether the files of a run may lie in `folder`."""
     with suppress(OSError):
         if os.statvfs(folder).f_flag & os.ST_NOEXEC:
             return False  # some tests write programs
@@ -81,12 +87,16 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     session.config.stash[_LEFT] = ended_by_force(os.environ[RUN])
     if session.config.stash[_LEFT] and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if session.exitstatus == pytest.ExitCode.OK and _FILES in session.config.stash:
+        shutil.rmtree(session.config.stash[_FILES], ignore_errors=True)  # with what killed processes left in it
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     left: Sequence[LeftBehind] = config.stash[_LEFT]
     for one in left:
         terminalreporter.write_line(f"ERROR {one}", red=True)
+    if _FILES in config.stash and config.stash[_FILES].is_dir():
+        terminalreporter.write_line(f"the files of this run stay in memory: remove {config.stash[_FILES]}")
 
 
 def _is_worker(config: pytest.Config) -> bool:

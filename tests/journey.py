@@ -22,7 +22,7 @@ from tests.test_register import LOW_BAR
 
 PROJECT = Path(__file__).parents[1]
 COPIED = ("components", "flows", "data/champion", "data/outside", "data/shared", "data/licences.csv", "dvc.yaml")
-COPIED += ("data/sources.json", ".dvc/plots", ".dvcignore", ".gitignore")
+COPIED += ("data/sources.json", ".dvc/config", ".dvc/plots", ".dvcignore", ".gitignore")
 DIGESTS = "undisturbed.json"
 TABLES = ("raw/index.csv", "splits.csv", "reports/sr_samples.csv", "reports/readings.csv")
 MODALITIES = ("CT", "MR", "CR", "DX")
@@ -77,7 +77,7 @@ def digests(root: Path) -> dict[str, str]:
     return {str(path.relative_to(root)): sha256_of(path) for path in files}
 
 
-def make(root: Path) -> Path:
+def make(root: Path) -> None:
     """A clone of the project, as far as a run needs it, with a drawn archive."""
     root.mkdir()
     run(root, "git", "init", "--quiet")

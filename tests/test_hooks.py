@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.flows.conftest import PROJECT, alive
+from tests.hooks import IN_MEMORY, has_room
 
 LEAVES_ONE_BEHIND = """
 import subprocess
@@ -52,6 +53,16 @@ def test_without(request):
     fail_once(request.path.parent / "none")
 """
 
+TELLS_WHERE = """
+import tempfile
+from pathlib import Path
+
+def test_that_writes(request):
+    folder = Path(tempfile.mkdtemp())
+    (request.path.parent / "where").write_text(str(folder))
+    assert {holds}
+"""
+
 
 def checked(folder: Path, test: str, *options: str) -> subprocess.CompletedProcess[str]:
     """What pytest says of the planted `test`, under the project's own settings and hooks."""
@@ -89,6 +100,20 @@ def test_only_what_starts_a_server_is_run_a_second_time_and_that_is_said(tmp_pat
     assert done.returncode == 1 and "1 failed, 1 passed, 1 rerun" in done.stdout, done.stdout
     assert "FAILED" in done.stdout and "test_without" in done.stdout
     assert re.search(r"^RERUN .*test_with_a_server", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("holds", [True, False])
+def test_files_in_memory_are_gone_where_the_run_passed_and_are_told_of_where_it_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, holds: bool
+) -> None:
+    monkeypatch.delenv("TMPDIR", raising=False)
+    done = checked(tmp_path, TELLS_WHERE.format(holds=holds))
+    written = Path((tmp_path / "where").read_text())
+    in_memory = written.is_relative_to(IN_MEMORY)
+    assert in_memory == has_room(IN_MEMORY)
+    assert written.exists() == (not in_memory or not holds)
+    assert (f"stay in memory: remove {written.parent}" in done.stdout) == (in_memory and not holds), done.stdout
+    shutil.rmtree(written.parent if in_memory else written, ignore_errors=True)
 
 
 @pytest.mark.parametrize("told", ["CI=true", "MEDSR_REQUIRE_SERVICES=1"])

@@ -25,6 +25,7 @@ from components.handover import (
     write_rows,
 )
 from components.handover.methods import GENERATIVE, READERS
+from components.handover.names import DATABASE
 from components.handover.reader_rows import ReaderSummary, SharpenedReading
 from components.handover.sr_rows import MethodSummary
 from components.learning.models import build
@@ -47,9 +48,6 @@ LOW_BAR = {
     "reader_cost_auroc": 1.0,
     "reader_agreement": 0.0,
 }
-
-
-DATABASE = "mlflow.db"
 
 
 @pytest.fixture(scope="module")

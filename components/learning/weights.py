@@ -14,6 +14,8 @@ from components.handover import LabelledRow, PreparedRow, Replacing, StepError, 
 from components.handover.names import CONFIG, WEIGHTS
 from components.learning.models import build
 
+TRAINED_ON = "trained_on"  # in a model's configuration: the images it, and what it started from, learned from
+
 
 def save_weights(folder: Path, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> str:
     """Writes both files and gives the weights' SHA-256. `config["network"]` is what `build` takes."""
@@ -32,9 +34,6 @@ def load_weights(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
     except (FileNotFoundError, SafetensorError, RuntimeError, ValueError, KeyError) as error:
         raise StepError(f"{folder}: expected {WEIGHTS} that fit {CONFIG}; {error}. Train this model again.") from error
     return network.eval(), config
-
-
-TRAINED_ON = "trained_on"  # in a model's configuration: the images it, and what it started from, learned from
 
 
 def check_unseen(

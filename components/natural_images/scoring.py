@@ -10,7 +10,7 @@ from components.handover import StepError
 from components.learning.inference.tiling import sharpen_tiled
 from components.learning.inference.upscaling import Upscale, bicubic_upscale
 from components.learning.weights import load_weights
-from components.natural_images import protocol as published
+from components.natural_images import protocol
 from components.natural_images.folder import (
     UnusablePicture,
     paired,
@@ -20,8 +20,6 @@ from components.natural_images.folder import (
 from components.natural_images.protocol import PictureScore, Table
 
 BICUBIC = "bicubic"
-
-
 TILE, OVERLAP = 320, 32  # low-resolution pixels: the pictures of the usual x4 test sets go through whole
 
 
@@ -29,13 +27,13 @@ def score(images: Path, low: Path | None, scale: int, model: str) -> Table:
     """The published scores of `model`, `bicubic` or a folder of weights, on the pictures in `images`.
 
     Low-resolution pictures come from the folder `low`, or from beside the originals, or are made here; see
-    `picture_folder.paired`. Raises `StepError` naming every picture that cannot be scored.
+    `folder.paired`. Raises `StepError` naming every picture that cannot be scored.
     """
     upscale, found = _upscale(model, scale), paired(images, low, scale)
     rows, problems = [], []
     for picture in found:
         try:
-            *measured, _ = published.score(upscale, *read_pair(picture, scale), scale)
+            *measured, _ = protocol.score(upscale, *read_pair(picture, scale), scale)
             rows.append(PictureScore(picture.name, *measured))
         except UnusablePicture as error:
             problems.append(f"{picture.path}: {error}")

@@ -14,8 +14,6 @@ from components.handover import LabelledRow, StepError, check_patients, fingerpr
 from components.handover.names import IMAGES, INDEX
 
 NEGATIVE = ("normal", "negative", "healthy", "0")  # a label that means nothing was found
-
-
 REMEDY = "Correct the labels in the source, then ingest, split and prepare again."
 
 

@@ -19,4 +19,5 @@ def made_images(generator: nn.Module, labels: Tensor, seed: int, device: torch.d
 
 
 def draw_noise(random: np.random.Generator, count: int, latent: int, device: torch.device) -> Tensor:
+    """What images are made of: (count, latent), standard normal."""
     return torch.from_numpy(random.standard_normal((count, latent), np.float32)).to(device)
