@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import grimp
 import pytest
+import yaml
 from dvc.repo import Repo
 
 from components.handover import GENERATORS
@@ -68,3 +70,24 @@ def test_a_model_names_the_stage_that_trains_it() -> None:
 
     names = {stage.name for stage in read_graph(PROJECT) if stage.name.startswith("train")}
     assert {training_stage(name) for name in (*GENERATORS, *READERS, GENERATIVE)} == names
+
+
+def unused(graph: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """The lines that `graph`, a `dvc.yaml`, lacks for a model of `handover/methods.py` to be used everywhere."""
+    wanted = {name: ("evaluate", "evaluate_readers", "report") for name in GENERATORS}
+    wanted |= {name: ("evaluate_readers",) for name in (*READERS, GENERATIVE)}
+    for name, stages in wanted.items():
+        for stage in stages:
+            if f"data/models/{name}" not in graph["stages"][stage]["deps"]:
+                yield f"stages.{stage}.deps: - data/models/{name}"
+    curves = next(plot["PSNR on validation images while training"] for plot in graph["plots"] if "PSNR" in str(plot))
+    for name in GENERATORS:
+        if f"data/models/{name}/history.csv" not in curves["y"]:
+            yield f"plots: data/models/{name}/history.csv"
+
+
+def test_every_model_is_evaluated_reported_and_plotted() -> None:
+    graph = yaml.safe_load((PROJECT / "dvc.yaml").read_text())
+    assert list(unused(graph)) == []
+    graph["stages"]["evaluate"]["deps"].remove("data/models/rrdb")
+    assert list(unused(graph)) == ["stages.evaluate.deps: - data/models/rrdb"]

@@ -26,10 +26,11 @@ from components.handover import (
     read_json,
     read_rows,
 )
+from components.handover.methods import TRAINED, training_stage
 from components.handover.names import CONFIG
 from components.handover.reader_rows import ReaderSummary, SharpenedReading
 from components.handover.sr_rows import Comparison, CostLine, GroupScore, MethodSummary, SampleScore
-from components.pages.labels import NAMES, PAPERS, READER_NAMES
+from components.pages.labels import NAMES
 from components.pages.readers import MEASURES as OF_READERS
 from components.pages.super_resolution import ONE_PATIENT, counted, number, sayings
 from components.params import Params
@@ -180,8 +181,9 @@ def _render(
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     shared = {
         "title": title,
-        "name": NAMES.get(record.name) or READER_NAMES[record.name],
-        "paper": PAPERS.get(record.name, ""),
+        "name": TRAINED[record.name].title,
+        "paper": TRAINED[record.name].description,
+        "stage": training_stage(record.name),
         "record": record,
         "config": config,
         "network": ", ".join(f"{key} {value}" for key, value in config.get("network", {}).items()),
