@@ -13,7 +13,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from components.evidence.policy import Line, at_least, best_generator, generator_lines
 from components.handover import (
@@ -37,7 +37,7 @@ from components.pages.super_resolution import counted, evidence, number, signed,
 from components.params import Params, Promote
 from components.params.run_step import run_step
 
-TEMPLATE = Path(__file__).parent / "pages" / "report.html.jinja"
+TEMPLATES = Path(__file__).parent / "pages" / "report"  # page.html.jinja, and a file a section
 CLASSIFIER_KEYS = (
     *("accuracy", "sensitivity", "specificity", "auroc", "n", "patients"),
     *("simulated", "labels", "positive", "threshold", "confusion"),
@@ -128,8 +128,14 @@ def judged(layout: Layout, settings: Params) -> dict[str, Any]:
 
 def render(content: dict[str, Any]) -> str:
     """The page, HTML; whatever came from outside is escaped."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(content).lstrip()
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.jinja").render(content).lstrip()
 
 
 def policy_lines(summary: Sequence[MethodSummary], auroc: float, read: SharpenedReading, policy: Promote) -> list[Line]:

@@ -152,7 +152,7 @@ def _readers(layout: Layout) -> Iterator[str]:
     yield (
         f"A class-conditional DCGAN, trained on the same patients, made {made['images']} more {more} of "
         f"{made['label'].replace('_', ' ')}; {made['copies']} of them {lie} nearer to a training patient than 95 % of "
-        f"validation patients do, shifted and mirrored as well, and {left}. “DenseNet-201, made images too” learned "
+        f"validation patients do, shifted and mirrored as well, and {left}. “DenseNet-201, generated images too” learned "
         "from the rest as well; its difference stands in the first table. From its nearest training patient a made "
         f"image is {plain(made['median_made'], 3)} away, a validation patient {plain(made['median_held_out'], 3)} "
         "(medians of root mean squared differences); a made one is the farther in "

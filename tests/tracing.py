@@ -13,7 +13,7 @@ from typing import Any
 
 from components.handover import Layout
 from components.params import Params
-from components.report import TEMPLATE
+from components.report import TEMPLATES
 from tests import expected_tables, expected_texts
 
 NUMBER = re.compile(r"\d|\bnan\b|\binf\b|∞|undefined")
@@ -33,8 +33,8 @@ def untraced(page: str, layout: Layout, settings: Params) -> list[str]:
     for name, rows in shown.tables.items():
         own = [[squeezed(cell) for cell in row] for row in wanted.get(name, [])]
         found += _differences(f"table {name!r}", own, rows)
-    template = FILLED.sub("{}", TEMPLATE.read_text(encoding="utf-8"))
-    static = {*Page(template).texts, *shown.tables}
+    template = "".join(path.read_text(encoding="utf-8") for path in sorted(TEMPLATES.glob("*.jinja")))
+    static = {*Page(FILLED.sub("{}", template)).texts, *shown.tables}
     said = [text for text in map(squeezed, expected_texts.texts(layout, settings.profile)) if NUMBER.search(text)]
     read = [MADE.sub("", text) for text in shown.texts if NUMBER.search(text) and text not in static]
     return found + _differences("text", [text for text in said if text not in static], read)
