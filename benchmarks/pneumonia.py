@@ -197,7 +197,10 @@ def replace_chapter(path: Path, text: str, name: str = CHAPTER) -> None:
 def _split(images: np.ndarray, labels: np.ndarray) -> LabelledImages:
     scaled = torch.from_numpy(images.astype(np.float32) / 255)[:, None]
     truth = torch.from_numpy(labels.reshape(-1).astype(np.int64))
-    rows = [LabelledRow(str(n), str(n), CLASSES[label], "", False) for n, label in enumerate(truth.tolist())]
+    rows = [
+        LabelledRow(image_id=str(n), patient_id=str(n), label=CLASSES[label], split="", simulated=False)
+        for n, label in enumerate(truth.tolist())
+    ]
     return LabelledImages(scaled, truth, rows)  # the set does not say whose an image is
 
 

@@ -95,7 +95,7 @@ def _spectra(names: list[str], power: Tensor) -> Iterator[SpectrumPoint]:
     for name, values in zip(names, mean.tolist(), strict=True):
         for frequency, value in zip(spectrum.ring_centres(), values, strict=True):
             if np.isfinite(value):
-                yield SpectrumPoint(name, frequency, value)
+                yield SpectrumPoint(method=name, frequency=frequency, power_db=value)
 
 
 def _show(layout: Layout, rows: list[SampleScore], leader: str, count: int, scale: int, folder: Path) -> None:

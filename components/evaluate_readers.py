@@ -88,8 +88,15 @@ def _summary(read: Read, baseline: Read, samples: int, seed: int) -> ReaderSumma
 
 def _rows(read: Read, rows: list[LabelledRow]) -> Iterator[Reading]:
     for row, probability, called in zip(rows, read.probabilities, read.called, strict=True):
-        about = (read.reader, row.image_id, row.patient_id, row.label)
-        yield Reading(*about, float(probability), read.threshold, bool(called))
+        yield Reading(
+            reader=read.reader,
+            image_id=row.image_id,
+            patient_id=row.patient_id,
+            label=row.label,
+            probability=float(probability),
+            threshold=read.threshold,
+            called=bool(called),
+        )
 
 
 def curve_points(read: Read) -> Iterator[CurvePoint]:
@@ -100,7 +107,8 @@ def curve_points(read: Read) -> Iterator[CurvePoint]:
     share, mean = calibration_curve(truth, np.clip(probabilities, 0, 1), n_bins=10)
     curves = {"roc": (false_rate, true_rate), "precision_recall": (recall[::-1], precision[::-1])}
     for curve, (xs, ys) in (curves | {"reliability": (mean, share)}).items():
-        yield from (CurvePoint(read.reader, curve, float(x), float(y)) for x, y in zip(xs, ys, strict=True))
+        for x, y in zip(xs, ys, strict=True):
+            yield CurvePoint(reader=read.reader, curve=curve, x=float(x), y=float(y))
 
 
 def classifier_report(

@@ -61,7 +61,15 @@ def run(layout: Layout, params: Params, name: str, tracked: bool = True) -> RunR
         write_history(folder / HISTORY, progress.history)
         seconds = round(time.monotonic() - started, 1)
         run_id, model_id = run_.finish(folder) if run_ else ("", "")
-        record = RunRecord(name, run_id, model_id, digest, data, run_.git_revision if run_ else "", seconds)
+        record = RunRecord(
+            name=name,
+            run_id=run_id,
+            model_id=model_id,
+            weights_sha256=digest,
+            data_sha256=data,
+            git_revision=run_.git_revision if run_ else "",
+            seconds=seconds,
+        )
         write_record(folder / RECORD, record)
     remove_checkpoint(layout.checkpoints(name))
     return record

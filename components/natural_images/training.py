@@ -112,9 +112,20 @@ def _write(into: Path, picture: Picture, split: str, scale: int, before: dict[st
     sample = f"{image_id}-0"
     arrays = {"hr": hr, "mask": np.ones(hr.shape, np.bool_), f"lr_x{scale}": lr}
     np.savez(into / f"{sample}.npz", allow_pickle=False, **arrays)
-    about = (sample, image_id, 0, picture.name, "natural", split)
     rows, columns = hr.shape
-    return PreparedRow(*about, rows, columns, 0.0, float(WHITE), f"{sample}.npz")
+    return PreparedRow(
+        sample_id=sample,
+        image_id=image_id,
+        frame=0,
+        patient_id=picture.name,
+        modality="natural",
+        split=split,
+        rows=rows,
+        columns=columns,
+        low=0.0,
+        high=float(WHITE),
+        file=f"{sample}.npz",
+    )
 
 
 def _content_id(picture: Tensor) -> str:
