@@ -24,7 +24,7 @@ from benchmarks.results import Section, chapter
 from components.classical.training import Data, make_extractor, train
 from components.handover import LabelledRow, Layout, Replacing, StepError, fingerprint
 from components.learning.datasets.labelled import LabelledImages
-from components.learning.device import usable_precision
+from components.learning.device import best_device, usable_precision
 from components.learning.inference.calibration import temperature_of, threshold_for
 from components.learning.inference.classifier import Manner, Reader, logits_of, positive
 from components.learning.metrics.ranking import auroc, calibration_error
@@ -205,7 +205,7 @@ def _split(images: np.ndarray, labels: np.ndarray) -> LabelledImages:
 
 
 def _fabric(recipe: ClassifierTraining) -> Fabric:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = best_device()
     return Fabric(accelerator="auto", devices=1, precision=usable_precision(recipe.precision, device))
 
 

@@ -23,6 +23,7 @@ from components.handover.names import PICTURES, RECORD
 from components.handover.reader_rows import CurvePoint, ReaderSummary, Reading, SharpenedReading
 from components.imaging.pictures import save_grey, save_heat
 from components.learning.datasets.labelled import LabelledImages, load_labelled
+from components.learning.device import best_device
 from components.learning.inference.classifier import Reader, load_reader
 from components.learning.inference.gradcam import grad_cam
 from components.learning.synthetic.extra_images import extra_images
@@ -38,7 +39,7 @@ METRICS_SHARPENED = ("auroc", "auroc_cost", "auroc_cost_low", "auroc_cost_high",
 
 def run(layout: Layout, params: Params) -> list[ReaderSummary]:
     """Writes every table and picture; gives the summary of readers, the highest AUROC first."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = best_device()
     first = load_reader(layout.model(CLASSIFIER))
     images = load_labelled(layout.classification, "test", first.classes)
     reads = [_read(layout, name, images) for name in READERS]
