@@ -14,7 +14,7 @@ import torch
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from components.classical.any_classifier import load_any_reader
+from components.classical.any_classifier import AnyReader, load_any_reader
 from components.evidence.reader_scores import Measure, Read, confusion, measures, share_of, with_intervals
 from components.evidence.sharpened_images import shown_images
 from components.handover import CLASSIFIER, LabelledRow, Layout, picked, read_record, write_json, write_rows
@@ -187,7 +187,7 @@ def _show_made(layout: Layout, classes: tuple[str, ...], wanted: int, device: to
 
 
 def _sharpened(
-    layout: Layout, params: Params, reader: Reader, rows: list[LabelledRow], device: torch.device
+    layout: Layout, params: Params, reader: AnyReader, rows: list[LabelledRow], device: torch.device
 ) -> list[SharpenedReading]:
     """The reader's answers to what each method makes of the low-resolution twin of every held-out image."""
     scale, images = shown_images(layout, params, rows, reader.size, reader.channels, device)
