@@ -14,6 +14,7 @@ from benchmarks import agreement, curves, inference, machine, results, sizes, to
 from benchmarks.operations import measure_ceiling
 from benchmarks.results import Section
 from components.handover import StepError
+from components.learning.device import best_device
 from components.params import ParamsError
 
 HERE = Path(__file__).parent
@@ -55,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     if chosen.quick and chosen.into == HERE:
         parser.error("--quick: its numbers mean nothing; name another folder with --into")
-    kinds = chosen.device or ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    kinds = chosen.device or list(dict.fromkeys(["cpu", best_device().type]))
     try:
         for kind in kinds:
             full = sizes.for_gpu() if kind == "cuda" else sizes.for_processor()

@@ -44,5 +44,17 @@ def _pair(number: int, side: int, scale: int) -> Pair:
     high = torch.from_numpy(image(side, side, seed=number).copy())[None]
     low = F.interpolate(high[None], scale_factor=1 / scale, mode="bicubic", antialias=True)[0]
     name = f"drawn{number}"
-    row = PreparedRow(f"{name}-0", name, 0, name, "CT", "train", side, side, 0.0, 1.0, "")
+    row = PreparedRow(
+        sample_id=f"{name}-0",
+        image_id=name,
+        frame=0,
+        patient_id=name,
+        modality="CT",
+        split="train",
+        rows=side,
+        columns=side,
+        low=0.0,
+        high=1.0,
+        file="",
+    )
     return Pair(row, low, high, high > 0.1)

@@ -48,8 +48,19 @@ def _draw_one(folder: Path, number: int) -> PreparedRow:
         made = (1 - 0.1 * step) * enlarge(low, SCALE) + 0.1 * step * image
         (folder / method).mkdir(exist_ok=True)
         Image.fromarray((made.clip(0, 1) * FULL).round().astype(np.uint16)).save(folder / method / f"{name}.png")
-    about = (name, name[:16], 0, f"P{number:012x}", "MR", "test", SIDE, SIDE, 0.0, 1.0)
-    return PreparedRow(*about, f"{name}.npz")
+    return PreparedRow(
+        sample_id=name,
+        image_id=name[:16],
+        frame=0,
+        patient_id=f"P{number:012x}",
+        modality="MR",
+        split="test",
+        rows=SIDE,
+        columns=SIDE,
+        low=0.0,
+        high=1.0,
+        file=f"{name}.npz",
+    )
 
 
 def entered(folder: Path) -> Iterator[Contestant]:

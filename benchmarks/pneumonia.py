@@ -24,7 +24,7 @@ from benchmarks.results import Section, chapter
 from components.classical.training import Data, make_extractor, train
 from components.handover import LabelledRow, Layout, Replacing, StepError, fingerprint
 from components.learning.datasets.labelled import LabelledImages
-from components.learning.device import usable_precision
+from components.learning.device import best_device, usable_precision
 from components.learning.inference.calibration import temperature_of, threshold_for
 from components.learning.inference.classifier import Manner, Reader, logits_of, positive
 from components.learning.metrics.ranking import auroc, calibration_error
@@ -197,12 +197,15 @@ def replace_chapter(path: Path, text: str, name: str = CHAPTER) -> None:
 def _split(images: np.ndarray, labels: np.ndarray) -> LabelledImages:
     scaled = torch.from_numpy(images.astype(np.float32) / 255)[:, None]
     truth = torch.from_numpy(labels.reshape(-1).astype(np.int64))
-    rows = [LabelledRow(str(n), str(n), CLASSES[label], "", False) for n, label in enumerate(truth.tolist())]
+    rows = [
+        LabelledRow(image_id=str(n), patient_id=str(n), label=CLASSES[label], split="", simulated=False)
+        for n, label in enumerate(truth.tolist())
+    ]
     return LabelledImages(scaled, truth, rows)  # the set does not say whose an image is
 
 
 def _fabric(recipe: ClassifierTraining) -> Fabric:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = best_device()
     return Fabric(accelerator="auto", devices=1, precision=usable_precision(recipe.precision, device))
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import yaml
-
 from components.handover import StepError
-from components.params import parse
+from components.params import load
 from components.params.trainings import PixelTraining
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
@@ -50,8 +48,7 @@ class Sizes:
 
 def recipe(profile: str) -> PixelTraining:
     """The RRDB training of `profile` in `params.yaml`."""
-    content = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
-    settings = parse(content | {"profile": profile}, str(PARAMS)).train["rrdb"]
+    settings = load(PARAMS, profile).train["rrdb"]
     if not isinstance(settings, PixelTraining):
         raise StepError(f"{PARAMS}: {profile}.train.rrdb: expected the pixel recipe, found {settings.recipe}")
     return settings

@@ -18,10 +18,10 @@ from components.dicom.read import read_image
 from components.handover import StepError
 from components.imaging.geometry import fit_channels, frames_to_take, planes_of
 from components.imaging.intensity import padding_of, percentile_range, to_unit
+from components.imaging.picture_files import read_pixels
 from components.imaging.pictures import save_heat
 from components.learning.inference.classifier import Reader
 from components.learning.inference.gradcam import grad_cam
-from components.sources.pictures import read_picture
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 
@@ -62,7 +62,7 @@ def classify_file(source: Path, reader: AnyReader, model: str, gradcam: Path | N
 def readable(source: Path, reader: AnyReader) -> tuple[NDArray[np.float32], int]:
     """The middle frame of `source` as `reader` takes it, (channels, size, size) in [0, 1], and its number."""
     picture = source.suffix.lower() in PICTURES
-    pixels = read_picture(source, source.name).pixels if picture else read_image(source)
+    pixels = read_pixels(source, source.name).pixels if picture else read_image(source)
     (frame,) = frames_to_take(len(pixels), 1)
     chosen = pixels[frame]
     if chosen.ndim == 3 and reader.channels == 1:

@@ -34,6 +34,7 @@ from components.handover.sr_rows import (
     SpectrumPoint,
 )
 from components.learning.datasets.pairs import held_out_digest, iterate_pairs, rows_of
+from components.learning.device import best_device
 from components.learning.metrics.image_quality import crop_border
 from components.params import Params, scale_of
 from components.params.run_step import run_step
@@ -46,7 +47,7 @@ METRICS = (  # of `sr_metrics.json`
 
 def run(layout: Layout, params: Params) -> list[MethodSummary]:
     """Writes the `sr_*` tables, `champion.json` and the pictures; gives the summary, best first."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = best_device()
     scale = scale_of(params)
     entered, champion, left_out = contestants(layout, rows_of(layout.super_resolution, "test"), scale, device)
     for line in left_out:
@@ -95,7 +96,7 @@ def _spectra(names: list[str], power: Tensor) -> Iterator[SpectrumPoint]:
     for name, values in zip(names, mean.tolist(), strict=True):
         for frequency, value in zip(spectrum.ring_centres(), values, strict=True):
             if np.isfinite(value):
-                yield SpectrumPoint(name, frequency, value)
+                yield SpectrumPoint(method=name, frequency=frequency, power_db=value)
 
 
 def _show(layout: Layout, rows: list[SampleScore], leader: str, count: int, scale: int, folder: Path) -> None:

@@ -25,6 +25,7 @@ from components.handover import GENERATORS, METHODS, Layout, PreparedRow, SplitR
 from components.handover.names import CONFIG, WEIGHTS
 from components.handover.sr_rows import Comparison, MethodSummary, SampleScore
 from components.learning.datasets.pairs import held_out_digest, iterate_pairs, rows_of
+from components.learning.device import best_device
 from components.learning.weights import TRAINED_ON
 from components.params import Params, scale_of
 
@@ -71,7 +72,7 @@ def run(layout: Layout, params: Params, model: str, name: str = "", data: Path |
     scores that are there already, patients that were learned from.
     """
     scale, folder = scale_of(params), data or layout.super_resolution
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = best_device()
     added = _contestant(layout, model, name, rows_of(folder, "test"), scale, device)
     distance = load_lpips(params.evaluate.lpips_alexnet, device)
     protocol = Protocol(scale, params.prepare.degradation, device, distance, held_out_digest(folder))

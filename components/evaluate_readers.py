@@ -14,7 +14,7 @@ import torch
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from components.classical.any_classifier import load_any_reader
+from components.classical.any_classifier import AnyReader, load_any_reader
 from components.evidence.reader_scores import Measure, Read, confusion, measures, share_of, with_intervals
 from components.evidence.sharpened_images import shown_images
 from components.handover import CLASSIFIER, LabelledRow, Layout, picked, read_record, write_json, write_rows
@@ -23,6 +23,7 @@ from components.handover.names import PICTURES, RECORD
 from components.handover.reader_rows import CurvePoint, ReaderSummary, Reading, SharpenedReading
 from components.imaging.pictures import save_grey, save_heat
 from components.learning.datasets.labelled import LabelledImages, load_labelled
+from components.learning.device import best_device
 from components.learning.inference.classifier import Reader, load_reader
 from components.learning.inference.gradcam import grad_cam
 from components.learning.synthetic.extra_images import extra_images
@@ -38,7 +39,7 @@ METRICS_SHARPENED = ("auroc", "auroc_cost", "auroc_cost_low", "auroc_cost_high",
 
 def run(layout: Layout, params: Params) -> list[ReaderSummary]:
     """Writes every table and picture; gives the summary of readers, the highest AUROC first."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = best_device()
     first = load_reader(layout.model(CLASSIFIER))
     images = load_labelled(layout.classification, "test", first.classes)
     reads = [_read(layout, name, images) for name in READERS]
@@ -88,8 +89,15 @@ def _summary(read: Read, baseline: Read, samples: int, seed: int) -> ReaderSumma
 
 def _rows(read: Read, rows: list[LabelledRow]) -> Iterator[Reading]:
     for row, probability, called in zip(rows, read.probabilities, read.called, strict=True):
-        about = (read.reader, row.image_id, row.patient_id, row.label)
-        yield Reading(*about, float(probability), read.threshold, bool(called))
+        yield Reading(
+            reader=read.reader,
+            image_id=row.image_id,
+            patient_id=row.patient_id,
+            label=row.label,
+            probability=float(probability),
+            threshold=read.threshold,
+            called=bool(called),
+        )
 
 
 def curve_points(read: Read) -> Iterator[CurvePoint]:
@@ -100,7 +108,8 @@ def curve_points(read: Read) -> Iterator[CurvePoint]:
     share, mean = calibration_curve(truth, np.clip(probabilities, 0, 1), n_bins=10)
     curves = {"roc": (false_rate, true_rate), "precision_recall": (recall[::-1], precision[::-1])}
     for curve, (xs, ys) in (curves | {"reliability": (mean, share)}).items():
-        yield from (CurvePoint(read.reader, curve, float(x), float(y)) for x, y in zip(xs, ys, strict=True))
+        for x, y in zip(xs, ys, strict=True):
+            yield CurvePoint(reader=read.reader, curve=curve, x=float(x), y=float(y))
 
 
 def classifier_report(
@@ -178,7 +187,7 @@ def _show_made(layout: Layout, classes: tuple[str, ...], wanted: int, device: to
 
 
 def _sharpened(
-    layout: Layout, params: Params, reader: Reader, rows: list[LabelledRow], device: torch.device
+    layout: Layout, params: Params, reader: AnyReader, rows: list[LabelledRow], device: torch.device
 ) -> list[SharpenedReading]:
     """The reader's answers to what each method makes of the low-resolution twin of every held-out image."""
     scale, images = shown_images(layout, params, rows, reader.size, reader.channels, device)

@@ -189,8 +189,10 @@ def _write_frame(layout: Layout, work: Work, frame: Frame, settings: Params) -> 
         arrays[f"lr_x{scale}"] = degrade(frame.unit, scale, prepare.degradation, seed)
     np.savez(layout.super_resolution / f"{sample}.npz", allow_pickle=False, **arrays)
     rows, columns = frame.unit.shape
-    about = (sample, row.image_id, frame.number, row.patient_id, row.modality, work.split)
-    return PreparedRow(*about, rows, columns, frame.low, frame.high, f"{sample}.npz")
+    return PreparedRow(
+        sample_id=sample, image_id=row.image_id, frame=frame.number, patient_id=row.patient_id, modality=row.modality,
+        split=work.split, rows=rows, columns=columns, low=frame.low, high=frame.high, file=f"{sample}.npz",
+    )  # fmt: skip
 
 
 def _check_sides(rows: list[PreparedRow], left_out: list[str]) -> None:
@@ -259,7 +261,9 @@ def _classifier_input(settings: Params) -> tuple[int, int]:
 
 def _labelled_row(work: Work) -> LabelledRow:
     row = work.image
-    return LabelledRow(row.image_id, row.patient_id, row.label, work.split, row.simulated)
+    return LabelledRow(
+        image_id=row.image_id, patient_id=row.patient_id, label=row.label, split=work.split, simulated=row.simulated
+    )
 
 
 def _check_labels(works: list[Work], layout: Layout) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from components.adapters import registry, tracking
 from components.adapters.registry import CHALLENGER, CHAMPION, GENERATOR, PREVIOUS, Version
@@ -26,6 +25,7 @@ from components.handover.sr_rows import MethodSummary
 from components.learning.datasets import labelled, pairs
 from components.learning.datasets.labelled import load_labelled
 from components.learning.datasets.pairs import iterate_pairs
+from components.learning.device import best_device
 from components.learning.inference.upscaling import network_upscale
 from components.learning.metrics.image_quality import crop_border, psnr
 from components.learning.metrics.ranking import auroc
@@ -241,7 +241,7 @@ def _mean_psnr(layout: Layout, champion: Path) -> float:
     """The champion on today's held-out images, sharpened and measured exactly as the candidate was."""
     network, config = load_weights(champion)
     scale = int(config["network"]["scale"])
-    upscale = network_upscale(network, scale, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    upscale = network_upscale(network, scale, best_device())
     values = [
         float(psnr(crop_border(upscale(pair.low[None]).clamp(0, 1), scale), crop_border(pair.high[None], scale)))
         for pair in iterate_pairs(layout.super_resolution, "test", scale)

@@ -226,7 +226,15 @@ def _too_few(task: str, group: str, found: Mapping[str, int]) -> str:
 
 def _split_row(row: IndexRow, sides: Mapping[str, str], reason: str) -> SplitRow:
     side = "" if reason else sides[row.patient_id]
-    return SplitRow(row.image_id, row.patient_id, row.task, row.modality, row.label, side, reason)
+    return SplitRow(
+        image_id=row.image_id,
+        patient_id=row.patient_id,
+        task=row.task,
+        modality=row.modality,
+        label=row.label,
+        split=side,
+        reason=reason,
+    )
 
 
 def summary(rows: list[SplitRow]) -> Iterable[str]:

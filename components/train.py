@@ -21,7 +21,7 @@ from lightning_fabric.strategies import DDPStrategy
 
 from components.handover import Layout, RunRecord, StepError, fingerprint, write_record
 from components.handover.names import HISTORY, RECORD
-from components.learning.device import usable_precision
+from components.learning.device import best_device, usable_precision
 from components.learning.training.checkpoint import Checkpoints, remove_checkpoint
 from components.learning.training.progress import ConsoleReporter, write_history
 from components.learning.training.recipes import Setting, data_digest, start_digest, work_of
@@ -61,7 +61,15 @@ def run(layout: Layout, params: Params, name: str, tracked: bool = True) -> RunR
         write_history(folder / HISTORY, progress.history)
         seconds = round(time.monotonic() - started, 1)
         run_id, model_id = run_.finish(folder) if run_ else ("", "")
-        record = RunRecord(name, run_id, model_id, digest, data, run_.git_revision if run_ else "", seconds)
+        record = RunRecord(
+            name=name,
+            run_id=run_id,
+            model_id=model_id,
+            weights_sha256=digest,
+            data_sha256=data,
+            git_revision=run_.git_revision if run_ else "",
+            seconds=seconds,
+        )
         write_record(folder / RECORD, record)
     remove_checkpoint(layout.checkpoints(name))
     return record
@@ -88,7 +96,7 @@ def _own_weights(layout: Layout, settings: NetworkTraining) -> Path | None:
 
 def _fabric(settings: NetworkTraining) -> Fabric:
     """The device, or the processes that `MEDSR_DEVICES` asks for, each on its own; they are started here."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = best_device()
     precision = usable_precision(settings.precision, device)
     if precision != settings.precision:
         print(f"{settings.precision} is not to be had on this processor: training in {precision}")

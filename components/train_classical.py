@@ -41,7 +41,15 @@ def run(layout: Layout, params: Params, name: str, tracked: bool = True) -> RunR
         write_history(folder / HISTORY, [{"step": n, **line} for n, line in enumerate(fitted.tried, 1)])
         seconds = round(time.monotonic() - started, 3)
         run_id, model_id = _logged(run_, fitted, folder) if run_ else ("", "")
-        record = RunRecord(name, run_id, model_id, weights, digest, run_.git_revision if run_ else "", seconds)
+        record = RunRecord(
+            name=name,
+            run_id=run_id,
+            model_id=model_id,
+            weights_sha256=weights,
+            data_sha256=digest,
+            git_revision=run_.git_revision if run_ else "",
+            seconds=seconds,
+        )
         write_record(folder / RECORD, record)
     return record
 

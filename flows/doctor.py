@@ -186,9 +186,12 @@ def _remote(root: Path) -> Check:
 def _accelerator(root: Path) -> Check:
     import torch
 
-    found = torch.cuda.get_device_name() if torch.cuda.is_available() else "none, training runs on the CPU"
+    from components.learning.device import best_device
+
+    there = best_device().type == "cuda"
+    found = torch.cuda.get_device_name() if there else "none, training runs on the CPU"
     remedy = "The quick profile needs none; the full one does: an NVIDIA GPU and its driver."
-    return Check("accelerator", torch.cuda.is_available(), found, remedy, required=False)
+    return Check("accelerator", there, found, remedy, required=False)
 
 
 def _dciodvfy(root: Path) -> Check:

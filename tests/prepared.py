@@ -24,8 +24,21 @@ def super_resolution(root: Path, side: int = 64, scales: tuple[int, ...] = (2, 4
         low = {f"lr_x{scale}": _reduced(image, scale) for scale in scales}
         name = f"{number:016x}"
         np.savez(layout.super_resolution / f"{name}-0.npz", hr=image, mask=image > 0.1, **low)
-        about = (f"{name}-0", name, 0, f"P{number:012x}", ("CT", "MR")[number % 2], split)
-        rows.append(PreparedRow(*about, *image.shape, 0.0, 1.0, f"{name}-0.npz"))
+        rows.append(
+            PreparedRow(
+                sample_id=f"{name}-0",
+                image_id=name,
+                frame=0,
+                patient_id=f"P{number:012x}",
+                modality=("CT", "MR")[number % 2],
+                split=split,
+                rows=image.shape[0],
+                columns=image.shape[1],
+                low=0.0,
+                high=1.0,
+                file=f"{name}-0.npz",
+            )
+        )
     write_rows(layout.super_resolution / "index.csv", PreparedRow, rows)
     return layout
 
@@ -43,7 +56,11 @@ def classification(root: Path, size: int = 32, patients: int = 24) -> Layout:
             image[size // 3 : 2 * size // 3, size // 3 : 2 * size // 3] += 0.4
         split = ("train", "train", "validation", "test")[(number // 2) % 4]
         images.append(image[None].astype(np.float32))
-        rows.append(LabelledRow(f"{4096 + number:016x}", f"P{number:012x}", label, split, True))
+        rows.append(
+            LabelledRow(
+                image_id=f"{4096 + number:016x}", patient_id=f"P{number:012x}", label=label, split=split, simulated=True
+            )
+        )
         if split == "test":
             np.save(layout.held_out_readable / f"{rows[-1].image_id}.npy", images[-1][0].repeat(2, 0).repeat(2, 1))
     np.save(layout.classification / "images.npy", np.stack(images))

@@ -30,6 +30,7 @@ from components.imaging.pictures import save_grey
 from tests.drawing import shapes
 
 PROJECT = Path(__file__).parents[1]
+ERRORS = ("edge_error", "error_low", "error_middle", "error_beyond", "error_beyond_worst", "energy_beyond")
 KEPT = IndexRow(
     image_id="a" * 16,
     source="drawn",
@@ -56,6 +57,32 @@ KEPT = IndexRow(
     file_name="a.dcm",
     path="images/a.dcm",
 )
+NOT_DENOISED = DenoisingRow(
+    method="none",
+    n=80,
+    patients=40,
+    auroc=0.8125,
+    auroc_low=0.7,
+    auroc_high=0.9,
+    auroc_gain=0.0,
+    auroc_gain_low=0.0,
+    auroc_gain_high=0.0,
+    noise_removed_db=0.0,
+    seconds_per_image=1e-6,
+)
+DENOISED = DenoisingRow(
+    method="nlm",
+    n=80,
+    patients=40,
+    auroc=0.8321,
+    auroc_low=0.71,
+    auroc_high=0.91,
+    auroc_gain=0.0196,
+    auroc_gain_low=-0.0112,
+    auroc_gain_high=0.0434,
+    noise_removed_db=3.71,
+    seconds_per_image=0.0123,
+)
 
 
 def write_data(layout: Layout) -> list[IndexRow]:
@@ -71,7 +98,17 @@ def write_data(layout: Layout) -> list[IndexRow]:
             row = replace(KEPT, **about, patient_id=patient, task=task, file_name=f"{name}.dcm", simulated=simulated)
             index.append(row)
             side = ("train", "train", "train", "train", "validation", "validation", "test", "test", "train")[number]
-            splits.append(SplitRow(row.image_id, patient, task, "CT", label, side, ""))
+            splits.append(
+                SplitRow(
+                    image_id=row.image_id,
+                    patient_id=patient,
+                    task=task,
+                    modality="CT",
+                    label=label,
+                    split=side,
+                    reason="",
+                )
+            )
     write_rows(layout.index, IndexRow, index)
     write_rows(layout.splits, SplitRow, splits)
     shutil.copy(PROJECT / "data" / "licences.csv", layout.licences)
@@ -93,10 +130,30 @@ def write_scores(
             psnr, ssim = random.uniform(20, 45), random.uniform(0.6, 0.99)
             psnr -= 10 * (method == "bicubic")  # a network is first, as mostly
             modality = ("CT", "CR", "MR", "US")[number % 4]
-            about = (f"S{number}", f"{number:016x}", 0, f"P{patient:012x}", modality, 4, method)
-            rest = (random.uniform(0.7, 0.99), None, *random.uniform(0.01, 0.9, 6).tolist())
-            faithful = (random.uniform(35, 60), random.uniform(20, 35))
-            rows.append(SampleScore(*about, psnr, ssim, psnr - 2, ssim - 0.05, *rest, *faithful, "bicubic", "ab" * 32))
+            ms_ssim = random.uniform(0.7, 0.99)
+            errors = dict(zip(ERRORS, random.uniform(0.01, 0.9, len(ERRORS)).tolist(), strict=True))
+            rows.append(
+                SampleScore(
+                    sample=f"S{number}",
+                    image_id=f"{number:016x}",
+                    frame=0,
+                    patient_id=f"P{patient:012x}",
+                    modality=modality,
+                    scale=4,
+                    method=method,
+                    psnr_db=psnr,
+                    ssim=ssim,
+                    psnr_body_db=psnr - 2,
+                    ssim_body=ssim - 0.05,
+                    ms_ssim=ms_ssim,
+                    lpips=None,
+                    **errors,
+                    consistency_db=random.uniform(35, 60),
+                    consistency_worst_db=random.uniform(20, 35),
+                    degradation="bicubic",
+                    held_out_sha256="ab" * 32,
+                )
+            )
     write_tables(layout, rows, 100, 0)
     write_rest(layout, methods)
     shown = [_picture(layout, rows, name) for name in ("S2", "S1")[-images:]]
@@ -114,28 +171,57 @@ def write_scores(
 def write_rest(layout: Layout, methods: Sequence[str] = METHODS) -> None:
     """Spectra, profiles, costs and records of training, drawn."""
     names = ("original", *methods)
-    points = [SpectrumPoint(name, 0.1 * n, -10.0 * n - k) for k, name in enumerate(names) for n in range(1, 6)]
+    points = [
+        SpectrumPoint(method=name, frequency=0.1 * n, power_db=-10.0 * n - k)
+        for k, name in enumerate(names)
+        for n in range(1, 6)
+    ]
     write_rows(layout.sr_spectrum, SpectrumPoint, points)
     line = [
-        ProfilePoint(s, name, n, 0.01 * (n + k)) for s in ("S1", "S2") for k, name in enumerate(names) for n in range(9)
+        ProfilePoint(sample=sample, method=name, column=n, value=0.01 * (n + k))
+        for sample in ("S1", "S2")
+        for k, name in enumerate(names)
+        for n in range(9)
     ]
     write_rows(layout.sr_profiles, ProfilePoint, line)
-    costs = [
-        CostLine(name, "cpu", 1000 + n, 0.5 + n, 60.0 + n, 0.25 + n, 30.0 + n, 1.0, 0.01)
-        for n, name in enumerate(METHODS)
-    ]
+    costs = [_cost(name, n) for n, name in enumerate(METHODS)]
     if CHAMPION in methods:
-        costs.append(CostLine(CHAMPION, "cpu", 1000, 0.5, 0.0, 0.25, 30.0, 0.0, 0.01))
+        costs.append(replace(_cost(CHAMPION, 0), train_seconds=0.0, train_wh=0.0))
     write_rows(layout.sr_cost, CostLine, costs)
     record = {"name": "sr-generator", "version": "3", "method": "rrdb", "weights_sha256": "9" * 64}
     write_json(layout.champion_report, record if CHAMPION in methods else {})
     for name in METHODS[1:]:
-        record = RunRecord(name, f"run-{name}", f"model-{name}", "ab" * 32, "cd" * 32, "e" * 40, 12.0)
-        write_record(layout.model(name) / "run.json", record)
+        write_record(layout.model(name) / "run.json", _record(name))
         write_json(layout.model(name) / "config.json", _configuration(name))
         (layout.model(name) / "history.csv").write_text("step\n1\n")
     if CHAMPION in methods:
         write_json(layout.champion / "config.json", _configuration("rrdb") | {"device": "cuda"})
+
+
+def _cost(name: str, n: int) -> CostLine:
+    return CostLine(
+        method=name,
+        device="cpu",
+        parameters=1000 + n,
+        weights_mb=0.5 + n,
+        train_seconds=60.0 + n,
+        seconds_per_megapixel=0.25 + n,
+        peak_memory_mb=30.0 + n,
+        train_wh=1.0,
+        sharpen_wh_per_image=0.01,
+    )
+
+
+def _record(name: str) -> RunRecord:
+    return RunRecord(
+        name=name,
+        run_id=f"run-{name}",
+        model_id=f"model-{name}",
+        weights_sha256="ab" * 32,
+        data_sha256="cd" * 32,
+        git_revision="e" * 40,
+        seconds=12.0,
+    )
 
 
 def _configuration(name: str) -> dict[str, Any]:
@@ -156,8 +242,7 @@ def write_readers(layout: Layout) -> None:
     write_rows(layout.readers, ReaderSummary, evaluate_readers.summarise([reads[name] for name in READERS], 100, 0))
     points = (point for name in READERS for point in evaluate_readers.curve_points(reads[name]))
     write_rows(layout.reader_curves, CurvePoint, points)
-    rows = [DenoisingRow("none", 80, 40, 0.8125, 0.7, 0.9, 0.0, 0.0, 0.0, 0.0, 1e-6)]
-    rows += [DenoisingRow("nlm", 80, 40, 0.8321, 0.71, 0.91, 0.0196, -0.0112, 0.0434, 3.71, 0.0123)]
+    rows = [NOT_DENOISED, DENOISED]
     pair = {"made": "0.png", "patient": "1.png", "distance": 0.0712, "left_out": False}
     about = {"label": "heart_failure", "images": 40, "copies": 2, "median_made": 0.1021, "median_held_out": 0.0773}
     write_json(layout.made_images, about | {"farther_share": 0.84, "z": 5.31, "nearest": [pair]})

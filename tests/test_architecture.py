@@ -99,7 +99,7 @@ def linted(root: Path) -> str:
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """The packages and the contracts, to break."""
-    for package in ("components", "flows"):
+    for package in ("components", "flows", "benchmarks"):
         shutil.copytree(PROJECT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(PROJECT / "pyproject.toml", tmp_path)
     return tmp_path
@@ -121,6 +121,8 @@ def test_no_import_contract_is_broken() -> None:
         ("components/report.py", "import flows.stages", "Components know nothing of orchestration"),
         ("components/learning/training/losses.py", "import mlflow", "Training needs only"),
         ("components/train.py", "import pandas", "Training needs only"),
+        ("components/learning/device.py", "import benchmarks.machine", "Nothing depends on benchmarks"),
+        ("flows/doctor.py", "import benchmarks.sizes", "Nothing depends on benchmarks"),
     ],
 )
 def test_a_forbidden_import_breaks_its_contract(copy: Path, module: str, line: str, contract: str) -> None:

@@ -148,7 +148,16 @@ def test_a_patient_who_was_learned_from_is_not_scored_on_another_image(
     project: Layout, tmp_path: Path, side: str
 ) -> None:
     row = rows_of(project.super_resolution, "test")[0]
-    write_rows(project.splits, SplitRow, [SplitRow("f" * 16, row.patient_id, "super_resolution", "CT", "", side, "")])
+    learned = SplitRow(
+        image_id="f" * 16,
+        patient_id=row.patient_id,
+        task="super_resolution",
+        modality="CT",
+        label="",
+        split=side,
+        reason="",
+    )
+    write_rows(project.splits, SplitRow, [learned])
     data = tmp_path / "data"
     shutil.copytree(project.super_resolution, data)
     with pytest.raises(StepError, match=f"expected patients that no training saw, found {row.patient_id}"):

@@ -43,7 +43,7 @@ def test_readers_are_ordered_by_auroc_and_compared_with_the_first_given() -> Non
 def test_the_classifier_report_counts_what_it_says() -> None:
     truth = np.array([1, 1, 1, 0, 0, 0, 0, 0], bool)
     scores = np.array([0.9, 0.8, 0.2, 0.7, 0.3, 0.2, 0.1, 0.05])
-    rows = [LabelledRow(str(i), f"P{i}", "", "test", True) for i in range(8)]
+    rows = [LabelledRow(image_id=str(i), patient_id=f"P{i}", label="", split="test", simulated=True) for i in range(8)]
     images = LabelledImages(torch.zeros(8, 1, 2, 2), torch.from_numpy(truth.astype(np.int64)), rows)
     own = Read("classifier", truth, scores, 0.5, [row.patient_id for row in rows], 1.0)
     lines = evaluate_readers.summarise([own], 200, 0)

@@ -44,7 +44,9 @@ class Raw:
             file_name=path.name, path=f"images/{path.name}",
         )  # fmt: skip
         self.index.append(row)
-        self.splits.append(SplitRow(image_id, patient, task, modality, label, side, "" if side else "too small"))
+        reason = "" if side else "too small"
+        about = {"image_id": image_id, "patient_id": patient, "task": task, "modality": modality, "label": label}
+        self.splits.append(SplitRow(**about, split=side, reason=reason))
         return image_id
 
     def run(self, channels=1, **change):

@@ -372,7 +372,9 @@ def test_the_gate_refuses_a_generator_that_blurs_or_invents_for_the_readers_sake
         image = np.full((64, 64), 0.2, np.float32)
         if number % 2:
             image[28:36, 32:40] = 0.9
-        rows.append(LabelledRow(f"d{number:015x}", f"P{number}", DotReader.classes[number % 2], "test", True))
+        label = DotReader.classes[number % 2]
+        about = {"image_id": f"d{number:015x}", "patient_id": f"P{number}"}
+        rows.append(LabelledRow(**about, label=label, split="test", simulated=True))
         np.save(layout.held_out_readable / f"{rows[-1].image_id}.npy", image)
     for name in GENERATORS:
         save_weights(layout.model(name), bare(kind), {"network": SRCNN, "trained_on": []})

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from components.adapters.tracking import connect, fetch
 from components.handover import Layout, RunRecord, StepError, write_json
 from components.handover.names import CHAMPION_RECORD, CONFIG, WEIGHTS
+from components.learning.device import best_device
 from components.learning.inference.generator import Generator
 from components.learning.weights import load_weights
 
@@ -232,7 +231,7 @@ def load_generator(layout: Layout, alias: str = CHAMPION) -> Generator:
 def generator_of(layout: Layout, version: Version) -> Generator:
     """The generator of `version`, whatever points at it by now, on the GPU where there is one."""
     network, config = load_weights(folder_of(layout, version))
-    network = network.to("cuda" if torch.cuda.is_available() else "cpu")
+    network = network.to(best_device())
     scale, (low, high) = int(config["network"]["scale"]), config["percentiles"]
     return Generator(network, scale, version.name, version.number, (low, high))
 

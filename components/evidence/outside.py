@@ -14,8 +14,8 @@ from torch import Tensor
 from components.handover import PreparedRow, StepError
 from components.imaging.decoding import UnreadableImage
 from components.imaging.intensity import luma
+from components.imaging.picture_files import read_pixels
 from components.learning.datasets.pairs import Pair
-from components.sources.pictures import read_picture
 
 SUFFIXES = (".npy", ".png", ".tif", ".tiff")
 FULL = {1: 1.0, 8: 255.0, 16: 65535.0}  # what white is stored as; floating point is in [0, 1] as it comes
@@ -81,7 +81,7 @@ def _read(path: Path) -> NDArray[np.float32]:
             raise StepError(f"{path}: expected an array of numbers, found {found}. Write it with numpy.save.")
         return _in_range(path, values.astype(np.float32).squeeze())
     try:
-        picture = read_picture(path, path.name)
+        picture = read_pixels(path, path.name)
     except UnreadableImage as error:
         raise StepError(f"{path}: {error}. Write it again.") from error
     values = luma(picture.pixels)[0] if picture.pixels.ndim == 4 else picture.pixels[0]

@@ -52,12 +52,23 @@ def score_all(
     for number, pair in enumerate(pairs, start=1):
         images = torch.cat([_sharpened(one, pair, meter) for one in contestants])
         found = measure(images.to(protocol.device), pair, protocol.scale, protocol.degradation, protocol.distance)
-        row = pair.row
-        about = (f"S{number}", row.image_id, row.frame, row.patient_id, row.modality, protocol.scale)
-        under = {"degradation": protocol.degradation, "held_out_sha256": protocol.held_out_sha256}
-        measured = zip(contestants, (asdict(of) | under for of in found), strict=True)
-        rows = [SampleScore(*about, one.name, **values) for one, values in measured]
-        yield Scored(about[0], pair, rows, images)
+        sample, row = f"S{number}", pair.row
+        rows = [
+            SampleScore(
+                sample=sample,
+                image_id=row.image_id,
+                frame=row.frame,
+                patient_id=row.patient_id,
+                modality=row.modality,
+                scale=protocol.scale,
+                method=contestant.name,
+                degradation=protocol.degradation,
+                held_out_sha256=protocol.held_out_sha256,
+                **asdict(measured),
+            )
+            for contestant, measured in zip(contestants, found, strict=True)
+        ]
+        yield Scored(sample, pair, rows, images)
 
 
 def _sharpened(contestant: Contestant, pair: Pair, meter: Meter | None) -> Tensor:

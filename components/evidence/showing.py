@@ -119,7 +119,7 @@ def show(folder: Path, sample: str, rank: str, pair: Pair, scale: int, images: d
     }
     columns = range(window.column, window.column + window.width)
     profile = [
-        ProfilePoint(sample, name, column, float(np.clip(image[line, column], 0, 1)))
+        ProfilePoint(sample=sample, method=name, column=column, value=float(np.clip(image[line, column], 0, 1)))
         for name, image in shown.items()
         if name != "input"
         for column in columns

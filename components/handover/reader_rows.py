@@ -10,7 +10,7 @@ from dataclasses import dataclass
 CURVES = ("roc", "precision_recall", "reliability")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Reading:
     """One reader on one held-out image (`data/reports/readings.csv`)."""
 
@@ -23,7 +23,7 @@ class Reading:
     called: bool  # probability >= threshold
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ReaderSummary:
     """One reader over all held-out images (`data/reports/readers.csv`); intervals are patient-level bootstraps."""
 
@@ -59,7 +59,7 @@ class ReaderSummary:
     train_seconds: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CurvePoint:
     """A point of a reader's curve (`data/reports/reader_curves.csv`).
 
@@ -73,7 +73,7 @@ class CurvePoint:
     y: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SharpenedReading:
     """The classifier on held-out images as one method gives them back (`data/reports/sr_reading.csv`)."""
 
@@ -93,7 +93,7 @@ class SharpenedReading:
     probability_shift: float  # mean absolute difference from the original's probability
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DenoisingRow:
     """One way to denoise, before a classical reader and by itself (`data/reports/denoising.csv`)."""
 

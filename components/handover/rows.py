@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class IndexRow:
     """One image that ingest met, kept or quarantined (`data/raw/index.csv`)."""
 
@@ -35,7 +35,7 @@ class IndexRow:
     path: str  # below data/raw; empty when quarantined
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SplitRow:
     """Which side of the split an image is on (`data/splits.csv`)."""
 
@@ -48,7 +48,7 @@ class SplitRow:
     reason: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PreparedRow:
     """One frame ready for super-resolution (`data/prepared/super_resolution/index.csv`).
 
@@ -69,7 +69,7 @@ class PreparedRow:
     file: str  # below data/prepared/super_resolution
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LabelledRow:
     """One image ready for classification (`data/prepared/classification/index.csv`); row n is `images.npy[n]`."""
 
@@ -80,7 +80,7 @@ class LabelledRow:
     simulated: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LicenceRow:
     """Under which terms a source came (`data/licences.csv`)."""
 
@@ -89,7 +89,7 @@ class LicenceRow:
     terms: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunRecord:
     """Where MLflow keeps a training (`data/models/<name>/run.json`)."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 SIGNIFICANT = 0.05  # a p below this, corrected, is taken for more than chance
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SampleScore:
     """One method on one held-out image (`data/reports/sr_samples.csv`); what each means stands in `DEFINITIONS`."""
 
@@ -36,7 +36,7 @@ class SampleScore:
     held_out_sha256: str  # of all held-out images: scores under the same one may stand in one table
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MethodSummary:
     """One method over all held-out images (`data/reports/sr_summary.csv`); intervals are patient-level bootstraps."""
 
@@ -77,7 +77,7 @@ class MethodSummary:
     psnr_gain_db_high: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GroupScore:
     """One method over the images of one patient (`sr_patients.csv`) or one modality (`sr_modalities.csv`)."""
 
@@ -91,7 +91,7 @@ class GroupScore:
     psnr_gain_db: float  # over bicubic
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """One method against another on the same images (`data/reports/sr_comparisons.csv`)."""
 
@@ -111,7 +111,7 @@ class Comparison:
     p_holm_least: float  # what Holm's first step could give at best with so many patients
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SpectrumPoint:
     """Mean radial power of one method's images (`data/reports/sr_spectrum.csv`)."""
 
@@ -120,7 +120,7 @@ class SpectrumPoint:
     power_db: float  # mean over images, of the power over the mean power of the original image
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ProfilePoint:
     """Values along one line through a shown image (`data/reports/sr_profiles.csv`)."""
 
@@ -130,7 +130,7 @@ class ProfilePoint:
     value: float  # in [0, 1]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CostLine:
     """What a method costs (`data/reports/sr_cost.csv`)."""
 

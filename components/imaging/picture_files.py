@@ -1,26 +1,32 @@
-"""PNG and TIFF files of 8 or 16 bits: read whole, written band by band, so that what is written is never in memory."""
+"""PNG, JPEG and TIFF files read whole; PNG and TIFF written band by band, so that the result is never in memory.
+
+`_decode` is the only place that decodes one. `read_picture` and `read_pixels` shape its answer for those who ask.
+"""
 
 from __future__ import annotations
 
 import math
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageSequence
 from PIL.ImageFile import ImageFile
 
 from components.handover import Replacing, StepError
-from components.imaging.decoding import UnreadableImage
+from components.imaging.decoding import BROKEN, MAX_VALUES, UnreadableImage
 
 PICTURES = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF"}
 DEPTHS = {"L": np.uint8, "I;16": np.uint16, "I;16B": np.uint16, "RGB": np.uint8}  # by Pillow's mode
+GREY_BITS = {"1": 1, "L": 8, "I;16": 16, "I;16B": 16, "I;16L": 16, "I": 32, "F": 32}  # by Pillow's mode
 PHOTOMETRIC, BITS = 262, 258  # tags of TIFF 6.0
 WHITE_IS_ZERO = 0
 LARGEST_TIFF = 2**32 - 2**24  # bytes of pixels; above, offsets of 32 bits do not reach the tables that come after them
@@ -39,6 +45,27 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class PixelArray:
+    """`pixels` are float32, (frames, rows, columns[, 3]), in the values of the file."""
+
+    pixels: NDArray[np.float32]
+    bits: int
+    spacing_mm: str = ""  # "row\\column" as in DICOM
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """`pages` are (rows, columns) of a grey mode, else (rows, columns, 3), as Pillow gives them."""
+
+    pages: list[Stored]
+    page_count: int  # of the file, which may have more than were asked for
+    mode: str
+    bits: int  # a sample, by the file's own word
+    negative: bool  # white is zero, and Pillow leaves it so
+    dots_per_inch: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
 class _Made:
     """What a file says of the picture in it."""
 
@@ -53,21 +80,32 @@ def read_picture(source: Path) -> Picture:
 
     Raises `UnreadableImage` where it cannot be decoded, `StepError` where it is of another kind.
     """
-    try:
-        with Image.open(source) as picture:
-            pages, bits, mode, dpi = getattr(picture, "n_frames", 1), _bits(picture), picture.mode, _dpi(picture)
-            negative = mode != "L" and _tag(picture, PHOTOMETRIC) == WHITE_IS_ZERO  # Pillow turns 8 bits round itself
-            values = np.asarray(picture)
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
-        raise UnreadableImage(source.name, f"not a PNG or TIFF that can be decoded: {error}") from error
-    dtype = np.dtype(DEPTHS.get(mode, np.void))
-    if mode not in DEPTHS or pages != 1 or not (bits == dtype.itemsize * 8 or (mode == "L" and bits < 8)):
-        found = f"{pages} page(s) of mode {mode} and {bits} bits"
+    found = _decode(source, source.name, most_values=math.inf, most_pages=1)  # Pillow's own limit bounds one page
+    mode, bits, dtype = found.mode, found.bits, np.dtype(DEPTHS.get(found.mode, np.void))
+    if mode not in DEPTHS or found.page_count != 1 or not (bits == dtype.itemsize * 8 or (mode == "L" and bits < 8)):
         raise StepError(
-            f"{source}: expected one page, grey of 8 or 16 bits or RGB of 8, found {found}. Convert it first."
+            f"{source}: expected one page, grey of 8 or 16 bits or RGB of 8, found {found.page_count} page(s) of mode "
+            f"{mode} and {bits} bits. Convert it first."
         )
-    values = values.astype(dtype, copy=False)
-    return Picture(2**bits - 1 - values if negative else values, dpi)
+    values = found.pages[0].astype(dtype, copy=False)
+    return Picture(2**bits - 1 - values if found.negative else values, found.dots_per_inch)
+
+
+def read_pixels(path: Path, name: str) -> PixelArray:
+    """Grey as it is stored, 1 to 32 bits; everything else as 8-bit RGB; the pages of a TIFF as frames.
+
+    Raises `UnreadableImage`, which names the file `name`.
+    """
+    found = _decode(path, name)
+    if len({page.shape for page in found.pages}) > 1:
+        raise UnreadableImage(name, "its pages differ in size")
+    return PixelArray(np.stack(found.pages).astype(np.float32), GREY_BITS.get(found.mode, 8))
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Rows and columns as the header tells them; nothing is decoded. Raises `UnreadableImage`."""
+    with _opened(path, path.name) as picture:
+        return picture.height, picture.width
 
 
 def write_picture(
@@ -84,6 +122,32 @@ def write_picture(
     with Replacing(destination) as temporary, temporary.open("wb") as handle:
         write(handle, bands, _Made(shape, like.values.dtype, note, dpi))
     return rows, columns
+
+
+@contextmanager
+def _opened(path: Path, name: str) -> Iterator[ImageFile]:
+    """The picture in `path`. What Pillow raises of it, then and in the block, becomes `UnreadableImage`."""
+    try:
+        with Image.open(path) as picture:
+            yield picture
+    except (Image.DecompressionBombError, SyntaxError, *BROKEN) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UnreadableImage(name, f"not a PNG or TIFF or JPEG that can be decoded: {reason}") from error
+
+
+def _decode(path: Path, name: str, most_values: float = MAX_VALUES, most_pages: int | None = None) -> _Decoded:
+    """The first `most_pages` pages, all of them by default. Raises `UnreadableImage`, also above `most_values`."""
+    with _opened(path, name) as picture:
+        page_count = getattr(picture, "n_frames", 1)
+        if picture.width * picture.height * page_count * 3 > most_values:
+            raise UnreadableImage(name, f"claims more than {most_values} values")
+        bits, mode, dots_per_inch = _bits(picture), picture.mode, _dpi(picture)
+        negative = mode != "L" and _tag(picture, PHOTOMETRIC) == WHITE_IS_ZERO  # Pillow turns 8 bits round itself
+        pages = [
+            np.asarray(page if mode in GREY_BITS or page.mode == "RGB" else page.convert("RGB"))
+            for page in islice(ImageSequence.Iterator(picture), most_pages)
+        ]
+    return _Decoded(pages, page_count, mode, bits, negative, dots_per_inch)
 
 
 def _bits(picture: ImageFile) -> int:

@@ -1,8 +1,13 @@
-"""What the device that computes is good at."""
+"""Which device computes, and what it is good at."""
 
 from __future__ import annotations
 
 import torch
+
+
+def best_device() -> torch.device:
+    """The GPU where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def usable_precision(wanted: str, device: torch.device) -> str:

@@ -75,7 +75,8 @@ def refuse(problems: list[str]) -> None:
 def read_picture(path: Path) -> Tensor:
     """The picture at `path`, uint8 `(1, H, W)` grey or `(3, H, W)` RGB. Raises `UnusablePicture`.
 
-    A palette is looked up: decoded unchanged, its numbers would pass for grey values.
+    A palette is looked up: decoded unchanged, its numbers would pass for grey values. Other pictures are decoded by
+    `components.imaging.picture_files`, which needs Pillow and pydicom; where networks are trained neither need be.
     """
     try:
         content = read_file(str(path))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from components.handover import StepError
+from components.learning.device import best_device
 from components.learning.inference.tiling import sharpen_tiled
 from components.learning.inference.upscaling import Upscale, bicubic_upscale
 from components.learning.weights import load_weights
@@ -48,5 +47,5 @@ def _upscale(model: str, scale: int) -> Upscale:
     if config["network"].get("scale") != scale:
         found = config["network"].get("scale", "none")
         raise StepError(f"{model}: expected a network of scale {scale}, found {found}. Ask for that --scale.")
-    network = network.to("cuda" if torch.cuda.is_available() else "cpu")
+    network = network.to(best_device())
     return lambda image: sharpen_tiled(network, image, scale, TILE, OVERLAP, half=False)  # as papers compute

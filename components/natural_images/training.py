@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import yaml
 from torch import Tensor
 
-from components import params
 from components.handover import Layout, PreparedRow, StepError, write_rows
 from components.handover.names import CONFIG, GRAPH, INDEX
 from components.natural_images.folder import (
@@ -22,7 +21,7 @@ from components.natural_images.folder import (
     refuse,
 )
 from components.natural_images.protocol import WHITE, luma, reduced
-from components.params import Params
+from components.params import Params, load
 from components.params.trainings import AdversarialTraining, PixelTraining
 
 
@@ -36,25 +35,30 @@ def settings(
     luma / 255; the content loss sees random features where the settings name the classifier's: there is none here.
     Raises `StepError` where `name` is no generator, or starts from one that is not trained yet.
     """
-    named = params.load(path).profile  # says what is wrong with the file, if anything is
-    chosen = profile or named
-    content = yaml.safe_load(path.read_text(encoding="utf-8")) | {"profile": chosen}
-    content["prepare"] |= {"percentile_low": 0, "percentile_high": 100}
-    training = _generator(params.parse(content, str(path)), name)
-    own = content[chosen]["train"][name]
-    own |= {"steps": steps or training.steps}
+    written = load(path, profile)
+    training = _generator(written, name)
+    training = replace(training, steps=steps or training.steps)
     if isinstance(training, PixelTraining):
-        own["start"] = ""
+        training = replace(training, start="")
     else:
         _check_start(layout, name, training.generator)
-        own |= {key: "random" for key in ("features", "features_substitute") if own[key] == "classifier"}
-    return params.parse(content, str(path)), training.scale
+        training = _without_classifier(training)
+    of_luma = replace(written.prepare, percentile_low=0.0, percentile_high=100.0)
+    return replace(written, prepare=of_luma, train=written.train | {name: training}), training.scale
 
 
 def _generator(made: Params, name: str) -> PixelTraining | AdversarialTraining:
     training = made.train.get(name)
     if not isinstance(training, PixelTraining | AdversarialTraining):
         raise StepError(f"params.yaml: expected a generator under {made.profile}.train, found no {name}. Add it.")
+    return training
+
+
+def _without_classifier(training: AdversarialTraining) -> AdversarialTraining:
+    if training.features == "classifier":
+        training = replace(training, features="random")
+    if training.features_substitute == "classifier":
+        training = replace(training, features_substitute="random")
     return training
 
 
@@ -112,9 +116,20 @@ def _write(into: Path, picture: Picture, split: str, scale: int, before: dict[st
     sample = f"{image_id}-0"
     arrays = {"hr": hr, "mask": np.ones(hr.shape, np.bool_), f"lr_x{scale}": lr}
     np.savez(into / f"{sample}.npz", allow_pickle=False, **arrays)
-    about = (sample, image_id, 0, picture.name, "natural", split)
     rows, columns = hr.shape
-    return PreparedRow(*about, rows, columns, 0.0, float(WHITE), f"{sample}.npz")
+    return PreparedRow(
+        sample_id=sample,
+        image_id=image_id,
+        frame=0,
+        patient_id=picture.name,
+        modality="natural",
+        split=split,
+        rows=rows,
+        columns=columns,
+        low=0.0,
+        high=float(WHITE),
+        file=f"{sample}.npz",
+    )
 
 
 def _content_id(picture: Tensor) -> str:

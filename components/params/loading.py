@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,16 @@ class ParamsError(ValueError):
     """Settings that make no sense; the message lists every problem."""
 
 
-def load(path: Path) -> Params:
-    """The settings of the profile that `path` names. Raises `ParamsError` with every problem at once."""
+def load(path: Path, profile: str | None = None) -> Params:
+    """The settings in `path` of `profile`, by default the one it names. Raises `ParamsError` with every problem."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ParamsError(f"{path}: expected the settings, found no file. Run from the project's root.") from error
     except yaml.YAMLError as error:
         raise ParamsError(f"{path}: not YAML: {error}") from error
+    if profile and isinstance(content, Mapping):
+        content = {**content, "profile": profile}
     return parse(content, str(path))
 
 
@@ -52,11 +54,15 @@ def parse(content: Any, name: str = PARAMS) -> Params:
     unknown = sorted(set(own) - {"simulate", "train"})
     problems += [f"{profile}.{key}: unknown" for key in unknown]
     trainings = merged.pop("train") or {}
-    parsed = {key: _training_of(value, f"{profile}.train.{key}", problems) for key, value in dict(trainings).items()}
+    parsed = {
+        key: training
+        for key, value in dict(trainings).items()
+        if (training := _training_of(value, f"{profile}.train.{key}", problems)) is not None  # else among the problems
+    }
     params = build_section(Params, merged | {"train": {}}, "", problems)
     if problems or params is None:
         raise ParamsError(f"{name}: {len(problems)} problem(s)\n  " + "\n  ".join(problems))
-    return Params(**{f.name: getattr(params, f.name) for f in fields(params)} | {"train": parsed})
+    return replace(params, train=parsed)
 
 
 def _training_of(value: Any, where: str, problems: list[str]) -> Training | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import DeflatedExplicitVRLittleEndian
@@ -13,6 +12,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from components.dicom.codestreams import check_frames
 from components.dicom.read import open_dicom
 from components.imaging.decoding import BROKEN, UnreadableImage
+from components.imaging.picture_files import picture_size
 from components.serving.settings import Limits
 
 MIB, MEGAPIXEL = 2**20, 10**6
@@ -58,11 +58,7 @@ def _check_dicom(path: Path, limits: Limits) -> None:
 
 
 def _check_picture(path: Path, limits: Limits) -> None:
-    try:
-        with Image.open(path) as picture:
-            columns, rows = picture.size
-    except (UnidentifiedImageError, Image.DecompressionBombError, *BROKEN, SyntaxError) as error:
-        raise UnreadableImage(path.name, f"not a PNG or TIFF that can be decoded: {error}") from error
+    rows, columns = picture_size(path)
     _check_pixels(path, rows, columns, limits)
 
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from functools import partial
 
 from components.handover import StepError
+from components.imaging.picture_files import PixelArray
 from components.params import Params
 from components.simulation.dead_leaves import dead_leaves
-from components.sources.items import Picture, PixelArray
+from components.sources.items import Picture
 
 SIDE = 384  # pixels
 BITS = 16

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
+from components.imaging.picture_files import PixelArray
 
 
 @dataclass(frozen=True)
@@ -18,15 +17,6 @@ class DicomFile:
     path: Path
     label: str = ""
     simulated: bool = False
-
-
-@dataclass(frozen=True)
-class PixelArray:
-    """Pixels as `Picture.read` gives them: float32, (frames, rows, columns[, 3]), in the values of the file."""
-
-    pixels: NDArray[np.float32]
-    bits: int
-    spacing_mm: str = ""  # "row\\column" as in DICOM
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ import numpy as np
 
 from components.handover import StepError
 from components.imaging.decoding import BROKEN, MAX_VALUES, UnreadableImage
+from components.imaging.picture_files import PixelArray
 from components.params import Params
-from components.sources.items import Picture, PixelArray
+from components.sources.items import Picture
 
 SUFFIXES = (".nii", ".nii.gz")
 MODALITIES = {"CT": ("ct",), "PT": ("pet",), "MR": ("T1w", "T2w", "T2star", "FLAIR", "PDw", "bold", "dwi", "epi")}

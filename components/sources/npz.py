@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from components.handover import StepError
 from components.imaging.decoding import UnreadableImage
+from components.imaging.picture_files import PixelArray
 from components.params import Params
-from components.sources.items import Picture, PixelArray
+from components.sources.items import Picture
 
 PARTS = ("train", "val", "test")
 

@@ -6,16 +6,11 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageSequence
-
 from components.handover import StepError
-from components.imaging.decoding import BROKEN, MAX_VALUES, UnreadableImage
+from components.imaging.picture_files import read_pixels
 from components.params import Params
-from components.sources.items import Picture, PixelArray
+from components.sources.items import Picture
 from components.sources.tables import read_table
-
-GREY_BITS = {"1": 1, "L": 8, "I;16": 16, "I;16B": 16, "I;16L": 16, "I": 32, "F": 32}
 
 
 def items(place: str, settings: Params) -> Iterable[Picture]:
@@ -31,24 +26,11 @@ def items(place: str, settings: Params) -> Iterable[Picture]:
     raise StepError(f"source pictures:{place}: expected a folder of pictures or a .csv that lists them, found neither.")
 
 
-def read_picture(path: Path, name: str) -> PixelArray:
-    """Grey as it is stored, 1 to 32 bits; everything else as 8-bit RGB; the pages of a TIFF as frames."""
-    try:
-        with Image.open(path) as image:
-            if image.width * image.height * getattr(image, "n_frames", 1) * 3 > MAX_VALUES:
-                raise UnreadableImage(name, f"claims more than {MAX_VALUES} values")
-            bits = GREY_BITS.get(image.mode)
-            frames = [np.asarray(page if bits else page.convert("RGB")) for page in ImageSequence.Iterator(image)]
-            return PixelArray(np.stack(frames).astype(np.float32), bits or 8)
-    except (Image.DecompressionBombError, SyntaxError, *BROKEN) as error:
-        raise UnreadableImage(name, f"not a picture that can be read: {' '.join(str(error).split())[:300]}") from error
-
-
 def _of_folder(folder: Path, file: Path) -> Picture:
     relative = file.relative_to(folder)
     name = relative.as_posix()
     label = relative.parts[0] if len(relative.parts) > 1 else ""
-    return Picture(name, name, partial(read_picture, file, name), label)
+    return Picture(name, name, partial(read_pixels, file, name), label)
 
 
 def _of_table(table: Path) -> list[Picture]:
@@ -60,7 +42,7 @@ def _of_table(table: Path) -> list[Picture]:
         Picture(
             name=row["file"],
             patient=row.get("patient_id") or row["file"],
-            read=partial(read_picture, table.parent / row["file"], row["file"]),
+            read=partial(read_pixels, table.parent / row["file"], row["file"]),
             label=row["label"],
             modality=row.get("modality") or "OT",
         )

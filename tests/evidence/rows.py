@@ -7,8 +7,31 @@ from dataclasses import replace
 
 from components.handover.sr_rows import SampleScore
 
-ABOUT = ("S1", "0" * 16, 0, "P0", "CT", 4, "bicubic")
-NOTHING = SampleScore(*ABOUT, 0, 0.9, 0, 0.8, 0.95, None, 0.5, 0.1, 0.2, 0.9, 1.1, 0.1, 40, 30, "bicubic", "")
+NOTHING = SampleScore(
+    sample="S1",
+    image_id="0" * 16,
+    frame=0,
+    patient_id="P0",
+    modality="CT",
+    scale=4,
+    method="bicubic",
+    psnr_db=0,
+    ssim=0.9,
+    psnr_body_db=0,
+    ssim_body=0.8,
+    ms_ssim=0.95,
+    lpips=None,
+    edge_error=0.5,
+    error_low=0.1,
+    error_middle=0.2,
+    error_beyond=0.9,
+    error_beyond_worst=1.1,
+    energy_beyond=0.1,
+    consistency_db=40,
+    consistency_worst_db=30,
+    degradation="bicubic",
+    held_out_sha256="",
+)
 
 
 def rows(psnr_db: Mapping[str, Sequence[float]], patients: Sequence[str] = ()) -> list[SampleScore]:

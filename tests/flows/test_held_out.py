@@ -54,7 +54,16 @@ def test_a_patient_the_project_learned_from_is_left_out_by_name(
     with held_out.from_dicom(layout, small(), folder) as (prepared, _):
         rows = read_rows(prepared / "index.csv", PreparedRow)
     patient = next(row.patient_id for row in rows if row.modality == "CT")
-    write_rows(layout.splits, SplitRow, [SplitRow("f" * 16, patient, "super_resolution", "CT", "", side, "")])
+    learned = SplitRow(
+        image_id="f" * 16,
+        patient_id=patient,
+        task="super_resolution",
+        modality="CT",
+        label="",
+        split=side,
+        reason="",
+    )
+    write_rows(layout.splits, SplitRow, [learned])
     with held_out.from_dicom(layout, small(), folder) as (prepared, left_out):
         assert len(load_pairs(prepared, "test", 4)) == images
     found = [line for line in left_out if line.startswith("0.dcm")]

@@ -79,7 +79,15 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
 
 
 def test_records_come_back_and_strange_ones_are_refused(tmp_path: Path) -> None:
-    record = RunRecord("rrdb", "run", "m-1", "00", "11", "abc", 1.5)
+    record = RunRecord(
+        name="rrdb",
+        run_id="run",
+        model_id="m-1",
+        weights_sha256="00",
+        data_sha256="11",
+        git_revision="abc",
+        seconds=1.5,
+    )
     write_record(tmp_path / "run.json", record)
     assert read_record(tmp_path / "run.json") == record
     write_json(tmp_path / "run.json", {"name": "rrdb"})
@@ -105,7 +113,10 @@ def test_everything_lies_below_the_root(tmp_path: Path) -> None:
 
 def test_patients_on_two_sides_are_named_with_their_sides(tmp_path: Path) -> None:
     sides = [("P1", "train"), ("P1", "test"), ("P2", "train"), ("P2", "train"), ("P3", "test"), ("P3", "")]
-    rows = [LabelledRow(str(n), patient, "normal", side, False) for n, (patient, side) in enumerate(sides)]
+    rows = [
+        LabelledRow(image_id=str(n), patient_id=patient, label="normal", split=side, simulated=False)
+        for n, (patient, side) in enumerate(sides)
+    ]
     with pytest.raises(
         StepError, match=r"a\.csv: expected every patient on one side, found 1 on more\. Split again"
     ) as told:

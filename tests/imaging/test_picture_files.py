@@ -14,7 +14,8 @@ from PIL import Image
 
 from components.handover import StepError
 from components.imaging import picture_files as module
-from components.imaging.picture_files import Picture, read_picture, write_picture
+from components.imaging.decoding import UnreadableImage
+from components.imaging.picture_files import Picture, picture_size, read_picture, read_pixels, write_picture
 from tests.drawing import shapes
 from tests.flows.conftest import PROJECT
 
@@ -105,6 +106,40 @@ def test_colour_of_sixteen_bits_is_refused_and_not_cut(tmp_path: Path) -> None:
     (tmp_path / "in.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
     with pytest.raises(StepError, match="of mode RGB and 16 bits"):
         read_picture(tmp_path / "in.png")
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
+def test_a_file_that_is_cut_anywhere_is_refused_and_nothing_else_happens(tmp_path: Path, suffix: str) -> None:
+    """Pillow raises a `TypeError` where the second page of a TIFF is cut off."""
+    path, picture = tmp_path / f"in{suffix}", Image.fromarray(drawn(11, 7, "colour"))
+    picture.save(path, save_all=suffix == ".tif", append_images=[picture])
+    whole, refused = path.read_bytes(), 0
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        for read in (read_picture, lambda path: read_pixels(path, path.name)):
+            try:
+                read(path)
+            except (UnreadableImage, StepError):
+                refused += 1
+    assert refused > len(whole)
+
+
+def test_pages_of_several_sizes_are_no_frames(tmp_path: Path) -> None:
+    first, second = (Image.fromarray(drawn(rows, 30, "grey8")) for rows in (20, 21))
+    first.save(tmp_path / "in.tif", save_all=True, append_images=[second])
+    with pytest.raises(UnreadableImage, match=r"in: its pages differ in size"):
+        read_pixels(tmp_path / "in.tif", "in")
+
+
+def test_more_values_than_memory_is_meant_for_are_refused_before_they_are_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.fromarray(drawn(20, 30, "grey8")).save(tmp_path / "in.png")
+    monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
+    assert picture_size(tmp_path / "in.png") == (20, 30)
+    with pytest.raises(UnreadableImage, match="claims more than 1799 values"):
+        module._decode(tmp_path / "in.png", "in.png", most_values=1799)
 
 
 def test_a_tiff_has_longer_offsets_where_short_ones_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

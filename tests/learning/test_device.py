@@ -1,7 +1,13 @@
 import pytest
 import torch
 
-from components.learning.device import half_is_fast, usable_precision
+from components.learning.device import best_device, half_is_fast, usable_precision
+
+
+@pytest.mark.parametrize(("gpu", "kind"), [(True, "cuda"), (False, "cpu")])
+def test_the_gpu_computes_where_there_is_one(monkeypatch: pytest.MonkeyPatch, gpu: bool, kind: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    assert best_device().type == kind
 
 
 def test_half_precision_never_reaches_a_processor_that_cannot(monkeypatch: pytest.MonkeyPatch) -> None:

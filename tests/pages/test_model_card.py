@@ -107,7 +107,7 @@ def test_a_source_comes_with_its_licence_or_with_how_to_state_it(layout: Layout)
     wanted = [f"{len(side)} of {len({row.patient_id for row in side})} patients" for side in sides]
     assert cells(section(generator, "Data"))["pydicom-data"][1:] == wanted
     assert "not stated: add medmnist:breast\\|mnist to data/licences.csv" in classifier
-    write_rows(layout.licences, LicenceRow, [LicenceRow("medmnist", "CC BY 4.0", "its authors")])
+    write_rows(layout.licences, LicenceRow, [LicenceRow(source="medmnist", licence="CC BY 4.0", terms="its authors")])
     assert "CC BY 4.0; its authors" in of_classifier(layout)
 
 

@@ -22,8 +22,16 @@ def test_both_profiles_are_whole_and_name_networks_that_can_be_built(profile: st
         assert getattr(training, "scale", 4) in params.prepare.scales
 
 
+def test_a_profile_may_be_asked_for_whichever_the_file_names() -> None:
+    assert load(PARAMS).profile == "quick"
+    for profile in PROFILES:
+        assert load(PARAMS, profile) == parse(yaml.safe_load(PARAMS.read_text()) | {"profile": profile})
+    with pytest.raises(ParamsError, match="expected one of quick, full, found 'fast'"):
+        load(PARAMS, "fast")
+
+
 def test_the_full_profile_has_the_published_sizes() -> None:
-    full = parse(yaml.safe_load(PARAMS.read_text()) | {"profile": "full"}).train
+    full = load(PARAMS, "full").train
     assert full["rrdb"].network == {"name": "rrdb", "channels": 64, "blocks": 23, "growth_channels": 32}  # type: ignore[union-attr]
     assert full["srresnet"].network == {"name": "srresnet", "channels": 64, "blocks": 16}  # type: ignore[union-attr]
     assert full["srgan"].adversarial_weight == 1e-3 and full["esrgan"].adversarial_weight == 5e-3  # type: ignore[union-attr]

@@ -8,9 +8,9 @@ from PIL import Image
 
 from components.handover import StepError
 from components.imaging.decoding import UnreadableImage
+from components.imaging.picture_files import read_pixels
 from components.sources import dicom_folder, pictures, pydicom_data
 from components.sources.items import Picture
-from components.sources.pictures import read_picture
 from components.sources.registry import KINDS, open_source
 from tests.drawing import dicom, write_dicom
 from tests.settings import small
@@ -90,20 +90,20 @@ def test_a_table_that_names_missing_pictures_is_refused(tmp_path: Path) -> None:
 
 
 def test_sixteen_bits_stay_sixteen_bits(tmp_path: Path) -> None:
-    content = read_picture(picture(tmp_path / "a.png", GREY.astype(np.uint16) * 1800), "a.png")
+    content = read_pixels(picture(tmp_path / "a.png", GREY.astype(np.uint16) * 1800), "a.png")
     assert (content.bits, content.pixels.max()) == (16, 34 * 1800)
 
 
 def test_colour_pages_and_palettes_have_the_projects_shape(tmp_path: Path) -> None:
     colour = picture(tmp_path / "c.png", np.dstack([GREY] * 3))
-    assert read_picture(colour, "c").pixels.shape == (1, 5, 7, 3)
+    assert read_pixels(colour, "c").pixels.shape == (1, 5, 7, 3)
     Image.fromarray(np.dstack([GREY] * 3)).convert("P").save(tmp_path / "p.png")
-    assert read_picture(tmp_path / "p.png", "p").pixels.shape == (1, 5, 7, 3)
+    assert read_pixels(tmp_path / "p.png", "p").pixels.shape == (1, 5, 7, 3)
     pages = [Image.fromarray(GREY + n) for n in range(3)]
     pages[0].save(tmp_path / "s.tiff", save_all=True, append_images=pages[1:])
-    np.testing.assert_array_equal(read_picture(tmp_path / "s.tiff", "s").pixels, [GREY, GREY + 1, GREY + 2])
+    np.testing.assert_array_equal(read_pixels(tmp_path / "s.tiff", "s").pixels, [GREY, GREY + 1, GREY + 2])
     picture(tmp_path / "j.jpg")
-    assert read_picture(tmp_path / "j.jpg", "j").pixels.shape == (1, 5, 7)
+    assert read_pixels(tmp_path / "j.jpg", "j").pixels.shape == (1, 5, 7)
 
 
 @pytest.mark.parametrize("share", [0, 0.5])

@@ -15,7 +15,8 @@ def test_one_label_or_an_unknown_one_is_named(tmp_path: Path) -> None:
         StepError, match=r"(?s)index\.csv: expected the labels normal, pneumonia.*Correct.*0{12}1001: heart_failure"
     ):
         load_labelled(folder, "train", ("normal", "pneumonia"))
-    write_rows(folder / "index.csv", LabelledRow, [LabelledRow("0", "P0", "normal", "train", True)])
+    row = LabelledRow(image_id="0", patient_id="P0", label="normal", split="train", simulated=True)
+    write_rows(folder / "index.csv", LabelledRow, [row])
     with pytest.raises(StepError, match=r"index\.csv: expected two labels, found 1: normal\. Correct the labels"):
         classes_of(folder)
 

@@ -19,7 +19,11 @@ def labelled(count: int = 48, channels: int = 1) -> LabelledImages:
     torch.manual_seed(1)
     labels = torch.arange(count) % 2
     images = (0.15 + 0.6 * labels)[:, None, None, None] + 0.1 * torch.rand(count, channels, 32, 32)
-    return LabelledImages(images, labels, [LabelledRow(f"{n}", f"P{n}", "normal", "train", True) for n in range(count)])
+    rows = [
+        LabelledRow(image_id=f"{n}", patient_id=f"P{n}", label="normal", split="train", simulated=True)
+        for n in range(count)
+    ]
+    return LabelledImages(images, labels, rows)
 
 
 def phase_of(images: LabelledImages, **change: object) -> GenerativePhase:

@@ -12,7 +12,19 @@ from components.learning.training.patches import Patches
 from tests import prepared
 
 CPU = torch.device("cpu")
-ROW = PreparedRow("a-0", "a", 0, "P1", "CT", "train", 0, 0, 0.0, 1.0, "a.npz")
+ROW = PreparedRow(
+    sample_id="a-0",
+    image_id="a",
+    frame=0,
+    patient_id="P1",
+    modality="CT",
+    split="train",
+    rows=0,
+    columns=0,
+    low=0.0,
+    high=1.0,
+    file="a.npz",
+)
 
 
 def pair(rows: int, columns: int, patient: str = "P1", scale: int = 2, value: float | None = None) -> Pair:
