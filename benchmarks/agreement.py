@@ -65,7 +65,7 @@ def _comparisons(toolbox: Toolbox, settings: PixelTraining, device: torch.device
 def _outputs(
     theirs: nn.Module, ours: nn.Module, settings: PixelTraining, device: torch.device
 ) -> tuple[str, str, bool]:
-    low = drawn.low_resolution(settings.patch // settings.scale, settings.patch // settings.scale).to(device)
+    low = drawn.low_resolution(settings.patch_size // settings.scale, settings.patch_size // settings.scale).to(device)
     wanted = theirs(low)
     difference = float((ours(low) - wanted).abs().max() / _range(wanted))
     return "one patch, float32", f"largest difference {difference:.1e} of the range", difference <= FULL_TOLERANCE

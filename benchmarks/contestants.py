@@ -39,7 +39,7 @@ def precision(settings: PixelTraining, device: torch.device) -> str:
 
 def patches(settings: PixelTraining, device: torch.device) -> Patches:
     """Our cutting of batches, over drawn images."""
-    return Patches(drawn.pairs(settings.scale), settings.scale, settings.patch, settings.batch, SEED, device)
+    return Patches(drawn.pairs(settings.scale), settings.scale, settings.patch_size, settings.batch_size, SEED, device)
 
 
 def held(settings: PixelTraining, device: torch.device) -> list[tuple[Tensor, Tensor]]:

@@ -50,7 +50,7 @@ def _image_section(images: Sequence[ImageSize], points: Points) -> Section:
 
 def _network_section(steps: Sequence[StepSize], points: Points, figure: str) -> Section:
     settings = steps[0].settings
-    method = f"A training step as above, growing networks, HR patch {settings.patch}, batch {settings.batch}."
+    method = f"A training step as above, growing networks, HR patch {settings.patch_size}, batch {settings.batch_size}."
     columns = ("network", "GFLOP a step", "basicsr, ms", "medsr, ms", "times faster")
     rows = [
         (label(size.settings), digits(gigaflop), *_both(times, 1000.0))
@@ -74,8 +74,8 @@ def _per_megapixel(size: ImageSize, times: dict[str, Times]) -> dict[str, Times]
 
 def _gigaflop(toolbox: Toolbox, size: StepSize) -> float:
     settings = size.settings
-    side = settings.patch // settings.scale
-    work = forward_work(partial(toolbox.build, settings), (settings.batch, 1, side, side))
+    side = settings.patch_size // settings.scale
+    work = forward_work(partial(toolbox.build, settings), (settings.batch_size, 1, side, side))
     return TRAINING * work.operations / 1e9
 
 

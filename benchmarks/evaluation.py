@@ -16,8 +16,8 @@ import psutil  # type: ignore[import-untyped]
 import torch
 from PIL import Image
 
+from components.evidence.compared_methods import Method, external_method
 from components.evidence.comparing import compare
-from components.evidence.contestants import Contestant, outside_one
 from components.evidence.scoring import Protocol, score_all
 from components.evidence.summarising import summarise
 from components.handover import PreparedRow, write_rows
@@ -63,11 +63,11 @@ def _draw_one(folder: Path, number: int) -> PreparedRow:
     )
 
 
-def entered(folder: Path) -> Iterator[Contestant]:
+def entered(folder: Path) -> Iterator[Method]:
     rows = rows_of(folder / "prepared", "test")
     for method in METHODS:
-        images = outside_one("outside", folder / method, rows)
-        yield Contestant(method, images.sharpen)
+        images = external_method("outside", folder / method, rows)
+        yield Method(method, images.sharpen)
 
 
 def main() -> None:

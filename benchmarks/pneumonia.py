@@ -1,7 +1,7 @@
 """How well PneumoniaMNIST is read: `python -m benchmarks.pneumonia --data FILE.npz --seeds 5`, or `--classical`.
 
 MedMNIST v2 (Yang et al., Scientific Data 2023), 28 x 28 pixels, official splits. Calibration and threshold come from
-the validation images alone; each trained reader reads the test images once. Replaces one chapter of `RESULTS.md`.
+the validation images alone; each trained classifier reads the test images once. Replaces one chapter of `RESULTS.md`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from components.handover import LabelledRow, Layout, Replacing, StepError, finge
 from components.learning.datasets.labelled import LabelledImages
 from components.learning.device import best_device, usable_precision
 from components.learning.inference.calibration import temperature_of, threshold_for
-from components.learning.inference.classifier import Manner, Reader, logits_of, positive
+from components.learning.inference.classifier import InferenceSettings, NetworkClassifier, logits_of, positive
 from components.learning.metrics.ranking import auroc, calibration_error
 from components.learning.models import build
 from components.learning.training.checkpoint import Checkpoints
@@ -36,7 +36,7 @@ from components.learning.training.trainer import Plan, fit
 from components.params.trainings import Augmentation, ClassicalTraining, ClassifierTraining
 
 HERE = Path(__file__).parent
-CHAPTER, RIVALS_CHAPTER = "Reading PneumoniaMNIST", "Classical readers of PneumoniaMNIST"
+CHAPTER, RIVALS_CHAPTER = "DenseNet-201 on PneumoniaMNIST", "Classical classifiers of PneumoniaMNIST"
 CLASSES, SIDE = ("normal", "pneumonia"), 28
 SPLITS = ("train", "val", "test")
 RECIPE = ClassifierTraining(
@@ -46,9 +46,9 @@ RECIPE = ClassifierTraining(
     size=SIDE,
     steps=600,
     head_steps=0,
-    batch=64,
-    rate=1e-3,
-    first_layer_rate=1.0,
+    batch_size=64,
+    learning_rate=1e-3,
+    first_layer_rate_factor=1.0,
     weight_decay=0.05,
     beta2=0.999,
     schedule="cosine",
@@ -79,7 +79,9 @@ RIVALS = {
     "hand-made features, SVM": SVM,
     "hand-made features, wavelet denoising, SVM": replace(SVM, denoise="wavelet"),
     "hand-made features, tree": replace(SVM, model="tree", components=0.0, candidates=(4, 6, 8, 12)),
-    "k-means centroids, SVM": replace(SVM, features="centroids", select=0, components=0.95, centroids=400, patch=6),
+    "k-means centroids, SVM": replace(
+        SVM, features="centroids", select=0, components=0.95, centroids=400, patch_size=6
+    ),
 }
 
 
@@ -135,35 +137,46 @@ def measure(splits: dict[str, LabelledImages], recipe: ClassifierTraining, seed:
     temperature = temperature_of(logits, splits["val"].labels)
     read = positive(logits, temperature)
     threshold = threshold_for(recipe.sensitivity, splits["val"].labels.bool().numpy(), read)
-    reader = Reader(network, Manner(CLASSES, SIDE, 1, (0.0, 100.0), *asked, temperature, threshold))
-    test = reader.probabilities(splits["test"].images.numpy())
+    classifier = NetworkClassifier(
+        network, InferenceSettings(CLASSES, SIDE, 1, (0.0, 100.0), *asked, temperature, threshold)
+    )
+    test = classifier.probabilities(splits["test"].images.numpy())
     scores = [_scores(splits[split], found, threshold) for split, found in (("val", read), ("test", test))]
     return Found(seed, time.monotonic() - started, progress.best_step, temperature, threshold, *scores)
 
 
 def rival(splits: dict[str, LabelledImages], settings: ClassicalTraining) -> tuple[float, Scores, Scores]:
-    """The seconds that a classical reader's training took, and its scores on the validation and the test images."""
+    """The seconds that a classical classifier's training took, and its scores on the validation and the test images."""
     started = time.monotonic()
     data = Data(CLASSES, splits["train"], splits["val"])
     extractor, _ = make_extractor(Layout(), settings, data, 0)
-    reader = train(data, extractor, settings, (0.0, 100.0), 0)[1]
+    classifier = train(data, extractor, settings, (0.0, 100.0), 0)[1]
     seconds = time.monotonic() - started
     validation, test = (
-        _scores(side, reader.probabilities(side.images.numpy()), reader.threshold)
+        _scores(side, classifier.probabilities(side.images.numpy()), classifier.threshold)
         for side in (splits["val"], splits["test"])
     )
     return seconds, validation, test
 
 
 def rivals_section(found: dict[str, tuple[float, Scores, Scores]]) -> Section:
-    """The table: a row a reader."""
-    columns = ("reader", "seconds", "validation AUROC", "test AUROC", "accuracy", "sensitivity", "specificity", "ECE")
+    """The table: a row a classifier."""
+    columns = (
+        "classifier",
+        "seconds",
+        "validation AUROC",
+        "test AUROC",
+        "accuracy",
+        "sensitivity",
+        "specificity",
+        "ECE",
+    )
     rows = [
         [name, *_cells(np.array([seconds, validation.auroc, *_read(test)]))]
         for name, (seconds, validation, test) in found.items()
     ]
     method = "Features of whole images; what decides on them is chosen by cross-validation over the training images."
-    return Section("Readers", method, columns, rows)
+    return Section("Classifiers", method, columns, rows)
 
 
 def section(splits: dict[str, LabelledImages], recipe: ClassifierTraining, found: Sequence[Found]) -> Section:
@@ -171,7 +184,7 @@ def section(splits: dict[str, LabelledImages], recipe: ClassifierTraining, found
     normal = {split: int((side.labels == 0).sum()) for split, side in splits.items()}
     counts = ", ".join(f"{len(side.labels)} {split} ({normal[split]} normal)" for split, side in splits.items())
     method = (
-        f"DenseNet-201 from random weights, {recipe.steps} steps of {recipe.batch} images, {recipe.views} views a "
+        f"DenseNet-201 from random weights, {recipe.steps} steps of {recipe.batch_size} images, {recipe.views} views a "
         f"reading. Images: {counts}. The threshold finds {recipe.sensitivity:.0%} of the validation images' pneumonias."
     )
     columns = ("seed", "seconds", "validation AUROC", "test AUROC", "accuracy", "sensitivity", "specificity", "ECE")
@@ -236,7 +249,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pneumonia", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="PneumoniaMNIST's .npz")
     parser.add_argument("--seeds", type=int, default=5, help="how many trainings, from seed 0")
-    parser.add_argument("--classical", action="store_true", help="the classical readers instead")
+    parser.add_argument("--classical", action="store_true", help="the classical classifiers instead")
     parser.add_argument("--into", type=Path, default=HERE, help="folder of RESULTS.md; by default beside the code")
     chosen = parser.parse_args(arguments)
     if chosen.seeds < 1:

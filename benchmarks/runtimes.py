@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from benchmarks import contestants, drawn, machine
 from benchmarks.sizes import for_processor, label
-from benchmarks.timing import Contestant, in_turns, typical
+from benchmarks.timing import Method, in_turns, typical
 from benchmarks.toolbox import install
 from components.learning.device import half_is_fast
 from components.learning.inference.tiling import TILE
@@ -57,7 +57,7 @@ def pytorch(network: nn.Module, tile: Tensor, half: bool) -> Callable[[], Tensor
     return answer
 
 
-def _numbered(run: Callable[[], Tensor]) -> Contestant:
+def _numbered(run: Callable[[], Tensor]) -> Method:
     return lambda _: run()
 
 

@@ -57,7 +57,7 @@ def recipe(profile: str) -> PixelTraining:
 def resized(settings: PixelTraining, network: tuple[int, int, int], patch: int, batch: int) -> PixelTraining:
     """`settings` with a network of (channels, blocks, growth channels) and other patches."""
     sizes = dict(zip(("channels", "blocks", "growth_channels"), network, strict=True))
-    return replace(settings, network={**settings.network, **sizes}, patch=patch, batch=batch)
+    return replace(settings, network={**settings.network, **sizes}, patch_size=patch, batch_size=batch)
 
 
 def label(settings: PixelTraining) -> str:

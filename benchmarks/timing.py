@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-Contestant = Callable[[int], object]  # told the number of the call, from 0
+Method = Callable[[int], object]  # told the number of the call, from 0
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,7 @@ def synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def in_turns(
-    contestants: Mapping[str, Contestant], rounds: int, device: torch.device, calls: int = 1
-) -> dict[str, Times]:
+def in_turns(contestants: Mapping[str, Method], rounds: int, device: torch.device, calls: int = 1) -> dict[str, Times]:
     """Times of each contestant: one untimed turn each, then `rounds` of A B A B.
 
     A turn is `calls` calls between two looks at the clock, and counts as their mean.
@@ -71,7 +69,7 @@ def in_turns(
     return {name: Times(tuple(seconds)) for name, seconds in taken.items()}
 
 
-def _turn(contestant: Contestant, first: int, calls: int, device: torch.device) -> float:
+def _turn(contestant: Method, first: int, calls: int, device: torch.device) -> float:
     synchronise(device)
     begun = time.perf_counter()
     for number in range(first, first + calls):

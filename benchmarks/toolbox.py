@@ -119,7 +119,12 @@ def _options(settings: PixelTraining, device: torch.device) -> dict[str, Any]:
         "train": {
             "ema_decay": settings.ema,
             "pixel_opt": {"type": "L1Loss", "loss_weight": 1.0, "reduction": "mean"},
-            "optim_g": {"type": "Adam", "lr": settings.rate, "weight_decay": 0, "betas": [0.9, settings.beta2]},
+            "optim_g": {
+                "type": "Adam",
+                "lr": settings.learning_rate,
+                "weight_decay": 0,
+                "betas": [0.9, settings.beta2],
+            },
             "scheduler": {"type": "MultiStepLR", "milestones": [settings.steps]},
         },
     }

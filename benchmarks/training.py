@@ -85,8 +85,8 @@ def timed(toolbox: Toolbox, size: StepSize, device: torch.device, calls: int) ->
 def measure(toolbox: Toolbox, size: StepSize, device: torch.device, calls: int) -> Measured:
     """All there is to say about one size."""
     settings = size.settings
-    side = settings.patch // settings.scale
-    work = forward_work(partial(toolbox.build, settings), (settings.batch, 1, side, side))
+    side = settings.patch_size // settings.scale
+    work = forward_work(partial(toolbox.build, settings), (settings.batch_size, 1, side, side))
     return Measured(size, work, timed(toolbox, size, device, calls), _split(size, device))
 
 
@@ -115,8 +115,8 @@ def _row(one: Measured, ceiling: Ceiling) -> tuple[str, ...]:
     moved = step_bytes(one.work, 2 if ceiling.half else 4)
     return (
         label(settings),
-        str(settings.patch),
-        str(settings.batch),
+        str(settings.patch_size),
+        str(settings.batch_size),
         theirs.in_milliseconds(),
         ours.in_milliseconds(),
         spread(quotients(theirs, ours)),

@@ -1,7 +1,7 @@
-"""What taking noise out does to a classical reader: `python -m components.compare_denoising`.
+"""What denoising does to a classical classifier: `python -m components.compare_denoising`.
 
-The same reader is trained once with each method and reads the held-out images; and each method is given held-out images
-with noise added, to see how much of it goes.
+The same classifier is trained and scored once with each method. Each method also denoises held-out images with added
+noise, to measure how much of it is removed.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from components.classical.classifier import ClassicalClassifier
 from components.classical.denoising import denoised
-from components.classical.reader import ClassicalReader
 from components.classical.training import Data, load_data, make_extractor, train
-from components.evidence.reader_scores import Read, measures, with_intervals
+from components.evidence.classifier_scores import Predictions, measures, with_intervals
 from components.handover import Layout, StepError, write_rows
+from components.handover.classifier_rows import DenoisingRow
 from components.handover.methods import COMPARED
-from components.handover.reader_rows import DenoisingRow
 from components.learning.datasets.labelled import LabelledImages, load_labelled
 from components.params import Params
 from components.params.run_step import run_step
@@ -35,37 +35,41 @@ def run(layout: Layout, params: Params) -> list[DenoisingRow]:
     data = load_data(layout)
     held_out = load_labelled(layout.classification, "test", data.classes)
     rows: list[DenoisingRow] = []
-    reads: list[Read] = []
+    predictions: list[Predictions] = []
     for method in params.evaluate.denoisers:
-        reads.append(_read(_trained(layout, params, data, replace(settings, denoise=method)), method, held_out))
-        rows.append(_row(reads[-1], reads[0], method, held_out, params))
+        predictions.append(
+            _predict(_trained(layout, params, data, replace(settings, denoise=method)), method, held_out)
+        )
+        rows.append(_row(predictions[-1], predictions[0], method, held_out, params))
     write_rows(layout.denoising, DenoisingRow, rows)
     return rows
 
 
-def _trained(layout: Layout, params: Params, data: Data, settings: ClassicalTraining) -> ClassicalReader:
+def _trained(layout: Layout, params: Params, data: Data, settings: ClassicalTraining) -> ClassicalClassifier:
     extractor, _ = make_extractor(layout, settings, data, params.seed)
     return train(data, extractor, settings, params.prepare.percentiles, params.seed)[1]
 
 
-def _read(reader: ClassicalReader, method: Denoiser, images: LabelledImages) -> Read:
+def _predict(classifier: ClassicalClassifier, method: Denoiser, images: LabelledImages) -> Predictions:
     patients = [row.patient_id for row in images.rows]
-    truth, found = images.labels.bool().numpy(), reader.probabilities(images.images.numpy())
-    return Read(method, truth, found, reader.threshold, patients, 0.0)
+    truth, found = images.labels.bool().numpy(), classifier.probabilities(images.images.numpy())
+    return Predictions(method, truth, found, classifier.threshold, patients, 0.0)
 
 
-def _row(read: Read, without: Read, method: Denoiser, images: LabelledImages, params: Params) -> DenoisingRow:
+def _row(
+    predicted: Predictions, without: Predictions, method: Denoiser, images: LabelledImages, params: Params
+) -> DenoisingRow:
     samples, seed = params.evaluate.bootstrap_samples, params.seed
-    own, other = measures(read)["auroc"], measures(without)["auroc"]
+    own, other = measures(predicted)["auroc"], measures(without)["auroc"]
     wanted = {"auroc": own, "auroc_gain": lambda i: own(i) - other(i)}
     gain_db, seconds = noise_removed(images.images.numpy().mean(1), method, params.seed)
     return DenoisingRow(
         method=method,
-        n=len(read.truth),
-        patients=len(set(read.patients)),
+        n=len(predicted.truth),
+        patients=len(set(predicted.patients)),
         noise_removed_db=gain_db,
         seconds_per_image=seconds,
-        **with_intervals(wanted, read.patients, samples, seed),
+        **with_intervals(wanted, predicted.patients, samples, seed),
     )
 
 

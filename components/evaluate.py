@@ -13,8 +13,8 @@ from torch import Tensor
 
 from components.evidence import spectrum
 from components.evidence.averaging import for_json
+from components.evidence.compared_methods import Method, compared_methods
 from components.evidence.comparing import compare
-from components.evidence.contestants import Contestant, contestants
 from components.evidence.cost import Meter
 from components.evidence.perceptual import load_lpips
 from components.evidence.policy import best_generator
@@ -49,7 +49,7 @@ def run(layout: Layout, params: Params) -> list[MethodSummary]:
     """Writes the `sr_*` tables, `champion.json` and the pictures; gives the summary, best first."""
     device = best_device()
     scale = scale_of(params)
-    entered, champion, left_out = contestants(layout, rows_of(layout.super_resolution, "test"), scale, device)
+    entered, champion, left_out = compared_methods(layout, rows_of(layout.super_resolution, "test"), scale, device)
     for line in left_out:
         print(f"left out: {line}")
     distance = load_lpips(params.evaluate.lpips_alexnet, device)
@@ -65,9 +65,7 @@ def run(layout: Layout, params: Params) -> list[MethodSummary]:
     return summary
 
 
-def _score(
-    layout: Layout, entered: list[Contestant], protocol: Protocol, meter: Meter, folder: Path
-) -> list[SampleScore]:
+def _score(layout: Layout, entered: list[Method], protocol: Protocol, meter: Meter, folder: Path) -> list[SampleScore]:
     """Scores everyone, writes their mean spectra, and leaves the sharpened images in `folder`."""
     rows: list[SampleScore] = []
     power: list[Tensor] = []

@@ -15,9 +15,9 @@ import torch
 
 from components.adapters import registry
 from components.evidence.averaging import for_json
+from components.evidence.compared_methods import Method, bicubic, check_name, external_method, trained
 from components.evidence.comparing import compare
-from components.evidence.contestants import Contestant, bicubic, check_name, outside_one, trained
-from components.evidence.outside import SUFFIXES, write_inputs
+from components.evidence.external_images import SUFFIXES, write_inputs
 from components.evidence.perceptual import load_lpips
 from components.evidence.scoring import Protocol, score_all
 from components.evidence.summarising import perfect, summarise
@@ -97,8 +97,10 @@ def _joined(before: list[SampleScore], added: list[SampleScore]) -> list[SampleS
 def _check_not_taken(layout: Layout, name: str, model: str, before: list[SampleScore]) -> None:
     """A method of another program may stand for itself, and no other for it; ours are looked at by `check_name`."""
     others = {row.method for row in before} - {*METHODS}
-    if name in others and Path(model).resolve() != (layout.outside / name).resolve():
-        raise StepError(f"{name}: is in the table already, from {layout.outside / name}. Give this one another --name.")
+    if name in others and Path(model).resolve() != (layout.external_images / name).resolve():
+        raise StepError(
+            f"{name}: is in the table already, from {layout.external_images / name}. Give this one another --name."
+        )
 
 
 def _columns(method: str, *cells: str) -> str:
@@ -107,7 +109,7 @@ def _columns(method: str, *cells: str) -> str:
 
 def keep(layout: Layout, name: str, folder: Path) -> Path:
     """Copies another program's images to where every later run finds them. Raises `StepError` where some are there."""
-    place = layout.outside / name
+    place = layout.external_images / name
     if place.exists():
         raise StepError(f"{place}: is there already. Remove it, or give the method another --name.")
     shutil.copytree(folder, place)
@@ -127,10 +129,10 @@ def is_images(model: str) -> bool:
 
 def _contestant(
     layout: Layout, model: str, name: str, rows: list[PreparedRow], scale: int, device: torch.device
-) -> Contestant:
+) -> Method:
     path = Path(model)
     if is_images(model):
-        return outside_one(name or path.resolve().name, path, rows)
+        return external_method(name or path.resolve().name, path, rows)
     folder, called = _weights(path) if path.exists() else registry.load_version(layout, model)
     called = name or called
     if called not in GENERATORS or folder.resolve() != layout.model(called).resolve():

@@ -172,7 +172,7 @@ def _sizes(frame: Frame, split: str, settings: Settings) -> Iterator[Frame]:
     for reduction in settings.training_reductions if split == "train" else ():
         smaller = degrade(crop_to_multiple(frame.unit, reduction), reduction, "bicubic", 0)
         ready = crop_to_multiple(np.clip(smaller, 0, 1), math.lcm(*settings.scales))
-        if min(ready.shape) >= settings.least_reduced_side:
+        if min(ready.shape) >= settings.min_reduced_side:
             yield replace(frame, unit=np.ascontiguousarray(ready), reduction=reduction)
 
 
@@ -212,7 +212,7 @@ def _classification(layout: Layout, settings: Params) -> list[LabelledRow]:
     images = np.lib.format.open_memmap(
         layout.classification / IMAGES, "w+", np.dtype(np.float32), (len(works), channels, size, size)
     )
-    layout.held_out_readable.mkdir(parents=True)
+    layout.held_out_labelled.mkdir(parents=True)
     colour, constant = [], []
     for number, work in enumerate(track(works, "classification")):
         pixels = _pixels(layout, work.image, 1)[1][0]
@@ -223,7 +223,7 @@ def _classification(layout: Layout, settings: Params) -> list[LabelledRow]:
             unit = _readable(pixels, settings.prepare)
             images[number] = fit_channels(planes_of(unit), size, channels)
             if work.split == "test":
-                np.save(layout.held_out_readable / f"{work.image.image_id}.npy", unit)
+                np.save(layout.held_out_labelled / f"{work.image.image_id}.npy", unit)
         except ValueError as error:
             constant.append(f"{_name(work.image)}: {error}")
     _check_shown(colour, constant)

@@ -16,11 +16,11 @@ import numpy as np
 from components.adapters import registry, tracking
 from components.adapters.registry import CHALLENGER, CHAMPION, GENERATOR, PREVIOUS, Version
 from components.evidence.averaging import mean
-from components.evidence.policy import Line, above, at_least, best_generator, generator_lines
+from components.evidence.policy import Criterion, above, at_least, best_generator, generator_criteria
 from components.handover import GENERATORS, Layout, RunRecord, read_json, read_record, read_rows, sha256_of
-from components.handover.methods import GENERATIVE, READERS, training_stage
+from components.handover.classifier_rows import ClassifierSummary, SharpenedClassification
+from components.handover.methods import CLASSIFIERS, GENERATIVE, training_stage
 from components.handover.names import PICTURES, RECORD
-from components.handover.reader_rows import ReaderSummary, SharpenedReading
 from components.handover.sr_rows import MethodSummary
 from components.learning.datasets import labelled, pairs
 from components.learning.datasets.labelled import load_labelled
@@ -56,7 +56,7 @@ class Decision:
     version: str
     outcome: str  # promoted | refused | unchanged | awaiting approval | registered | would promote | would refuse
     replaced: str  # version number of the champion before; empty where there was none
-    lines: tuple[Line, ...]
+    lines: tuple[Criterion, ...]
 
     @property
     def summary(self) -> str:
@@ -78,7 +78,7 @@ class Decision:
         return f"{about} {said[self.outcome]}"
 
     @property
-    def failed(self) -> tuple[Line, ...]:
+    def failed(self) -> tuple[Criterion, ...]:
         return tuple(line for line in self.lines if not line.holds)
 
 
@@ -89,8 +89,8 @@ class Candidate:
     model: str  # as registered
     record: RunRecord
     held_out_sha256: str  # of the held-out images that it was scored on
-    lines: tuple[Line, ...]  # that need no champion
-    against_champion: Callable[[Path], Line]
+    lines: tuple[Criterion, ...]  # that need no champion
+    against_champion: Callable[[Path], Criterion]
     card: Callable[[Version], str]  # Markdown
 
 
@@ -103,7 +103,7 @@ def run(layout: Layout, params: Params) -> list[Decision]:
     with tracking.reached(layout):
         records = {
             name: tracking.restore(layout, read_record(layout.model(name) / RECORD))
-            for name in (*GENERATORS, *READERS, GENERATIVE)
+            for name in (*GENERATORS, *CLASSIFIERS, GENERATIVE)
         }
         _log_evidence(layout, records)
         candidates = [_generator(layout, params, records), _classifier(layout, params, records)]
@@ -115,10 +115,10 @@ def _generator(layout: Layout, params: Params, records: dict[str, RunRecord]) ->
     summary = read_rows(layout.sr_summary, MethodSummary)
     best, bicubic = best_generator(summary), next(line for line in summary if line.method == "bicubic")
     policy = params.promote
-    read = {line.shown: line for line in read_rows(layout.sr_reading, SharpenedReading)}[best.method]
-    lines = generator_lines(best, bicubic, read, policy)
+    read = {line.shown: line for line in read_rows(layout.sr_classification, SharpenedClassification)}[best.method]
+    lines = generator_criteria(best, bicubic, read, policy)
 
-    def against(champion: Path) -> Line:
+    def against(champion: Path) -> Criterion:
         gain = best.psnr_db_mean - _mean_psnr(layout, champion)
         return above("PSNR over the champion (dB)", policy.gain_over_champion_db, gain)
 
@@ -131,19 +131,19 @@ def _generator(layout: Layout, params: Params, records: dict[str, RunRecord]) ->
 
 
 def _classifier(layout: Layout, params: Params, records: dict[str, RunRecord]) -> Candidate:
-    """The reader with the highest AUROC on held-out images."""
-    lines_of = {line.reader: line for line in read_rows(layout.readers, ReaderSummary)}
-    best = max((lines_of[name] for name in READERS), key=lambda line: line.auroc)
+    """The classifier with the highest AUROC on held-out images."""
+    summaries = {line.classifier: line for line in read_rows(layout.classifiers, ClassifierSummary)}
+    best = max((summaries[name] for name in CLASSIFIERS), key=lambda line: line.auroc)
     lines = (at_least("AUROC", params.promote.classifier_floor_auroc, best.auroc),)
 
-    def against(champion: Path) -> Line:
+    def against(champion: Path) -> Criterion:
         return above("AUROC over the champion", 0.0, best.auroc - _auroc(layout, champion))
 
     def card(version: Version) -> str:
-        return classifier_card(layout, records[best.reader], f"{registry.CLASSIFIER} {version.number}", lines)
+        return classifier_card(layout, records[best.classifier], f"{registry.CLASSIFIER} {version.number}", lines)
 
     digest = labelled.held_out_digest(layout.classification)
-    return Candidate(registry.CLASSIFIER, records[best.reader], digest, lines, against, card)
+    return Candidate(registry.CLASSIFIER, records[best.classifier], digest, lines, against, card)
 
 
 def _decided(layout: Layout, candidate: Candidate, mode: str) -> Decision:
@@ -162,7 +162,12 @@ def _decided(layout: Layout, candidate: Candidate, mode: str) -> Decision:
 
 
 def _decide(
-    layout: Layout, candidate: Candidate, mode: str, ledger: Ledger, champion: Version | None, lines: tuple[Line, ...]
+    layout: Layout,
+    candidate: Candidate,
+    mode: str,
+    ledger: Ledger,
+    champion: Version | None,
+    lines: tuple[Criterion, ...],
 ) -> Decision:
     record = candidate.record
     if champion and champion.weights_sha256 == record.weights_sha256:
@@ -176,7 +181,7 @@ def _decide(
         lineage.complete(layout, version)
         registry.describe(layout, version, candidate.card(version))
     if version and version.withdrawn:
-        lines = (*lines, Line(f"times a person said no ({version.withdrawn}) at most", 0, 1, holds=False))
+        lines = (*lines, Criterion(f"times a person said no ({version.withdrawn}) at most", 0, 1, holds=False))
     outcome = OUTCOMES[mode][0 if all(line.holds for line in lines) else 1]
     replaced, number = champion.number if champion else "", version.number if version else NOT_REGISTERED
     decision = Decision(candidate.model, record.name, number, outcome, replaced, lines)
@@ -225,13 +230,13 @@ def _log_evidence(layout: Layout, records: dict[str, RunRecord]) -> None:
             metrics = _numbers(line)
             pictures = [layout.pictures / file for one in shown for file in one["methods"][line.method].values()]
             tracking.log_evaluation(layout, records[line.method].run_id, digest, metrics, [*samples, *pictures])
-    digest = sha256_of(layout.readings)
-    tables = [layout.readers, layout.readings, layout.reader_curves, layout.sr_reading]
-    for reader in read_rows(layout.readers, ReaderSummary):
-        tracking.log_evaluation(layout, records[reader.reader].run_id, digest, _numbers(reader), tables)
+    digest = sha256_of(layout.predictions)
+    tables = [layout.classifiers, layout.predictions, layout.classifier_curves, layout.sr_classification]
+    for classifier in read_rows(layout.classifiers, ClassifierSummary):
+        tracking.log_evaluation(layout, records[classifier.classifier].run_id, digest, _numbers(classifier), tables)
 
 
-def _numbers(line: MethodSummary | ReaderSummary) -> dict[str, float]:
+def _numbers(line: MethodSummary | ClassifierSummary) -> dict[str, float]:
     """The scores of `line` that are finite, as MLflow takes them."""
     scores = {f"held_out_{key}": value for key, value in asdict(line).items() if isinstance(value, float)}
     return {key: value for key, value in scores.items() if math.isfinite(value)}
@@ -250,8 +255,8 @@ def _mean_psnr(layout: Layout, champion: Path) -> float:
 
 
 def _auroc(layout: Layout, champion: Path) -> float:
-    from components.classical.any_classifier import load_any_reader  # scikit-learn takes seconds to import
+    from components.classical.any_classifier import load_any_classifier  # scikit-learn takes seconds to import
 
-    reader = load_any_reader(champion)
-    images = load_labelled(layout.classification, "test", reader.classes)
-    return auroc(images.labels.bool().numpy(), reader.probabilities(images.images.numpy()))
+    classifier = load_any_classifier(champion)
+    images = load_labelled(layout.classification, "test", classifier.classes)
+    return auroc(images.labels.bool().numpy(), classifier.probabilities(images.images.numpy()))

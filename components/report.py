@@ -15,7 +15,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from components.evidence.policy import Line, at_least, best_generator, generator_lines
+from components.evidence.policy import Criterion, at_least, best_generator, generator_criteria
 from components.handover import (
     METHODS,
     SPLITS,
@@ -27,12 +27,12 @@ from components.handover import (
     read_json,
     read_rows,
 )
+from components.handover.classifier_rows import ClassifierSummary, SharpenedClassification
 from components.handover.names import PICTURES
-from components.handover.reader_rows import ReaderSummary, SharpenedReading
 from components.handover.sr_rows import MethodSummary, SampleScore
+from components.pages.classifiers import classifier_context, effect, sharpened_classification_of
 from components.pages.embedded import data_uri, expect
-from components.pages.labels import named
-from components.pages.readers import effect, gathered, lines_of
+from components.pages.labels import display_names
 from components.pages.super_resolution import counted, evidence, number, signed, since
 from components.params import Params, Promote
 from components.params.run_step import run_step
@@ -65,7 +65,7 @@ def gather(layout: Layout, settings: Params) -> dict[str, Any]:
     if found["champion"]:
         found["since"] = since(layout, found["champion"], found["candidate"], found["names"])
     found |= {"number": number, "signed": signed, "counted": counted}
-    return found | data(layout) | gathered(layout) | {"effect": effect} | judged(layout, settings)
+    return found | data(layout) | classifier_context(layout) | {"effect": effect} | policy_context(layout, settings)
 
 
 def scores(layout: Layout) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def scores(layout: Layout) -> dict[str, Any]:
     for entry in found:
         expect(layout.sr_samples, {*METHODS, *methods}, entry["scores"], f" of {entry['sample']}")
     return {
-        "names": named(methods),
+        "names": display_names(methods),
         "methods": methods,
         "scale": samples[0].scale,
         "summary": summary,
@@ -115,13 +115,13 @@ def data(layout: Layout) -> dict[str, Any]:
     }
 
 
-def judged(layout: Layout, settings: Params) -> dict[str, Any]:
+def policy_context(layout: Layout, settings: Params) -> dict[str, Any]:
     """The classifier's record, and the lines of the promotion policy that need no champion."""
     classifier = read_json(layout.classifier_report)
     expect(layout.classifier_report, CLASSIFIER_KEYS, classifier)
     summary = read_rows(layout.sr_summary, MethodSummary)
-    read = lines_of(layout, best_generator(summary).method)
-    best = max(line.auroc for line in read_rows(layout.readers, ReaderSummary))
+    read = sharpened_classification_of(layout, best_generator(summary).method)
+    best = max(line.auroc for line in read_rows(layout.classifiers, ClassifierSummary))
     policy = policy_lines(summary, best, read, settings.promote)
     return {"profile": settings.profile, "classifier": classifier, "policy": policy}
 
@@ -138,14 +138,16 @@ def render(content: dict[str, Any]) -> str:
     return environment.get_template("page.html.jinja").render(content).lstrip()
 
 
-def policy_lines(summary: Sequence[MethodSummary], auroc: float, read: SharpenedReading, policy: Promote) -> list[Line]:
-    """The policy's lines that need no champion, held against the best generator and the best reader.
+def policy_lines(
+    summary: Sequence[MethodSummary], auroc: float, read: SharpenedClassification, policy: Promote
+) -> list[Criterion]:
+    """The policy's lines that need no champion, held against the best generator and the best classifier.
 
-    `auroc` is the best reader's; `read` is what the classifier makes of that generator's images.
+    `auroc` is the best classifier's; `read` is what the classifier makes of that generator's images.
     """
     bicubic = next(line for line in summary if line.method == "bicubic")
-    reader = at_least("AUROC of the best reader", policy.classifier_floor_auroc, auroc)
-    return [*generator_lines(best_generator(summary), bicubic, read, policy), reader]
+    classifier = at_least("AUROC of the best classifier", policy.classifier_floor_auroc, auroc)
+    return [*generator_criteria(best_generator(summary), bicubic, read, policy), classifier]
 
 
 def by_sample(samples: Iterable[SampleScore]) -> list[dict[str, Any]]:

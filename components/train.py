@@ -24,7 +24,7 @@ from components.handover.names import HISTORY, RECORD
 from components.learning.device import best_device, usable_precision
 from components.learning.training.checkpoint import Checkpoints, remove_checkpoint
 from components.learning.training.progress import ConsoleReporter, write_history
-from components.learning.training.recipes import Setting, data_digest, start_digest, work_of
+from components.learning.training.recipes import TrainingContext, build_job, data_digest, start_digest
 from components.learning.training.trainer import Plan, Progress, Reporter, fit
 from components.learning.weights import save_weights
 from components.params import Params
@@ -44,18 +44,18 @@ def run(layout: Layout, params: Params, name: str, tracked: bool = True) -> RunR
     started, settings = time.monotonic(), _settings(params, name)
     fabric = _fabric(settings)
     torch.manual_seed(params.seed)  # after the launch: every process draws the same first weights
-    setting = Setting(layout, params, fabric, _own_weights(layout, settings))
-    work = work_of(setting, settings)
+    context = TrainingContext(layout, params, fabric, _own_weights(layout, settings))
+    job = build_job(context, settings)
     data = data_digest(layout, settings)
-    owner = fingerprint(name, asdict(settings), params.seed, data, start_digest(setting, settings))
+    owner = fingerprint(name, asdict(settings), params.seed, data, start_digest(context, settings))
     plan = Plan(settings.steps, settings.schedule, settings.validate_every, settings.checkpoint_every)
     first = fabric.is_global_zero
     with _tracking(layout, name, settings, data, params, tracked and first) as run_:
         reporters = _Everyone(*([ConsoleReporter(name)] if first else []), *([run_] if run_ else []))
-        progress = fit(work.phase, plan, Checkpoints(layout.checkpoints(name), owner, writes=first), reporters)
+        progress = fit(job.phase, plan, Checkpoints(layout.checkpoints(name), owner, writes=first), reporters)
         if not first:
             return None
-        state, config = work.finish(progress)
+        state, config = job.finish(progress)
         folder = layout.model(name)
         digest = save_weights(folder, state, _described(name, settings, config, progress, fabric))
         write_history(folder / HISTORY, progress.history)

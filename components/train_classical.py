@@ -1,4 +1,4 @@
-"""Trains one classical reader: `python -m components.train_classical NAME` writes `data/models/NAME`.
+"""Trains one classical classifier: `python -m components.train_classical NAME` writes `data/models/NAME`.
 
 Features are measured, the best candidate is chosen among training patients, and validation patients calibrate it.
 """
@@ -12,8 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from components.adapters.tracking import TrackedRun, track
+from components.classical.classifier import save_classifier
 from components.classical.fitting import Fitted
-from components.classical.reader import save_reader
 from components.classical.training import load_data, make_extractor, train
 from components.handover import Layout, RunRecord, StepError, folder_digest, write_record
 from components.handover.names import HISTORY, RECORD
@@ -35,9 +35,9 @@ def run(layout: Layout, params: Params, name: str, tracked: bool = True) -> RunR
     with track(layout, name, about, digest) if tracked else nullcontext() as run_:
         data = load_data(layout)
         extractor, seen = make_extractor(layout, settings, data, params.seed)
-        fitted, reader = train(data, extractor, settings, params.prepare.percentiles, params.seed)
+        fitted, classifier = train(data, extractor, settings, params.prepare.percentiles, params.seed)
         config = {"name": name, "training": asdict(settings), TRAINED_ON: seen, "chosen": fitted.chosen}
-        weights = save_reader(folder, reader, config)
+        weights = save_classifier(folder, classifier, config)
         write_history(folder / HISTORY, [{"step": n, **line} for n, line in enumerate(fitted.tried, 1)])
         seconds = round(time.monotonic() - started, 3)
         run_id, model_id = _logged(run_, fitted, folder) if run_ else ("", "")
@@ -62,7 +62,7 @@ def _logged(run_: TrackedRun, fitted: Fitted, folder: Path) -> tuple[str, str]:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m components.train_classical", description=__doc__)
-    parser.add_argument("name", help="which reader: a name under train in params.yaml, with `recipe: classical`")
+    parser.add_argument("name", help="which classifier: a name under train in params.yaml, with `recipe: classical`")
     chosen = parser.parse_args(arguments)
     return run_step(lambda layout, params: [_summary(run(layout, params, chosen.name))])
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from components.evidence.policy import best_generator
 from components.handover import Layout, read_rows
-from components.handover.reader_rows import ReaderSummary
+from components.handover.classifier_rows import ClassifierSummary
 from components.handover.sr_rows import Comparison, MethodSummary
-from components.pages.labels import NAMES, READER_NAMES, named
-from components.pages.super_resolution import sayings
+from components.pages.labels import CLASSIFIER_NAMES, NAMES, display_names
+from components.pages.super_resolution import conclusions
 from components.register import Decision
 
-VERDICT, METHODS, READERS = "verdict", "super-resolution", "readers"  # keys: a page shows each one's history
+VERDICT, METHODS, CLASSIFIERS = "verdict", "super-resolution", "classifiers"  # keys: a page shows each one's history
 
 
 def publish(layout: Layout, decisions: Sequence[Decision]) -> None:
@@ -33,9 +33,9 @@ def publish(layout: Layout, decisions: Sequence[Decision]) -> None:
         description="Every method on the held-out images, best first; intervals are 95 %, over patients.",
     )
     create_table_artifact(
-        key=READERS,
-        table=readers_table(read_rows(layout.readers, ReaderSummary)),
-        description="Every reader on the held-out images, best first; intervals are 95 %, over patients.",
+        key=CLASSIFIERS,
+        table=classifiers_table(read_rows(layout.classifiers, ClassifierSummary)),
+        description="Every classifier on the held-out images, best first; intervals are 95 %, over patients.",
     )
 
 
@@ -44,7 +44,7 @@ def verdict(
 ) -> list[str]:
     """Lines of Markdown; `summary` is the best method first."""
     leader = best_generator(summary)
-    said = sayings(comparisons, named(line.method for line in summary))
+    said = conclusions(comparisons, display_names(line.method for line in summary))
     return [
         f"# {NAMES[leader.method]} leads the networks: {leader.psnr_db_mean:.2f} dB, "
         f"{_signed_interval(leader)} over bicubic",
@@ -73,16 +73,16 @@ def methods_table(summary: Iterable[MethodSummary]) -> list[dict[str, Any]]:
     ]
 
 
-def readers_table(readers: Iterable[ReaderSummary]) -> list[dict[str, Any]]:
-    """One row a reader."""
+def classifiers_table(classifiers: Iterable[ClassifierSummary]) -> list[dict[str, Any]]:
+    """One row a classifier."""
     return [
         {
-            "reader": READER_NAMES[line.reader],
+            "classifier": CLASSIFIER_NAMES[line.classifier],
             "AUROC": f"{line.auroc:.3f} [{line.auroc_low:.3f}, {line.auroc_high:.3f}]",
             "sensitivity": round(line.sensitivity, 3),
             "specificity": round(line.specificity, 3),
         }
-        for line in readers
+        for line in classifiers
     ]
 
 

@@ -154,14 +154,14 @@ def classify(source: Path, model: Path | None, gradcam: Path | None, as_json: bo
     if model is None:
         from components.adapters.registry import load_classifier
 
-        reader, version = load_classifier(Layout())
+        classifier, version = load_classifier(Layout())
         name = f"{version.name} {version.number}"
     else:
-        from components.classical.any_classifier import load_any_reader
+        from components.classical.any_classifier import load_any_classifier
 
-        reader, name = load_any_reader(model), str(model)
+        classifier, name = load_any_classifier(model), str(model)
     try:
-        found = classify_file(source, reader, name, gradcam)
+        found = classify_file(source, classifier, name, gradcam)
     except UnreadableImage as error:
         raise StepError(f"{error} Nothing was read.") from error
     if as_json:

@@ -146,7 +146,7 @@ def _disk(root: Path) -> Check:
 
 def _memory(root: Path) -> Check:
     gigabytes = _memory_bytes() / 1e9
-    remedy = f"The quick profile is made for {MEMORY_GB:.0f} GB; with less, lower `batch` in params.yaml."
+    remedy = f"The quick profile is made for {MEMORY_GB:.0f} GB; with less, lower `batch_size` in params.yaml."
     return Check("memory", gigabytes >= 0.95 * MEMORY_GB, f"{gigabytes:.1f} GB", remedy, required=False)
 
 

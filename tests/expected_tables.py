@@ -20,11 +20,11 @@ from components.handover import (
     read_record,
     read_rows,
 )
+from components.handover.classifier_rows import ClassifierSummary, DenoisingRow, SharpenedClassification
 from components.handover.methods import CHAMPION
-from components.handover.reader_rows import DenoisingRow, ReaderSummary, SharpenedReading
 from components.handover.sr_rows import Comparison, CostLine, GroupScore, MethodSummary, SampleScore
-from components.pages.labels import DENOISERS, OPPONENTS, READER_NAMES, named
-from components.pages.readers import effect
+from components.pages.classifiers import effect
+from components.pages.labels import CLASSIFIER_NAMES, DENOISERS, OPPONENTS, display_names
 from components.params import Promote
 
 Rows = list[list[str]]
@@ -38,7 +38,7 @@ def tables(layout: Layout, policy: Promote) -> dict[str, Rows]:
         _groups(layout),
         _comparisons(layout),
         _consistency(layout),
-        _readers(layout),
+        _classifiers(layout),
         _data(layout),
         _provenance(layout),
     )
@@ -72,13 +72,15 @@ def samples_of(layout: Layout) -> tuple[list[SampleScore], list[str], list[str]]
 
 
 def names_of(layout: Layout) -> dict[str, str]:
-    return named(samples_of(layout)[2])
+    return display_names(samples_of(layout)[2])
 
 
 def _policy(layout: Layout, policy: Promote) -> Iterator[tuple[str, Rows]]:
     best = report.best_generator(summary_of(layout))
-    read = next(line for line in read_rows(layout.sr_reading, SharpenedReading) if line.shown == best.method)
-    auroc = max(line.auroc for line in read_rows(layout.readers, ReaderSummary))
+    read = next(
+        line for line in read_rows(layout.sr_classification, SharpenedClassification) if line.shown == best.method
+    )
+    auroc = max(line.auroc for line in read_rows(layout.classifiers, ClassifierSummary))
     lines = report.policy_lines(summary_of(layout), auroc, read, policy)
     held = {True: "✓ yes", False: "✗ no"}
     yield "", [[line.rule, plain(line.wanted, 3), plain(line.found, 3), held[line.holds]] for line in lines]
@@ -189,25 +191,28 @@ def _consistency(layout: Layout) -> Iterator[tuple[str, Rows]]:
     yield "Every measure, with its formula and its source", [list(one) for one in DEFINITIONS.values()]
 
 
-def _readers(layout: Layout) -> Iterator[tuple[str, Rows]]:
-    lines, shown = read_rows(layout.readers, ReaderSummary), read_rows(layout.sr_reading, SharpenedReading)
-    yield (
-        "Every reader, the highest AUROC first, with 95 % bootstrap intervals over patients; the difference is from "
-        "DenseNet-201, paired by patient",
-        [_reader(line) for line in lines],
+def _classifiers(layout: Layout) -> Iterator[tuple[str, Rows]]:
+    lines, shown = (
+        read_rows(layout.classifiers, ClassifierSummary),
+        read_rows(layout.sr_classification, SharpenedClassification),
     )
     yield (
-        "What each reader called the held-out images",
+        "Every classifier, the highest AUROC first, with 95 % bootstrap intervals over patients; the difference is "
+        "from DenseNet-201, paired by patient",
+        [_classifier(line) for line in lines],
+    )
+    yield (
+        "What each classifier called the held-out images",
         [
             [
-                READER_NAMES[line.reader],
+                CLASSIFIER_NAMES[line.classifier],
                 *map(str, (line.true_positive, line.false_negative, line.true_negative, line.false_positive)),
             ]
             for line in lines
         ],
     )
     yield (
-        "Denoising before a classical reader, with 95 % bootstrap intervals over patients; the difference is from "
+        "Denoising before a classical classifier, with 95 % bootstrap intervals over patients; the difference is from "
         "none, paired",
         [_denoised(line) for line in read_rows(layout.denoising, DenoisingRow)],
     )
@@ -229,13 +234,13 @@ def _readers(layout: Layout) -> Iterator[tuple[str, Rows]]:
     )
 
 
-def _reader(line: ReaderSummary) -> list[str]:
+def _classifier(line: ClassifierSummary) -> list[str]:
     def cell(name: str) -> str:
         return f"{plain(getattr(line, name), 3)} {interval(line, name, 3, plain)}"
 
-    gain = f"{signed(line.auroc_gain, 3)} {interval(line, 'auroc_gain', 3)}" if line.reader != "classifier" else ""
+    gain = f"{signed(line.auroc_gain, 3)} {interval(line, 'auroc_gain', 3)}" if line.classifier != "classifier" else ""
     rest = ("accuracy", "sensitivity", "specificity", "average_precision", "calibration_error")
-    about = [READER_NAMES[line.reader], cell("auroc"), gain, plain(line.train_seconds, 0)]
+    about = [CLASSIFIER_NAMES[line.classifier], cell("auroc"), gain, plain(line.train_seconds, 0)]
     return [*about, *map(cell, rest), plain(line.threshold, 4)]
 
 
@@ -341,6 +346,6 @@ def _cost(layout: Layout, line: CostLine, lines: dict[str, CostLine]) -> list[st
     if before:
         seconds = f"{line.train_seconds + lines[before].train_seconds:.0f} {line.train_seconds:.0f} after "
         energy = plain(line.train_wh + lines[before].train_wh, 2)
-        return [*about, seconds + named([before])[before], energy, *here]
+        return [*about, seconds + display_names([before])[before], energy, *here]
     after = f" after {training['start'].split('/')[-1]}, not counted" if training.get("start") else ""
     return [*about, plain(line.train_seconds, 0) + after, plain(line.train_wh, 2), *here]

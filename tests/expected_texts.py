@@ -10,12 +10,12 @@ from collections.abc import Iterator
 
 from components.evidence.policy import best_generator
 from components.handover import METHODS, IndexRow, Layout, read_json, read_rows
-from components.handover.methods import READERS
-from components.handover.reader_rows import ReaderSummary, SharpenedReading
+from components.handover.classifier_rows import ClassifierSummary, SharpenedClassification
+from components.handover.methods import CLASSIFIERS
 from components.handover.sr_rows import Comparison, CostLine, MethodSummary, SpectrumPoint
-from components.pages.labels import READER_NAMES
-from components.pages.readers import effect, standing
-from components.pages.super_resolution import certainty, sayings, since
+from components.pages.classifiers import effect, standing
+from components.pages.labels import CLASSIFIER_NAMES
+from components.pages.super_resolution import certainty, conclusions, since
 from tests.expected_tables import many, names_of, plain, samples_of, signed, summary_of
 
 
@@ -28,7 +28,7 @@ def texts(layout: Layout, profile: str) -> Iterator[str]:
     yield from _heads(layout)
     yield from _certainty(layout)
     yield from _spectrum(layout)
-    yield from _readers(layout)
+    yield from _classifiers(layout)
     yield from _reading(layout)
     yield from _data(layout)
     yield from _cost(layout)
@@ -116,7 +116,7 @@ def _heads(layout: Layout) -> Iterator[str]:
 
 def _certainty(layout: Layout) -> Iterator[str]:
     if summary_of(layout)[0].patients > 1:
-        yield from sayings(read_rows(layout.sr_comparisons, Comparison), names_of(layout))
+        yield from conclusions(read_rows(layout.sr_comparisons, Comparison), names_of(layout))
     champion = read_json(layout.champion_report)
     if champion:
         found = f"; it could not be compared: {champion['left_out']}" if "left_out" in champion else ""
@@ -134,19 +134,19 @@ def _spectrum(layout: Layout) -> Iterator[str]:
     yield from names.values()
 
 
-def _readers(layout: Layout) -> Iterator[str]:
-    record, made = read_json(layout.classifier_report), read_json(layout.made_images)
+def _classifiers(layout: Layout) -> Iterator[str]:
+    record, made = read_json(layout.classifier_report), read_json(layout.generated_images)
     positive = record["positive"].replace("_", " ")
     who = f"{many(record['n'], 'held-out image')} of {many(record['patients'], 'patient')}"
     yield (
         f"Who looks for {positive} in {who}. Probabilities are calibrated, and thresholds chosen, on validation "
         "patients."
     )
-    yield standing(read_rows(layout.readers, ReaderSummary))
+    yield standing(read_rows(layout.classifiers, ClassifierSummary))
     for _ in range(3):
         yield from ("0.0", "0.0", "0.5", "0.5", "1.0", "1.0")
-        yield from (READER_NAMES[name] for name in READERS)
-    yield from (READER_NAMES[name] for name in READERS)
+        yield from (CLASSIFIER_NAMES[name] for name in CLASSIFIERS)
+    yield from (CLASSIFIER_NAMES[name] for name in CLASSIFIERS)
     more, one = f"image{'s' if made['images'] != 1 else ''}", made["copies"] == 1
     lie, left = ("lies", "was left out as a copy") if one else ("lie", "were left out as copies")
     yield (
@@ -162,14 +162,14 @@ def _readers(layout: Layout) -> Iterator[str]:
     for pair in made["nearest"]:
         left = ", left out" if pair["left_out"] else ""
         yield f"{plain(pair['distance'], 3)} apart{left}: made, and its nearest patient"
-    for shown in read_json(layout.reader_pictures / "pictures.json"):
+    for shown in read_json(layout.classifier_pictures / "pictures.json"):
         read, threshold = plain(shown["probability"], 3), plain(shown["threshold"], 3)
         yield f"{shown['kind']}: {shown['label'].replace('_', ' ')}, read with {read}, threshold {threshold}"
 
 
 def _reading(layout: Layout) -> Iterator[str]:
     best = best_generator(summary_of(layout)).method
-    line = next(one for one in read_rows(layout.sr_reading, SharpenedReading) if one.shown == best)
+    line = next(one for one in read_rows(layout.sr_classification, SharpenedClassification) if one.shown == best)
     told = "" if effect(line).startswith("too few") else " in these patients"
     yield f"{names_of(layout)[best]}: {effect(line)}{told}."
     yield (

@@ -24,7 +24,7 @@ PROJECT = Path(__file__).parents[1]
 COPIED = ("components", "flows", "data/champion", "data/outside", "data/shared", "data/licences.csv", "dvc.yaml")
 COPIED += ("data/sources.json", ".dvc/config", ".dvc/plots", ".dvcignore", ".gitignore")
 DIGESTS = "undisturbed.json"
-TABLES = ("raw/index.csv", "splits.csv", "reports/sr_samples.csv", "reports/readings.csv")
+TABLES = ("raw/index.csv", "splits.csv", "reports/sr_samples.csv", "reports/predictions.csv")
 MODALITIES = ("CT", "MR", "CR", "DX")
 
 

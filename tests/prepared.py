@@ -47,7 +47,7 @@ def classification(root: Path, size: int = 32, patients: int = 24) -> Layout:
     """Half the patients have a bright disc in the middle; every third is validation, every fourth test."""
     layout = Layout(root)
     layout.classification.mkdir(parents=True)
-    layout.held_out_readable.mkdir(parents=True)
+    layout.held_out_labelled.mkdir(parents=True)
     images, rows = [], []
     for number in range(patients):
         label = ("normal", "heart_failure")[number % 2]
@@ -62,7 +62,7 @@ def classification(root: Path, size: int = 32, patients: int = 24) -> Layout:
             )
         )
         if split == "test":
-            np.save(layout.held_out_readable / f"{rows[-1].image_id}.npy", images[-1][0].repeat(2, 0).repeat(2, 1))
+            np.save(layout.held_out_labelled / f"{rows[-1].image_id}.npy", images[-1][0].repeat(2, 0).repeat(2, 1))
     np.save(layout.classification / "images.npy", np.stack(images))
     write_rows(layout.classification / "index.csv", LabelledRow, rows)
     return layout

@@ -31,7 +31,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "classical_kmeans": {"centroids": 8},
 }
 FEW = {"candidates": [1, 2], "folds": 2}
-SHORT = {"steps": 6, "batch": 2, "validate_every": 3, "checkpoint_every": 2, "precision": "32-true"}
+SHORT = {"steps": 6, "batch_size": 2, "validate_every": 3, "checkpoint_every": 2, "precision": "32-true"}
 
 
 def content() -> dict[str, Any]:
@@ -43,8 +43,8 @@ def content() -> dict[str, Any]:
     for name, training in settings["quick"]["train"].items():
         training |= FEW if training["recipe"] == "classical" else SHORT
         training |= SMALL[name]
-        if "patch" in training:
-            training["patch"] = 32
+        if "patch_size" in training:
+            training["patch_size"] = 32
     return settings
 
 

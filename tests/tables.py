@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from components import evaluate_readers
+from components import evaluate_classifiers
 from components.evaluate import write_tables
-from components.evidence.reader_scores import Read
+from components.evidence.classifier_scores import Predictions
 from components.handover import (
     METHODS,
     IndexRow,
@@ -23,8 +23,8 @@ from components.handover import (
     write_record,
     write_rows,
 )
-from components.handover.methods import CHAMPION, READERS, SHOWN
-from components.handover.reader_rows import CurvePoint, DenoisingRow, ReaderSummary, SharpenedReading
+from components.handover.classifier_rows import ClassifierSummary, CurvePoint, DenoisingRow, SharpenedClassification
+from components.handover.methods import CHAMPION, CLASSIFIERS, SHOWN
 from components.handover.sr_rows import CostLine, ProfilePoint, SampleScore, SpectrumPoint
 from components.imaging.pictures import save_grey
 from tests.drawing import shapes
@@ -164,7 +164,7 @@ def write_scores(
     report |= {"n": 113, "patients": 113, "simulated": True, "labels": ["normal", "heart_failure"]}
     report |= {"positive": "heart_failure", "threshold": 0.4321, "confusion": confusion}
     write_json(layout.classifier_report, report)
-    write_readers(layout)
+    write_classifiers(layout)
     return rows
 
 
@@ -232,31 +232,35 @@ def _configuration(name: str) -> dict[str, Any]:
     return about | {"training": {"steps": 100} | training}
 
 
-def write_readers(layout: Layout) -> None:
-    """A reader's tables, of probabilities that are drawn, with pictures of two images."""
+def write_classifiers(layout: Layout) -> None:
+    """A classifier's tables, of probabilities that are drawn, with pictures of two images."""
     random = np.random.default_rng(6)
     truth = np.arange(80) % 2 == 1
     patients = [f"P{number // 2}" for number in range(80)]
-    scores = {name: np.clip(truth * 0.3 + random.uniform(0, 0.7, 80), 0, 1) for name in (*READERS, *SHOWN)}
-    reads = {name: Read(name, truth, found, 0.5, patients, 12.0) for name, found in scores.items()}
-    write_rows(layout.readers, ReaderSummary, evaluate_readers.summarise([reads[name] for name in READERS], 100, 0))
-    points = (point for name in READERS for point in evaluate_readers.curve_points(reads[name]))
-    write_rows(layout.reader_curves, CurvePoint, points)
+    scores = {name: np.clip(truth * 0.3 + random.uniform(0, 0.7, 80), 0, 1) for name in (*CLASSIFIERS, *SHOWN)}
+    reads = {name: Predictions(name, truth, found, 0.5, patients, 12.0) for name, found in scores.items()}
+    write_rows(
+        layout.classifiers,
+        ClassifierSummary,
+        evaluate_classifiers.summarise([reads[name] for name in CLASSIFIERS], 100, 0),
+    )
+    points = (point for name in CLASSIFIERS for point in evaluate_classifiers.curve_points(reads[name]))
+    write_rows(layout.classifier_curves, CurvePoint, points)
     rows = [NOT_DENOISED, DENOISED]
     pair = {"made": "0.png", "patient": "1.png", "distance": 0.0712, "left_out": False}
     about = {"label": "heart_failure", "images": 40, "copies": 2, "median_made": 0.1021, "median_held_out": 0.0773}
-    write_json(layout.made_images, about | {"farther_share": 0.84, "z": 5.31, "nearest": [pair]})
+    write_json(layout.generated_images, about | {"farther_share": 0.84, "z": 5.31, "nearest": [pair]})
     write_rows(layout.denoising, DenoisingRow, rows)
-    lines = [evaluate_readers.sharpened_line(reads[name], reads["original"], 4, 100, 0) for name in SHOWN]
-    write_rows(layout.sr_reading, SharpenedReading, lines)
+    lines = [evaluate_classifiers.sharpened_line(reads[name], reads["original"], 4, 100, 0) for name in SHOWN]
+    write_rows(layout.sr_classification, SharpenedClassification, lines)
     shown = []
     for number, kind in enumerate(("false alarm", "missed")):
         files = {"file": f"{number}.png", "heat": f"{number}-heat.png"}
         for file in files.values():
-            save_grey(layout.reader_pictures / file, shapes(32, 32, seed=number))
+            save_grey(layout.classifier_pictures / file, shapes(32, 32, seed=number))
         about = {"image_id": f"{number:016x}", "label": "normal", "probability": 0.71, "threshold": 0.5}
         shown.append(about | files | {"called": kind == "false alarm", "kind": kind})
-    write_json(layout.reader_pictures / "pictures.json", shown)
+    write_json(layout.classifier_pictures / "pictures.json", shown)
 
 
 def _picture(layout: Layout, rows: list[SampleScore], sample: str) -> dict[str, object]:

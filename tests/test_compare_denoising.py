@@ -8,7 +8,7 @@ import pytest
 from components import compare_denoising
 from components.compare_denoising import noise_removed
 from components.handover import Layout, StepError, read_rows
-from components.handover.reader_rows import DenoisingRow
+from components.handover.classifier_rows import DenoisingRow
 from tests.drawing import shapes
 from tests.settings import small
 
@@ -29,7 +29,7 @@ def test_the_noise_that_is_removed_is_measured_in_decibels() -> None:
     assert gain > 2 and seconds > 0
 
 
-def test_a_reader_to_compare_on_is_needed(trained: Layout) -> None:
+def test_a_classifier_to_compare_on_is_needed(trained: Layout) -> None:
     params = small()
     without = replace(params, train={key: one for key, one in params.train.items() if key != "classical_svm"})
     with pytest.raises(StepError, match=r"expected train\.classical_svm with `recipe: classical`, found none"):

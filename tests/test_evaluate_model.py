@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components import evaluate, evaluate_model, evaluate_readers, register
+from components import evaluate, evaluate_classifiers, evaluate_model, register
 from components.adapters import registry
 from components.handover import (
     METHODS,
@@ -188,7 +188,7 @@ def test_registered_versions_are_scored_by_alias_or_number_and_exported_for_the_
     registry.export_champion(project)
     assert not project.champion.exists(), "there is none yet"
     evaluate.run(project, small())
-    evaluate_readers.run(project, small())
+    evaluate_classifiers.run(project, small())
     tables.write_data(project)
     register.run(project, lenient())
     project.splits.unlink()  # it was drawn for the card, of other patients than the images are

@@ -13,7 +13,7 @@ import yaml
 from dvc.repo import Repo
 
 from components.handover import GENERATORS
-from components.handover.methods import GENERATIVE, READERS, training_stage
+from components.handover.methods import CLASSIFIERS, GENERATIVE, training_stage
 
 PROJECT = Path(__file__).parents[1]
 # no result depends on these alone: where files lie, how settings are read (DVC follows the settings themselves), and
@@ -69,13 +69,13 @@ def test_a_model_names_the_stage_that_trains_it() -> None:
     from flows.stages import read_graph
 
     names = {stage.name for stage in read_graph(PROJECT) if stage.name.startswith("train")}
-    assert {training_stage(name) for name in (*GENERATORS, *READERS, GENERATIVE)} == names
+    assert {training_stage(name) for name in (*GENERATORS, *CLASSIFIERS, GENERATIVE)} == names
 
 
 def unused(graph: dict[str, dict[str, Any]]) -> Iterator[str]:
     """The lines that `graph`, a `dvc.yaml`, lacks for a model of `handover/methods.py` to be used everywhere."""
-    wanted = {name: ("evaluate", "evaluate_readers", "report") for name in GENERATORS}
-    wanted |= {name: ("evaluate_readers",) for name in (*READERS, GENERATIVE)}
+    wanted = dict.fromkeys(GENERATORS, ("evaluate", "evaluate_classifiers", "report"))
+    wanted |= dict.fromkeys((*CLASSIFIERS, GENERATIVE), ("evaluate_classifiers",))
     for name, stages in wanted.items():
         for stage in stages:
             if f"data/models/{name}" not in graph["stages"][stage]["deps"]:

@@ -159,7 +159,7 @@ def test_prefect_shows_the_verdict_and_the_tables(root: Path, finished: str) -> 
     with closing(sqlite3.connect(root / ".prefect" / "prefect.db")) as database:
         kept = {key: json.loads(data) for key, data in database.execute("SELECT key, data FROM artifact")}
     leader = read_rows(Layout(root).sr_summary, MethodSummary)[0]
-    assert set(kept) == {"verdict", "super-resolution", "readers"}
+    assert set(kept) == {"verdict", "super-resolution", "classifiers"}
     assert "sr-generator 1 (" in kept["verdict"] and f"{leader.psnr_db_mean:.2f}" in str(kept["super-resolution"])
 
 
@@ -231,7 +231,7 @@ def test_a_later_run_is_held_against_the_champion_and_dvc_shows_what_changed(roo
     assert "esrgan.psnr_db_mean" not in gains, "what did not change is not shown"
     run(root, sys.executable, "-m", "dvc", "plots", "diff", "--out", "plots")
     page = (root / "plots" / "index.html").read_text()
-    for title in ("Mean radial power", "ROC of the readers", "PSNR on validation images"):
+    for title in ("Mean radial power", "ROC of the classifiers", "PSNR on validation images"):
         assert title in page
     revisions = set(re.findall(r'"rev": "(\w+)"', page))
     assert revisions == {"HEAD", "workspace"}

@@ -274,7 +274,7 @@ def test_three_channels_keep_colour_in_one_range_and_repeat_grey(raw):
     assert images.shape == (7, 3, 32, 32)
     place = [row.image_id for row in rows].index(colour)
     assert (images[:place] == images[:place, :1]).all()
-    kept = np.load(raw.layout.held_out_readable / f"{colour}.npy")
+    kept = np.load(raw.layout.held_out_labelled / f"{colour}.npy")
     np.testing.assert_allclose(kept, stored / 255, atol=0.01)
     assert images[place, 2].max() < 0.6 < images[place, 0].max()
 

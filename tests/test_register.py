@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from components import evaluate, evaluate_readers, register, train
+from components import evaluate, evaluate_classifiers, register, train
 from components.adapters import registry, tracking
 from components.adapters.tracking import Unreachable, connect
 from components.handover import (
@@ -24,9 +24,9 @@ from components.handover import (
     write_record,
     write_rows,
 )
-from components.handover.methods import GENERATIVE, READERS
+from components.handover.classifier_rows import ClassifierSummary, SharpenedClassification
+from components.handover.methods import CLASSIFIERS, GENERATIVE
 from components.handover.names import DATABASE
-from components.handover.reader_rows import ReaderSummary, SharpenedReading
 from components.handover.sr_rows import MethodSummary
 from components.learning.models import build
 from components.learning.weights import load_weights, save_weights
@@ -45,8 +45,8 @@ LOW_BAR = {
     "error_beyond_part": 99.0,
     "consistency_gain_db": -99.0,
     "classifier_floor_auroc": 0.0,
-    "reader_cost_auroc": 1.0,
-    "reader_agreement": 0.0,
+    "classifier_auroc_cost": 1.0,
+    "classifier_agreement": 0.0,
 }
 
 
@@ -55,7 +55,7 @@ def evaluated(trained: Layout, tmp_path_factory: pytest.TempPathFactory) -> Layo
     root = tmp_path_factory.mktemp("evaluated") / "project"
     shutil.copytree(trained.root, root)
     evaluate.run(Layout(root), small())
-    evaluate_readers.run(Layout(root), small())
+    evaluate_classifiers.run(Layout(root), small())
     tables.write_data(Layout(root))
     return Layout(root)
 
@@ -76,7 +76,7 @@ def recorded(evaluated: Layout, tmp_path_factory: pytest.TempPathFactory) -> Lay
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         tracking.initialise(layout)
-        for name in (*GENERATORS, *READERS, GENERATIVE):
+        for name in (*GENERATORS, *CLASSIFIERS, GENERATIVE):
             tracking.restore(layout, read_record(layout.model(name) / "run.json"))
     shutil.copytree(layout.root, layout.root.with_name("kept"))
     return layout
@@ -169,7 +169,7 @@ def test_while_promotion_is_disabled_candidates_are_registered_and_nothing_is_pr
 
 def test_what_a_person_took_out_is_not_promoted_again_by_the_policy(layout: Layout) -> None:
     register.run(layout, lenient())
-    train.run(layout, small(rrdb={"steps": 40, "rate": 2e-3}), "rrdb", tracked=False)
+    train.run(layout, small(rrdb={"steps": 40, "learning_rate": 2e-3}), "rrdb", tracked=False)
     evaluate.run(layout, small())
     assert register.run(layout, lenient())[0].outcome == "promoted"
     ledger.rollback(layout, "sr-generator", "Roe", "draws ribs")
@@ -232,7 +232,7 @@ def test_a_candidate_that_fails_the_policy_is_registered_as_challenger_and_the_r
 def test_a_better_generator_takes_over_and_a_worse_one_does_not(layout: Layout) -> None:
     params = lenient()
     register.run(layout, params)
-    train.run(layout, small(rrdb={"steps": 40, "rate": 2e-3}), "rrdb", tracked=False)
+    train.run(layout, small(rrdb={"steps": 40, "learning_rate": 2e-3}), "rrdb", tracked=False)
     evaluate.run(layout, small())
     better = register.run(layout, lenient())[0]
     assert (better.outcome, better.method, better.replaced) == ("promoted", "rrdb", "1")
@@ -278,10 +278,10 @@ def test_whoever_rolls_back_does_not_wait_for_a_candidate_that_is_scored(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     register.run(layout, lenient())
-    train.run(layout, small(rrdb={"steps": 40, "rate": 2e-3}), "rrdb", tracked=False)
+    train.run(layout, small(rrdb={"steps": 40, "learning_rate": 2e-3}), "rrdb", tracked=False)
     evaluate.run(layout, small())
     register.run(layout, lenient())
-    train.run(layout, small(rrdb={"steps": 50, "rate": 2e-3}), "rrdb", tracked=False)
+    train.run(layout, small(rrdb={"steps": 50, "learning_rate": 2e-3}), "rrdb", tracked=False)
     evaluate.run(layout, small())
     scored, score = [], register._mean_psnr
 
@@ -301,7 +301,7 @@ def test_an_untracked_training_is_recorded_from_its_folder(unrecorded: Layout) -
     register.run(layout, lenient())
     mlflow = connect(layout)
     runs = mlflow.search_runs(experiment_names=["super-resolution", "classification"], output_format="list")
-    assert {run.info.run_name for run in runs} == {*GENERATORS, *READERS, GENERATIVE}
+    assert {run.info.run_name for run in runs} == {*GENERATORS, *CLASSIFIERS, GENERATIVE}
     rrdb = next(run for run in runs if run.info.run_name == "rrdb")
     assert rrdb.data.tags["restored_from"] == "an untracked training"
     assert rrdb.data.params["network.growth_channels"] == "4"
@@ -352,8 +352,8 @@ SRRESNET = {"name": "srresnet", "channels": 1, "blocks": 1, "scale": 4}
 SRCNN = {"name": "srcnn", "channels": 1, "hidden_channels": 1, "scale": 4}
 
 
-class DotReader:
-    """Finds the small bright dot that half of the drawn images have; stands for a reader that is good at its task."""
+class DotClassifier:
+    """Finds the small bright dot that half of the drawn images have: a classifier that is good at its task."""
 
     classes, size, channels, threshold = ("normal", "heart_failure"), 64, 1, 0.5
 
@@ -362,31 +362,31 @@ class DotReader:
 
 
 @pytest.mark.parametrize(("kind", "refused"), [("faithful", False), ("blur", True), ("invents", True)])
-def test_the_gate_refuses_a_generator_that_blurs_or_invents_for_the_readers_sake(
+def test_the_gate_refuses_a_generator_that_blurs_or_invents_for_the_classifiers_sake(
     layout: Layout, kind: str, refused: bool
 ) -> None:
-    shutil.rmtree(layout.held_out_readable)
-    layout.held_out_readable.mkdir()
+    shutil.rmtree(layout.held_out_labelled)
+    layout.held_out_labelled.mkdir()
     rows = []
     for number in range(24):
         image = np.full((64, 64), 0.2, np.float32)
         if number % 2:
             image[28:36, 32:40] = 0.9
-        label = DotReader.classes[number % 2]
+        label = DotClassifier.classes[number % 2]
         about = {"image_id": f"d{number:015x}", "patient_id": f"P{number}"}
         rows.append(LabelledRow(**about, label=label, split="test", simulated=True))
-        np.save(layout.held_out_readable / f"{rows[-1].image_id}.npy", image)
+        np.save(layout.held_out_labelled / f"{rows[-1].image_id}.npy", image)
     for name in GENERATORS:
         save_weights(layout.model(name), bare(kind), {"network": SRCNN, "trained_on": []})
-    lines = evaluate_readers._sharpened(layout, small(), DotReader(), rows, torch.device("cpu"))  # type: ignore[arg-type]
-    write_rows(layout.sr_reading, SharpenedReading, lines)
+    lines = evaluate_classifiers._sharpened(layout, small(), DotClassifier(), rows, torch.device("cpu"))  # type: ignore[arg-type]
+    write_rows(layout.sr_classification, SharpenedClassification, lines)
     params = lenient()
-    params = replace(params, promote=replace(params.promote, reader_cost_auroc=0.05, reader_agreement=0.8))
+    params = replace(params, promote=replace(params.promote, classifier_auroc_cost=0.05, classifier_agreement=0.8))
     records = {name: read_record(layout.model(name) / "run.json") for name in GENERATORS}
     candidate = register._generator(layout, params, records)
     failed = {line.rule for line in candidate.lines if not line.holds}
-    readers_own = {"AUROC lost by sharpening at most", "agreement with the reading of the original at least"}
-    assert failed <= readers_own and bool(failed) == refused, [(line.rule, line.found) for line in candidate.lines]
+    classifiers_own = {"AUROC lost by sharpening at most", "agreement with the reading of the original at least"}
+    assert failed <= classifiers_own and bool(failed) == refused, [(line.rule, line.found) for line in candidate.lines]
 
 
 def _psnr(row: MethodSummary) -> float:
@@ -396,7 +396,7 @@ def _psnr(row: MethodSummary) -> float:
 def test_a_classifier_may_start_from_the_champion(layout: Layout) -> None:
     register.run(layout, lenient())
     before = load_weights(layout.model("classifier"))[0].state_dict()
-    settings = small(classifier={"weights": "models:/classifier@champion", "rate": 1e-9})
+    settings = small(classifier={"weights": "models:/classifier@champion", "learning_rate": 1e-9})
     train.run(layout, settings, "classifier", tracked=False)
     network, config = load_weights(layout.model("classifier"))
     assert config["start"] == "models:/classifier@champion"
@@ -406,17 +406,17 @@ def test_a_classifier_may_start_from_the_champion(layout: Layout) -> None:
         train.run(layout, small(classifier={"weights": "models:/classifier@nobody"}), "classifier", tracked=False)
 
 
-def test_a_classical_reader_that_reads_best_is_registered_served_and_held_against(layout: Layout) -> None:
-    lines = read_rows(layout.readers, ReaderSummary)
-    best = [replace(line, auroc=1.0 if line.reader == "classical_kmeans" else 0.5) for line in lines]
-    write_rows(layout.readers, ReaderSummary, best)
+def test_a_classical_classifier_that_reads_best_is_registered_served_and_held_against(layout: Layout) -> None:
+    lines = read_rows(layout.classifiers, ClassifierSummary)
+    best = [replace(line, auroc=1.0 if line.classifier == "classical_kmeans" else 0.5) for line in lines]
+    write_rows(layout.classifiers, ClassifierSummary, best)
     register.run(layout, lenient())
-    reader, version = registry.load_classifier(layout)
+    classifier, version = registry.load_classifier(layout)
     assert version.method == "classical_kmeans"
     images = np.load(layout.classification / "images.npy")[:3]
     served = connect(layout).pyfunc.load_model("models:/classifier@champion").predict(images)
-    np.testing.assert_allclose(served[:, 1], reader.probabilities(images), rtol=1e-5)
-    write_rows(layout.readers, ReaderSummary, [replace(line, auroc=1.0 - line.auroc) for line in best])
+    np.testing.assert_allclose(served[:, 1], classifier.probabilities(images), rtol=1e-5)
+    write_rows(layout.classifiers, ClassifierSummary, [replace(line, auroc=1.0 - line.auroc) for line in best])
     decision = register.run(layout, lenient())[1]
     assert decision.method != "classical_kmeans" and decision.lines[-1].rule == "AUROC over the champion above"
 

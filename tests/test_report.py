@@ -16,7 +16,7 @@ from components.handover import (
     read_rows,
     write_rows,
 )
-from components.handover.reader_rows import SharpenedReading
+from components.handover.classifier_rows import SharpenedClassification
 from components.handover.sr_rows import MethodSummary, SampleScore
 from components.pages.labels import NAMES
 from tests import tables
@@ -108,7 +108,7 @@ def test_the_simulated_cohort_is_called_so(drawn: Layout) -> None:
 
 def test_policy_lines_hold_or_not(drawn: Layout) -> None:
     summary = read_rows(drawn.sr_summary, MethodSummary)
-    read = read_rows(drawn.sr_reading, SharpenedReading)[0]
+    read = read_rows(drawn.sr_classification, SharpenedClassification)[0]
     policy = replace(small().promote, floor_psnr_db=99.0, classifier_floor_auroc=0.8)
 
     def held(auroc: float, **changes: float) -> dict[str, bool]:
@@ -117,8 +117,8 @@ def test_policy_lines_hold_or_not(drawn: Layout) -> None:
 
     best = max((line for line in summary if line.method != "bicubic"), key=lambda line: line.psnr_db_mean)
     assert report.policy_lines(summary, 0.8, read, policy)[0].found == best.psnr_db_mean
-    assert not held(0.79)["mean PSNR (dB) at least"] and not held(0.79)["AUROC of the best reader at least"]
-    assert held(0.8)["AUROC of the best reader at least"]
+    assert not held(0.79)["mean PSNR (dB) at least"] and not held(0.79)["AUROC of the best classifier at least"]
+    assert held(0.8)["AUROC of the best classifier at least"]
     cost, agreement = "AUROC lost by sharpening at most", "agreement with the reading of the original at least"
     assert held(0.8, auroc_cost=0.05)[cost] and not held(0.8, auroc_cost=0.06)[cost]
     assert held(0.8, agreement=0.8)[agreement] and not held(0.8, agreement=0.79)[agreement]

@@ -59,7 +59,7 @@ def test_esrgan_records_which_interpolation_was_chosen_on_validation_patients(tr
 
 
 def test_the_adversarial_phase_starts_from_the_pixel_phase(project: Layout) -> None:
-    params = small(srgan={"rate": 1e-9})
+    params = small(srgan={"learning_rate": 1e-9})
     train.run(project, params, "srgan", tracked=False)
     pixel, adversarial = (load_file(project.model(n) / "weights.safetensors") for n in ("srresnet", "srgan"))
     torch.testing.assert_close(adversarial["tail.weight"], pixel["tail.weight"], atol=1e-6, rtol=0)
@@ -69,7 +69,7 @@ def test_the_same_settings_give_the_same_weights(project: Layout) -> None:
     before = read_record(project.model("rrdb") / "run.json")
     after = train.run(project, small(), "rrdb", tracked=False)
     assert after.weights_sha256 == before.weights_sha256
-    other = train.run(project, small(rrdb={"rate": 2e-3}), "rrdb", tracked=False)
+    other = train.run(project, small(rrdb={"learning_rate": 2e-3}), "rrdb", tracked=False)
     assert other.weights_sha256 != before.weights_sha256
 
 
@@ -93,7 +93,7 @@ def test_a_killed_training_resumes_and_ends_bit_for_bit_as_if_it_had_not_been(pr
 
 def test_processes_that_train_together_leave_one_model_and_no_checkpoint(project: Layout) -> None:
     settings = content()
-    settings["quick"]["train"]["esrgan"] |= {"batch": 4}  # batch norm wants two images a process
+    settings["quick"]["train"]["esrgan"] |= {"batch_size": 4}  # batch norm wants two images a process
     (project.root / "params.yaml").write_text(yaml.safe_dump(settings))
     for name in ("rrdb", "esrgan"):
         alone = load_file(project.model(name) / "weights.safetensors")
@@ -122,7 +122,7 @@ def test_a_model_says_what_it_was_trained_on_and_lends_it_on(project: Layout) ->
 def test_training_goes_on_from_shared_weights(project: Layout, tmp_path: Path) -> None:
     shared = tmp_path / "shared"
     shutil.copytree(project.model("rrdb"), shared)
-    train.run(project, small(rrdb={"start": str(shared), "rate": 1e-9, "ema": 0.0}), "rrdb", tracked=False)
+    train.run(project, small(rrdb={"start": str(shared), "learning_rate": 1e-9, "ema": 0.0}), "rrdb", tracked=False)
     before, after = (load_file(folder / "weights.safetensors") for folder in (shared, project.model("rrdb")))
     torch.testing.assert_close(after, before, atol=1e-6, rtol=0)
 
@@ -157,7 +157,7 @@ def test_a_name_that_is_not_in_the_settings_is_refused(tmp_path: Path) -> None:
 
 def test_a_classifier_goes_on_from_a_folder_unless_it_saw_what_is_held_out(project: Layout) -> None:
     shared = shutil.copytree(project.model(CLASSIFIER), project.root / "other")
-    settings = small(classifier={"weights": str(shared), "rate": 1e-9})
+    settings = small(classifier={"weights": str(shared), "learning_rate": 1e-9})
     train.run(project, settings, CLASSIFIER, tracked=False)
     before, after = (load_file(folder / "weights.safetensors") for folder in (shared, project.model(CLASSIFIER)))
     head = "network.classifier.weight"

@@ -12,7 +12,7 @@ from tests.settings import small
 
 
 @pytest.mark.parametrize("name", CLASSICAL)
-def test_a_folder_holds_what_the_reader_is_rebuilt_from(trained: Layout, name: str) -> None:
+def test_a_folder_holds_what_the_classifier_is_rebuilt_from(trained: Layout, name: str) -> None:
     folder = trained.model(name)
     record, config = read_record(folder / "run.json"), read_json(folder / "config.json")
     assert record.weights_sha256 == sha256_of(folder / "weights.safetensors") and record.seconds > 0
@@ -27,7 +27,7 @@ def test_the_same_settings_give_the_same_weights(project: Layout) -> None:
     before = read_record(project.model("classical_kmeans") / "run.json")
     again = train_classical.run(project, small(), "classical_kmeans", tracked=False)
     assert again.weights_sha256 == before.weights_sha256
-    other = train_classical.run(project, small(classical_kmeans={"patch": 5}), "classical_kmeans", tracked=False)
+    other = train_classical.run(project, small(classical_kmeans={"patch_size": 5}), "classical_kmeans", tracked=False)
     assert other.weights_sha256 != before.weights_sha256
 
 

@@ -31,7 +31,7 @@ class Network(PythonModel):  # type: ignore[misc]
         if "percentiles" in config:
             self._answer = _sharpener(folder)
         else:
-            self._answer = _reader(folder) if "reading" in config or "classical" in config else _maker(folder)
+            self._answer = _classifier(folder) if "inference" in config or "classical" in config else _maker(folder)
 
     # MLflow reads these hints, and of arrays knows the bare type alone
     def predict(
@@ -58,21 +58,21 @@ def _sharpener(folder: Path) -> Answer:
 
 
 def _maker(folder: Path) -> Answer:
-    from components.learning.synthetic.extra_images import MAKES
-    from components.learning.synthetic.sampling import made_images
+    from components.learning.synthetic.sampling import sample_images
+    from components.learning.synthetic.synthetic_images import MAKES
 
     network, config = load_weights(folder)
     seed, device = config[MAKES]["seed"], torch.device("cpu")
-    return lambda labels: made_images(network, torch.from_numpy(labels.astype(np.int64)), seed, device).numpy()
+    return lambda labels: sample_images(network, torch.from_numpy(labels.astype(np.int64)), seed, device).numpy()
 
 
-def _reader(folder: Path) -> Answer:
-    from components.classical.any_classifier import load_any_reader
+def _classifier(folder: Path) -> Answer:
+    from components.classical.any_classifier import load_any_classifier
 
-    reader = load_any_reader(folder)
+    classifier = load_any_classifier(folder)
 
     def answer(images: NDArray[Any]) -> NDArray[np.float32]:
-        positive = reader.probabilities(_floats(images)).astype(np.float32)
+        positive = classifier.probabilities(_floats(images)).astype(np.float32)
         return np.stack([1 - positive, positive], 1)
 
     return answer

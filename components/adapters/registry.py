@@ -21,7 +21,7 @@ from components.learning.inference.generator import Generator
 from components.learning.weights import load_weights
 
 if TYPE_CHECKING:
-    from components.classical.any_classifier import AnyReader
+    from components.classical.any_classifier import Classifier
 
 GENERATOR, CLASSIFIER = "sr-generator", "classifier"
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
@@ -236,16 +236,16 @@ def generator_of(layout: Layout, version: Version) -> Generator:
     return Generator(network, scale, version.name, version.number, (low, high))
 
 
-def load_classifier(layout: Layout, alias: str = CHAMPION) -> tuple[AnyReader, Version]:
-    """The reader that `alias` points at, and its version. Raises `StepError` where there is none yet."""
-    from components.classical.any_classifier import load_any_reader  # scikit-learn takes seconds to import
+def load_classifier(layout: Layout, alias: str = CHAMPION) -> tuple[Classifier, Version]:
+    """The classifier that `alias` points at, and its version. Raises `StepError` where there is none yet."""
+    from components.classical.any_classifier import load_any_classifier  # scikit-learn takes seconds to import
 
     version = by_alias(layout, CLASSIFIER, alias)
     if version is None:
         raise StepError(
             f"models:/{CLASSIFIER}@{alias}: expected a promoted model, found none. Run `make pipeline` first."
         )
-    return load_any_reader(folder_of(layout, version)), version
+    return load_any_classifier(folder_of(layout, version)), version
 
 
 def _client(layout: Layout) -> Any:

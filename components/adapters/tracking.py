@@ -17,10 +17,10 @@ from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 from components.handover import Layout, RunRecord, StepError, read_json
-from components.handover.methods import GENERATIVE, READERS, training_stage
+from components.handover.methods import CLASSIFIERS, GENERATIVE, training_stage
 from components.handover.names import CONFIG, DATABASE, HISTORY
 
-EXPERIMENTS = dict.fromkeys((*READERS, GENERATIVE), "classification")
+EXPERIMENTS = dict.fromkeys((*CLASSIFIERS, GENERATIVE), "classification")
 DEFAULT_EXPERIMENT = "super-resolution"
 PYFUNC = Path(__file__).with_name("pyfunc_model.py")
 REQUIREMENTS = ("torch", "torchvision", "numpy", "safetensors", "PyYAML")
@@ -32,7 +32,7 @@ TOLD_AT_ONCE = 1000  # points, as many as MLflow takes
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 RECORDED = "recorded_sha256"  # tag of a run that was made from a model's folder and is whole: digest of the weights
 OF_MAKERS = ("lightning-fabric",)
-OF_READERS = ("scikit-image", "scikit-learn", "scipy", "PyWavelets", "rich")
+OF_CLASSIFIERS = ("scikit-image", "scikit-learn", "scipy", "PyWavelets", "rich")
 
 
 class Unreachable(StepError):
@@ -308,7 +308,7 @@ def log_model(mlflow: Any, folder: Path) -> str:
 
 
 def _signature(folder: Path) -> Any:
-    """What `pyfunc_model.py` takes and gives: a reader its own channels, what makes images their labels."""
+    """What `pyfunc_model.py` takes and gives: a classifier its own channels, what makes images their labels."""
     import numpy as np
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
@@ -317,9 +317,9 @@ def _signature(folder: Path) -> Any:
     grey = TensorSpec(floats, (-1, 1, -1, -1))
     if folder.name == GENERATIVE:
         return ModelSignature(Schema([TensorSpec(np.dtype(np.int64), (-1,))]), Schema([grey]))
-    if folder.name not in READERS:
+    if folder.name not in CLASSIFIERS:
         return ModelSignature(Schema([grey]), Schema([grey]))
-    channels = (config.get("reading") or config["classical"])["channels"]
+    channels = (config.get("inference") or config["classical"])["channels"]
     images, probabilities = TensorSpec(floats, (-1, channels, -1, -1)), TensorSpec(floats, (-1, -1))
     return ModelSignature(Schema([images]), Schema([probabilities]))
 
@@ -353,7 +353,7 @@ def _log_history(mlflow: Any, path: Path) -> None:
 def _requirements(name: str) -> list[str]:
     from importlib.metadata import version
 
-    wanted = REQUIREMENTS + (OF_READERS if name in READERS else OF_MAKERS if name == GENERATIVE else ())
+    wanted = REQUIREMENTS + (OF_CLASSIFIERS if name in CLASSIFIERS else OF_MAKERS if name == GENERATIVE else ())
     return [f"{name}=={version(name).split('+')[0]}" for name in wanted]
 
 

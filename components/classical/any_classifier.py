@@ -1,4 +1,4 @@
-"""Any trained reader from its folder, whichever way it reads."""
+"""Any trained classifier from its folder, whichever way it reads."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from components.classical.reader import SECTION, load_classical
+from components.classical.classifier import SECTION, load_classical
 from components.handover import read_json
 from components.handover.names import CONFIG
-from components.learning.inference.classifier import load_reader
+from components.learning.inference.classifier import load_network_classifier
 
 
-class AnyReader(Protocol):
-    """What a reader offers, whether a network reads (`Reader`) or not (`ClassicalReader`)."""
+class Classifier(Protocol):
+    """What a classifier offers, whether a network reads (`NetworkClassifier`) or not (`ClassicalClassifier`)."""
 
     @property
     def classes(self) -> tuple[str, ...]: ...  # the negative one first
@@ -33,6 +33,6 @@ class AnyReader(Protocol):
         ...
 
 
-def load_any_reader(folder: Path) -> AnyReader:
-    """The reader in `folder`. Raises `StepError` where it holds none."""
-    return load_classical(folder) if SECTION in read_json(folder / CONFIG) else load_reader(folder)
+def load_any_classifier(folder: Path) -> Classifier:
+    """The classifier in `folder`. Raises `StepError` where it holds none."""
+    return load_classical(folder) if SECTION in read_json(folder / CONFIG) else load_network_classifier(folder)

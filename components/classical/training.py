@@ -1,4 +1,4 @@
-"""Trains a classical reader: what measures features, then the head that decides on them."""
+"""Trains a classical classifier: what measures features, then the head that decides on them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from components.classical.centroids import learn_centroids
+from components.classical.classifier import ClassicalClassifier, Extractor, measure
 from components.classical.deep import Deep
 from components.classical.denoising import denoised
 from components.classical.fitting import Fitted, Measured, fit
 from components.classical.handmade import Handmade
-from components.classical.reader import ClassicalReader, Extractor, measure
 from components.handover import CLASSIFIER, Layout
 from components.learning.datasets.labelled import LabelledImages, classes_of, load_labelled
 from components.learning.inference.calibration import threshold_for
@@ -21,7 +21,7 @@ from components.params.trainings import ClassicalTraining
 
 @dataclass(frozen=True)
 class Data:
-    """What a classical reader is trained and calibrated on."""
+    """What a classical classifier is trained and calibrated on."""
 
     classes: tuple[str, ...]
     training: LabelledImages
@@ -47,7 +47,7 @@ def make_extractor(layout: Layout, settings: ClassicalTraining, data: Data, seed
         case "centroids":
             grey = data.training.images.numpy().mean(1)
             clean = np.stack([denoised(image, settings.denoise) for image in grey])
-            return learn_centroids(clean, settings.centroids, settings.patch, seed), sorted(own)
+            return learn_centroids(clean, settings.centroids, settings.patch_size, seed), sorted(own)
         case _:
             raise ValueError(f"no features: {settings.features}")
 
@@ -58,15 +58,15 @@ def train(
     settings: ClassicalTraining,
     percentiles: tuple[float, float],
     seed: int,
-) -> tuple[Fitted, ClassicalReader]:
-    """The head that was fitted, and the reader it makes; `percentiles` of an image became 0 and 1 in `data`."""
+) -> tuple[Fitted, ClassicalClassifier]:
+    """The head that was fitted, and the classifier it makes; `percentiles` of an image became 0 and 1 in `data`."""
     training, validation = (measured(extractor, side, settings) for side in (data.training, data.validation))
     fitted = fit(training, validation, settings, seed)
     scores = fitted.head.probabilities(validation.features)
     channels, size = data.training.images.shape[1:3]
     threshold = threshold_for(settings.sensitivity, validation.truth, scores)
     about = (data.classes, size, channels, percentiles, settings.denoise, threshold)
-    return fitted, ClassicalReader(extractor, fitted.head, *about)
+    return fitted, ClassicalClassifier(extractor, fitted.head, *about)
 
 
 def measured(extractor: Extractor, side: LabelledImages, settings: ClassicalTraining) -> Measured:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import psutil  # type: ignore[import-untyped]
 import torch
 
-from components.evidence.contestants import Contestant
+from components.evidence.compared_methods import Method
 from components.handover.sr_rows import CostLine
 
 EVERY_S = 0.01  # between two looks at the memory
@@ -45,12 +45,12 @@ class Meter:
         spent.pixels, spent.images = spent.pixels + pixels, spent.images + 1
         spent.peak_bytes = max(spent.peak_bytes, memory.grown)
 
-    def lines(self, contestants: Sequence[Contestant], watts: float) -> list[CostLine]:
+    def lines(self, compared_methods: Sequence[Method], watts: float) -> list[CostLine]:
         """One line for each of ours; what other programs spent is not known."""
-        known = [one for one in contestants if one.name == "bicubic" or one.parameters]
+        known = [one for one in compared_methods if one.name == "bicubic" or one.parameters]
         return [self._line(one, self._spent[one.name], watts) for one in known]
 
-    def _line(self, one: Contestant, spent: _Spent, watts: float) -> CostLine:
+    def _line(self, one: Method, spent: _Spent, watts: float) -> CostLine:
         return CostLine(
             method=one.name,
             device=self.device.type,

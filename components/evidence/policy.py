@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from components.handover import GENERATORS
-from components.handover.reader_rows import SharpenedReading
+from components.handover.classifier_rows import SharpenedClassification
 from components.handover.sr_rows import MethodSummary
 from components.params import Promote
 
 
 @dataclass(frozen=True)
-class Line:
+class Criterion:
     """One line of the policy, held against one candidate."""
 
     rule: str
@@ -21,9 +21,9 @@ class Line:
     holds: bool
 
 
-def generator_lines(
-    best: MethodSummary, bicubic: MethodSummary, read: SharpenedReading, policy: Promote
-) -> tuple[Line, ...]:
+def generator_criteria(
+    best: MethodSummary, bicubic: MethodSummary, read: SharpenedClassification, policy: Promote
+) -> tuple[Criterion, ...]:
     """The lines that a generator needs no champion for; `read` is what the classifier makes of its images."""
     return (
         at_least("mean PSNR (dB)", policy.floor_psnr_db, best.psnr_db_mean),
@@ -38,21 +38,21 @@ def generator_lines(
             policy.consistency_gain_db,
             best.consistency_gain_db_min,
         ),
-        at_most("AUROC lost by sharpening", policy.reader_cost_auroc, read.auroc_cost),
-        at_least("agreement with the reading of the original", policy.reader_agreement, read.agreement),
+        at_most("AUROC lost by sharpening", policy.classifier_auroc_cost, read.auroc_cost),
+        at_least("agreement with the reading of the original", policy.classifier_agreement, read.agreement),
     )
 
 
-def at_least(rule: str, wanted: float, found: float) -> Line:
-    return Line(f"{rule} at least", wanted, found, found >= wanted)
+def at_least(rule: str, wanted: float, found: float) -> Criterion:
+    return Criterion(f"{rule} at least", wanted, found, found >= wanted)
 
 
-def at_most(rule: str, wanted: float, found: float) -> Line:
-    return Line(f"{rule} at most", wanted, found, found <= wanted)
+def at_most(rule: str, wanted: float, found: float) -> Criterion:
+    return Criterion(f"{rule} at most", wanted, found, found <= wanted)
 
 
-def above(rule: str, wanted: float, found: float) -> Line:
-    return Line(f"{rule} above", wanted, found, found > wanted)
+def above(rule: str, wanted: float, found: float) -> Criterion:
+    return Criterion(f"{rule} above", wanted, found, found > wanted)
 
 
 def best_generator(summary: Iterable[MethodSummary]) -> MethodSummary:

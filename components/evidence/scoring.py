@@ -15,7 +15,7 @@ from components.imaging.degradation import Kind
 from components.learning.datasets.pairs import Pair
 
 if TYPE_CHECKING:
-    from components.evidence.contestants import Contestant
+    from components.evidence.compared_methods import Method
     from components.evidence.cost import Meter
 
 
@@ -41,16 +41,16 @@ class Protocol:
 
 
 def score_all(
-    pairs: Iterable[Pair], contestants: Sequence[Contestant], protocol: Protocol, meter: Meter | None = None
+    pairs: Iterable[Pair], compared_methods: Sequence[Method], protocol: Protocol, meter: Meter | None = None
 ) -> Iterator[Scored]:
-    """Each of `pairs` under each of `contestants`; samples are named S1, S2, … in the order they come.
+    """Each of `pairs` under each of `compared_methods`; samples are named S1, S2, … in the order they come.
 
     Images go through a network one by one; what goes together is an image's tiles, eight on a GPU. Groups of equal
     shape were tried on a processor: two to eight inputs of 128 pixels a side took 1.3 to 1.6 times as long, and under
     bfloat16 the others in a group moved a pixel by a hundredth of the range. A score has to depend on its image alone.
     """
     for number, pair in enumerate(pairs, start=1):
-        images = torch.cat([_sharpened(one, pair, meter) for one in contestants])
+        images = torch.cat([_sharpened(one, pair, meter) for one in compared_methods])
         found = measure(images.to(protocol.device), pair, protocol.scale, protocol.degradation, protocol.distance)
         sample, row = f"S{number}", pair.row
         rows = [
@@ -66,12 +66,12 @@ def score_all(
                 held_out_sha256=protocol.held_out_sha256,
                 **asdict(measured),
             )
-            for contestant, measured in zip(contestants, found, strict=True)
+            for contestant, measured in zip(compared_methods, found, strict=True)
         ]
         yield Scored(sample, pair, rows, images)
 
 
-def _sharpened(contestant: Contestant, pair: Pair, meter: Meter | None) -> Tensor:
+def _sharpened(contestant: Method, pair: Pair, meter: Meter | None) -> Tensor:
     """`(1, 1, H, W)`, clipped to [0, 1] as an image file would."""
     if meter is None:
         return contestant.sharpen(pair).float().clamp(0, 1)

@@ -1,4 +1,4 @@
-"""Held-out labelled images as each super-resolution method gives them back: what the reader is asked about."""
+"""Held-out labelled images as each super-resolution method gives them back: what the classifier is asked about."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ Image = NDArray[np.float32]
 def shown_images(
     layout: Layout, params: Params, rows: list[LabelledRow], size: int, channels: int, device: torch.device
 ) -> tuple[int, dict[str, NDArray[np.float32]]]:
-    """The scale, and for each of `reader_rows.SHOWN` the images of `rows` as (N, channels, size, size) in [0, 1].
+    """The scale, and for each of `classifier_rows.SHOWN` the images of `rows` as (N, channels, size, size) in [0, 1].
 
     Each image is made coarser at its own resolution, as in preparation, then given back by each method, and only
-    then fitted to what the reader reads; `downsampled` is fitted as it is. A colour image is taken channel by channel.
+    then fitted to the size of the classifier; `downsampled` is fitted as it is. Colour images are taken channel by
+    channel.
     """
     scale = scale_of(params)
     upscales = {"bicubic": bicubic_upscale(scale)} | dict(_networks(layout, rows, scale, device))
@@ -52,7 +53,7 @@ def _networks(
 
 
 def _held_out(layout: Layout, row: LabelledRow) -> Image:
-    path = layout.held_out_readable / f"{row.image_id}.npy"
+    path = layout.held_out_labelled / f"{row.image_id}.npy"
     if not path.is_file():
         raise StepError(f"{path}: expected the held-out image, found no file. Run prepare again.")
     found: Image = np.load(path, allow_pickle=False)

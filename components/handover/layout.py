@@ -43,9 +43,9 @@ class Layout:
         return self.prepared / "classification"
 
     @property
-    def held_out_readable(self) -> Path:
+    def held_out_labelled(self) -> Path:
         """Held-out labelled images as large as they came, `<image_id>.npy` (rows, columns) float32 in [0, 1]."""
-        return self.prepared / "held_out_readable"
+        return self.prepared / "held_out_labelled"
 
     @property
     def reports(self) -> Path:
@@ -113,7 +113,7 @@ class Layout:
         return self.data / "champion"
 
     @property
-    def outside(self) -> Path:
+    def external_images(self) -> Path:
         """Folders of images that other programs made of the held-out inputs, one a method."""
         return self.data / "outside"
 
@@ -122,33 +122,33 @@ class Layout:
         return self.reports / "classifier.json"
 
     @property
-    def readings(self) -> Path:
-        return self.reports / "readings.csv"
+    def predictions(self) -> Path:
+        return self.reports / "predictions.csv"
 
     @property
-    def readers(self) -> Path:
-        return self.reports / "readers.csv"
+    def classifiers(self) -> Path:
+        return self.reports / "classifiers.csv"
 
     @property
-    def reader_metrics(self) -> Path:
-        """The same of the readers, and of what sharpening does to the first of them."""
-        return self.reports / "reader_metrics.json"
+    def classifier_metrics(self) -> Path:
+        """The same of the classifiers, and of what sharpening does to the first of them."""
+        return self.reports / "classifier_metrics.json"
 
     @property
-    def reader_curves(self) -> Path:
-        return self.reports / "reader_curves.csv"
+    def classifier_curves(self) -> Path:
+        return self.reports / "classifier_curves.csv"
 
     @property
-    def reader_pictures(self) -> Path:
-        return self.reports / "readers"
+    def classifier_pictures(self) -> Path:
+        return self.reports / "classifiers"
 
     @property
-    def sr_reading(self) -> Path:
-        return self.reports / "sr_reading.csv"
+    def sr_classification(self) -> Path:
+        return self.reports / "sr_classification.csv"
 
     @property
-    def made_images(self) -> Path:
-        return self.reader_pictures / "made.json"
+    def generated_images(self) -> Path:
+        return self.classifier_pictures / "generated.json"
 
     @property
     def denoising(self) -> Path:

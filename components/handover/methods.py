@@ -54,15 +54,14 @@ TRAINED = {**_GENERATORS, **_CLASSIFIERS, GENERATIVE: Trained("DCGAN", "train")}
 
 GENERATORS = tuple(_GENERATORS)
 METHODS = ("bicubic", *GENERATORS)
-CLASSIFIER, WITH_EXTRA = "classifier", "classifier_gan"  # the second learns from generated images too
-READERS = tuple(_CLASSIFIERS)
-CLASSICAL = tuple(name for name in READERS if name.startswith("classical_"))
+CLASSIFIER, WITH_SYNTHETIC = "classifier", "classifier_gan"  # the second learns from generated images too
+CLASSIFIERS = tuple(_CLASSIFIERS)
+CLASSICAL = tuple(name for name in CLASSIFIERS if name.startswith("classical_"))
 COMPARED = "classical_svm"  # the classifier that denoising is tried on
 SPLITS = ("train", "validation", "test")
 ORIGINAL, DOWNSAMPLED = "original", "downsampled"
 SHOWN = (ORIGINAL, DOWNSAMPLED, *METHODS)  # what the classifier is shown of each held-out image
 LEADER, CHAMPION = "leader", "champion"  # the best generator of this run; the one in service before it
-
 
 
 def training_stage(name: str) -> str:

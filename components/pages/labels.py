@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from components.handover.methods import CHAMPION, GENERATORS, LEADER, READERS, TRAINED
+from components.handover.methods import CHAMPION, CLASSIFIERS, GENERATORS, LEADER, TRAINED
 
 NAMES = {"bicubic": "Bicubic"} | {name: TRAINED[name].title for name in GENERATORS}
 OPPONENTS = {"bicubic": "bicubic", LEADER: "the best network of this run", CHAMPION: "the champion in service"}
-READER_NAMES = {name: TRAINED[name].title for name in READERS}
+CLASSIFIER_NAMES = {name: TRAINED[name].title for name in CLASSIFIERS}
 DENOISERS = {"none": "none", "nlm": "Non-local means", "wavelet": "Wavelet", "bm3d": "BM3D"}
 
 
-def named(methods: Iterable[str]) -> dict[str, str]:
+def display_names(methods: Iterable[str]) -> dict[str, str]:
     """Methods as people write them; other programs' keep the name they were given."""
     return {method: NAMES.get(method, "Champion before" if method == CHAMPION else method) for method in methods}

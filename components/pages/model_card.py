@@ -14,7 +14,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from components.evidence.policy import Line
+from components.evidence.policy import Criterion
 from components.evidence.summarising import of_method
 from components.handover import (
     SPLITS,
@@ -26,17 +26,17 @@ from components.handover import (
     read_json,
     read_rows,
 )
+from components.handover.classifier_rows import ClassifierSummary, SharpenedClassification
 from components.handover.methods import TRAINED, training_stage
 from components.handover.names import CONFIG
-from components.handover.reader_rows import ReaderSummary, SharpenedReading
 from components.handover.sr_rows import Comparison, CostLine, GroupScore, MethodSummary, SampleScore
+from components.pages.classifiers import MEASURES as OF_CLASSIFIERS
 from components.pages.labels import NAMES
-from components.pages.readers import MEASURES as OF_READERS
-from components.pages.super_resolution import ONE_PATIENT, counted, number, sayings
+from components.pages.super_resolution import ONE_PATIENT, conclusions, counted, number
 from components.params import Params
 
 TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
-Scored = MethodSummary | ReaderSummary | SharpenedReading
+Scored = MethodSummary | ClassifierSummary | SharpenedClassification
 Measure = tuple[str, str, int, tuple[str, ...]]  # title, field of the mean, decimals, fields of the interval
 MEASURES: tuple[Measure, ...] = (
     ("PSNR (dB)", "psnr_db_mean", 2, ("psnr_db_low", "psnr_db_high")),
@@ -57,7 +57,7 @@ class Source:
     sides: dict[str, str]  # split: images and patients
 
 
-def generator_card(layout: Layout, params: Params, record: RunRecord, title: str, lines: Sequence[Line]) -> str:
+def generator_card(layout: Layout, params: Params, record: RunRecord, title: str, lines: Sequence[Criterion]) -> str:
     """The card of a super-resolution network; `title` names the version, `lines` are those of the promotion policy.
 
     Raises `StepError` naming the file that is missing or not ours.
@@ -71,7 +71,9 @@ def generator_card(layout: Layout, params: Params, record: RunRecord, title: str
         for line in read_rows(layout.sr_comparisons, Comparison)
         if (line.method, line.against) == (record.name, "bicubic")
     ]
-    read = next(line for line in read_rows(layout.sr_reading, SharpenedReading) if line.shown == record.name)
+    read = next(
+        line for line in read_rows(layout.sr_classification, SharpenedClassification) if line.shown == record.name
+    )
     sources = sources_of(layout, "super_resolution")
     content = {
         "own": own,
@@ -80,10 +82,10 @@ def generator_card(layout: Layout, params: Params, record: RunRecord, title: str
             for title, name, decimals, ends in MEASURES
         ],
         "groups": groups,
-        "sayings": sayings(compared, NAMES) if own.patients > 1 else [ONE_PATIENT],
+        "conclusions": conclusions(compared, NAMES) if own.patients > 1 else [ONE_PATIENT],
         "read": read,
         "gain": _score(own, "psnr_gain_db", 2, ("psnr_gain_db_low", "psnr_gain_db_high")),
-        "cost_to_reader": _score(read, "auroc_cost", 3, ("auroc_cost_low", "auroc_cost_high")),
+        "cost_to_classifier": _score(read, "auroc_cost", 3, ("auroc_cost_low", "auroc_cost_high")),
         "degradation": params.prepare.degradation,
         "modalities": sorted({line.group for line in groups}),
         "cost": next(line for line in read_rows(layout.sr_cost, CostLine) if line.method == record.name),
@@ -95,15 +97,15 @@ def generator_card(layout: Layout, params: Params, record: RunRecord, title: str
     return _render(layout, record, title, lines, sources, content)
 
 
-def classifier_card(layout: Layout, record: RunRecord, title: str, lines: Sequence[Line]) -> str:
-    """The card of a reader; as `generator_card`."""
-    own = next(line for line in read_rows(layout.readers, ReaderSummary) if line.reader == record.name)
+def classifier_card(layout: Layout, record: RunRecord, title: str, lines: Sequence[Criterion]) -> str:
+    """The card of a classifier; as `generator_card`."""
+    own = next(line for line in read_rows(layout.classifiers, ClassifierSummary) if line.classifier == record.name)
     classifier = read_json(layout.classifier_report)
     content = {
         "own": own,
         "scores": [
             (name.replace("_", " ").replace("auroc", "AUROC"), _score(own, name, 3, (f"{name}_low", f"{name}_high")))
-            for name in OF_READERS
+            for name in OF_CLASSIFIERS
         ],
         "classifier": classifier,
         "failures": classifier_failures(own, classifier),
@@ -154,7 +156,7 @@ def generator_failures(
     yield f"Scored on {images} of {patients}: what happens to one patient in a hundred is not known."
 
 
-def classifier_failures(own: ReaderSummary, classifier: dict[str, Any]) -> list[str]:
+def classifier_failures(own: ClassifierSummary, classifier: dict[str, Any]) -> list[str]:
     """What it misses and calls wrongly."""
     sick, well = own.true_positive + own.false_negative, own.true_negative + own.false_positive
     found = [
@@ -171,7 +173,7 @@ def _render(
     layout: Layout,
     record: RunRecord,
     title: str,
-    lines: Sequence[Line],
+    lines: Sequence[Criterion],
     sources: Sequence[Source],
     content: dict[str, Any],
 ) -> str:

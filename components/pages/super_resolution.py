@@ -30,7 +30,7 @@ from components.handover.sr_rows import (
     SampleScore,
     SpectrumPoint,
 )
-from components.pages.labels import OPPONENTS, named
+from components.pages.labels import OPPONENTS, display_names
 
 LOCAL_PAGES = "http://127.0.0.1:5000"  # where `medsr ui` and `medsr up` have MLflow's pages by default
 ONE_PATIENT = "Scored on one patient: no test can tell the methods apart."
@@ -39,7 +39,7 @@ WIDTH, HEIGHT = 100.0, 60.0  # of a chart, in its own units
 
 def evidence(layout: Layout, methods: Sequence[str], best: MethodSummary) -> dict[str, Any]:
     """All that the template shows of it. Raises `StepError` naming the file that is missing or not ours."""
-    names = named(methods)
+    names = display_names(methods)
     comparisons = read_rows(layout.sr_comparisons, Comparison)
     samples = read_rows(layout.sr_samples, SampleScore)
     return {
@@ -49,7 +49,7 @@ def evidence(layout: Layout, methods: Sequence[str], best: MethodSummary) -> dic
             {"against": against, "opponent": OPPONENTS[against], "measure": measure, "rows": list(rows)}
             for (against, measure), rows in groupby(comparisons, key=attrgetter("against", "measure"))
         ],
-        "sayings": sayings(comparisons, names) if best.patients > 1 else [ONE_PATIENT],
+        "conclusions": conclusions(comparisons, names) if best.patients > 1 else [ONE_PATIENT],
         "certainty": certainty(best, comparisons),
         "definitions": DEFINITIONS,
         "measured": sorted(_measured(samples)),
@@ -68,7 +68,7 @@ def evidence(layout: Layout, methods: Sequence[str], best: MethodSummary) -> dic
     }
 
 
-def sayings(comparisons: Sequence[Comparison], names: dict[str, str]) -> list[str]:
+def conclusions(comparisons: Sequence[Comparison], names: dict[str, str]) -> list[str]:
     """What the corrected tests of PSNR allow to say, a sentence an opponent; that nothing can be said is one, too.
 
     Who is better is the sign of the effect size, which is over patients as the test is; where the mean over images,

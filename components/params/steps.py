@@ -78,7 +78,7 @@ class Prepare:
     percentile_high: float  # the value at this percentile becomes 1
     frames_per_image: int  # taken evenly from a multi-frame image
     training_reductions: tuple[int, ...]  # training frames are there also this much smaller
-    least_reduced_side: int  # pixels; what would be smaller is not made
+    min_reduced_side: int  # pixels; what would be smaller is not made
 
     @property
     def percentiles(self) -> tuple[float, float]:
@@ -100,7 +100,7 @@ class Evaluate:
     pictures: int  # held-out images shown side by side, from the best to the worst; an odd count has the median in it
     lpips_alexnet: str  # torchvision's AlexNet, for LPIPS; empty: where torchvision keeps it, if it is there
     watts: float  # assumed for estimates of energy: what the processor, or the GPU where there is one, draws at work
-    denoisers: tuple[Denoiser, ...]  # compared before a classical reader
+    denoisers: tuple[Denoiser, ...]  # compared before a classical classifier
 
     def problems(self) -> Iterator[str]:
         yield from at_least(self, 100, "bootstrap_samples")
@@ -130,11 +130,11 @@ class Promote:
     )
     error_beyond_part: float  # most of it in any part of any image; 4: the original's own, all in the wrong place
     consistency_gain_db: float  # least consistency over bicubic's, in the worst part of any image
-    reader_cost_auroc: float  # AUROC that the reader may lose on sharpened images, against their originals
-    reader_agreement: float  # least share of images that the reader calls as it calls their originals
+    classifier_auroc_cost: float  # AUROC that the classifier may lose on sharpened images, against their originals
+    classifier_agreement: float  # least share of images that the classifier calls as it calls their originals
 
     def problems(self) -> Iterator[str]:
-        yield from share(self, "floor_ssim", "classifier_floor_auroc", "reader_cost_auroc", "reader_agreement")
+        yield from share(self, "floor_ssim", "classifier_floor_auroc", "classifier_auroc_cost", "classifier_agreement")
 
 
 @dataclass(frozen=True)

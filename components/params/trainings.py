@@ -21,10 +21,10 @@ class PixelTraining:
     scale: int
     loss: Literal["mse", "l1"]
     steps: int
-    batch: int
-    patch: int  # high-resolution pixels a side
-    rate: float
-    last_layer_rate: float  # as a share of `rate`; SRCNN trains its last layer ten times slower
+    batch_size: int
+    patch_size: int  # high-resolution pixels a side
+    learning_rate: float
+    last_layer_rate_factor: float  # as a share of `learning_rate`; SRCNN trains its last layer ten times slower
     beta2: float
     schedule: Schedule
     ema: float  # decay of the averaged weights; 0 turns averaging off
@@ -58,9 +58,9 @@ class AdversarialTraining:
     interpolation_cost_db: float  # PSNR that a sharper network may cost on validation patients
     scale: int
     steps: int
-    batch: int
-    patch: int
-    rate: float
+    batch_size: int
+    patch_size: int
+    learning_rate: float
     beta2: float
     schedule: Schedule
     ema: float
@@ -107,9 +107,9 @@ class ClassifierTraining:
     size: int  # pixels a side
     steps: int
     head_steps: int  # the first of `steps`, in which only the head learns
-    batch: int
-    rate: float  # of the head
-    first_layer_rate: float  # as a share of `rate`; the layers between lie on a geometric series
+    batch_size: int
+    learning_rate: float  # of the head
+    first_layer_rate_factor: float  # as a share of `learning_rate`; the layers between lie on a geometric series
     weight_decay: float
     beta2: float
     schedule: Schedule
@@ -119,7 +119,7 @@ class ClassifierTraining:
     label_smoothing: float
     mixup: float  # Beta(mixup, mixup) decides the mixture of two images; 0 turns it off
     augmentation: Augmentation
-    views: int  # augmented readings of an image that are averaged; 1 reads it once, as it is
+    views: int  # augmented predictions of an image that are averaged; 1 reads it once, as it is
     sensitivity: float  # wanted on validation patients; decides the threshold
     validate_every: int
     checkpoint_every: int
@@ -133,8 +133,8 @@ class ClassifierTraining:
         yield from at_least(self, 0, "head_steps", "mixup")
         yield from at_least(self, 1, "views")
         yield from share(self, "sensitivity", "label_smoothing")
-        if not 0 < self.first_layer_rate <= 1:
-            yield f"first_layer_rate: expected above 0, at most 1, found {self.first_layer_rate}"
+        if not 0 < self.first_layer_rate_factor <= 1:
+            yield f"first_layer_rate_factor: expected above 0, at most 1, found {self.first_layer_rate_factor}"
         if self.head_steps >= max(self.steps, 1):
             yield f"head_steps: expected less than steps ({self.steps}), found {self.head_steps}"
 
@@ -148,8 +148,8 @@ class GenerativeTraining:
     discriminator: dict[str, Any]
     images: int  # how many it makes in the end, all of the smaller class
     steps: int
-    batch: int
-    rate: float
+    batch_size: int
+    learning_rate: float
     beta1: float  # 0.5 as published
     beta2: float
     schedule: Schedule
@@ -187,7 +187,7 @@ class ClassicalTraining:
     sensitivity: float  # as for the classifier
     region: Region = "whole"  # where hand-made intensity and texture are measured
     centroids: int = 0  # of k-means
-    patch: int = 0  # pixels a side of what the centroids are found in
+    patch_size: int = 0  # pixels a side of what the centroids are found in
 
     def problems(self) -> Iterator[str]:
         yield from at_least(self, 0, "select", "components")
@@ -200,7 +200,7 @@ class ClassicalTraining:
         if self.model == "tree" and any(depth != int(depth) for depth in self.candidates):
             yield f"candidates: expected depths of a tree, whole numbers, found {list(self.candidates)}"
         if self.features == "centroids":
-            yield from at_least(self, 2, "centroids", "patch")
+            yield from at_least(self, 2, "centroids", "patch_size")
 
 
 NetworkTraining = PixelTraining | AdversarialTraining | ClassifierTraining | GenerativeTraining
@@ -215,11 +215,11 @@ RECIPES: dict[str, type[Training]] = {
 
 
 def _training(section: Any) -> Iterator[str]:
-    yield from at_least(section, 1, "steps", "batch", "validate_every", "checkpoint_every", "accumulate")
-    if section.accumulate > 0 and section.batch % section.accumulate:
-        yield f"batch: expected a multiple of accumulate ({section.accumulate}), found {section.batch}"
-    if section.rate <= 0:
-        yield f"rate: expected above 0, found {section.rate}"
+    yield from at_least(section, 1, "steps", "batch_size", "validate_every", "checkpoint_every", "accumulate")
+    if section.accumulate > 0 and section.batch_size % section.accumulate:
+        yield f"batch_size: expected a multiple of accumulate ({section.accumulate}), found {section.batch_size}"
+    if section.learning_rate <= 0:
+        yield f"learning_rate: expected above 0, found {section.learning_rate}"
     if not 0 <= section.ema < 1:
         yield f"ema: expected from 0 to below 1, found {section.ema}"
 
@@ -227,5 +227,5 @@ def _training(section: Any) -> Iterator[str]:
 def _patch(section: Any) -> Iterator[str]:
     if section.scale not in (2, 3, 4, 8):
         yield f"scale: expected 2, 3, 4 or 8, found {section.scale}"
-    elif section.patch % section.scale or section.patch < 4 * section.scale:
-        yield f"patch: expected a multiple of scale ({section.scale}), at least {4 * section.scale}"
+    elif section.patch_size % section.scale or section.patch_size < 4 * section.scale:
+        yield f"patch_size: expected a multiple of scale ({section.scale}), at least {4 * section.scale}"

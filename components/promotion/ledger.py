@@ -22,7 +22,7 @@ import torch
 
 from components.adapters import registry
 from components.adapters.registry import CHALLENGER, CHAMPION, CLASSIFIER, PREVIOUS, Version
-from components.evidence.policy import Line
+from components.evidence.policy import Criterion
 from components.handover import Layout, StepError, read_json, sha256_of, write_json
 from components.handover.names import LOCK, WEIGHTS
 from components.learning.weights import load_weights
@@ -44,7 +44,7 @@ class Entry:
     replaced: str  # version of the champion before; empty where there was none
     by: str  # policy, or the person who asked for it
     reason: str = ""  # a person's
-    lines: tuple[Line, ...] = ()
+    lines: tuple[Criterion, ...] = ()
     held_out_sha256: str = ""
     run_id: str = ""
 
@@ -186,11 +186,11 @@ def _sharpens(folder: Path) -> bool:
 
 
 def _reads(folder: Path) -> bool:
-    from components.classical.any_classifier import load_any_reader  # scikit-learn takes seconds to import
+    from components.classical.any_classifier import load_any_classifier  # scikit-learn takes seconds to import
 
-    reader = load_any_reader(folder)
-    image = np.linspace(0, 1, reader.size**2, dtype=np.float32).reshape(1, 1, reader.size, reader.size)
-    found = reader.probabilities(image.repeat(reader.channels, 1))
+    classifier = load_any_classifier(folder)
+    image = np.linspace(0, 1, classifier.size**2, dtype=np.float32).reshape(1, 1, classifier.size, classifier.size)
+    found = classifier.probabilities(image.repeat(classifier.channels, 1))
     return found.shape == (1,) and bool(((found >= 0) & (found <= 1)).all())
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from components.classical.reader import measure
+from components.classical.classifier import measure
 from components.classical.training import load_data, make_extractor, measured, train
 from components.handover import Layout
 from components.handover.methods import CLASSICAL
@@ -25,11 +25,11 @@ def test_a_bright_disc_is_found(tmp_path_factory: pytest.TempPathFactory, name: 
     settings, data = settings_of(name), load_data(layout)
     extractor, seen = make_extractor(layout, settings, data, 0)
     assert seen == sorted(row.image_id for row in data.training.rows)
-    fitted, reader = train(data, extractor, settings, (0.1, 99.9), 0)
+    fitted, classifier = train(data, extractor, settings, (0.1, 99.9), 0)
     validation = measured(extractor, data.validation, settings)
     assert auroc(validation.truth, fitted.head.probabilities(validation.features)) > 0.9
     found = fitted.head.probabilities(validation.features)[validation.truth]
-    assert (found >= reader.threshold).mean() >= settings.sensitivity
+    assert (found >= classifier.threshold).mean() >= settings.sensitivity
 
 
 def test_deep_features_remember_what_their_network_saw(trained: Layout) -> None:
@@ -48,5 +48,5 @@ def test_centroids_are_learned_from_denoised_images(trained: Layout) -> None:
     assert not np.array_equal(plain, clean)
 
 
-def test_every_classical_reader_has_its_settings() -> None:
+def test_every_classical_classifier_has_its_settings() -> None:
     assert all(isinstance(small().train[name], ClassicalTraining) for name in CLASSICAL)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from components.evidence.contestants import Contestant, bicubic
+from components.evidence.compared_methods import Method, bicubic
 from components.handover import PreparedRow
 from components.imaging.degradation import Kind, degrade
 from components.learning.datasets.pairs import Pair
@@ -34,18 +34,18 @@ def pair(
     return Pair(PreparedRow(**(about | {"file": "drawn.npz"})), *tensors)  # type: ignore[arg-type]
 
 
-def honest(share: float = 0.5) -> Contestant:
+def honest(share: float = 0.5) -> Method:
     """What a good network does: bicubic, and a share of what is missing from it."""
     plain = bicubic(SCALE)
-    return Contestant("rrdb", lambda pair: plain.sharpen(pair) + share * (pair.high[None] - plain.sharpen(pair)))
+    return Method("rrdb", lambda pair: plain.sharpen(pair) + share * (pair.high[None] - plain.sharpen(pair)))
 
 
-def pasting(strength: float = 0.08) -> Contestant:
+def pasting(strength: float = 0.08) -> Method:
     """An honest network that pastes one texture over everything."""
-    return Contestant("rrdb", lambda pair: honest().sharpen(pair) + strength * texture(pair.high))
+    return Method("rrdb", lambda pair: honest().sharpen(pair) + strength * texture(pair.high))
 
 
-def pasting_into(place: tuple[slice, slice], strength: float) -> Contestant:
+def pasting_into(place: tuple[slice, slice], strength: float) -> Method:
     """An honest network that pastes the texture over one place, rows and columns, of every image."""
 
     def sharpen(pair: Pair) -> Tensor:
@@ -53,16 +53,16 @@ def pasting_into(place: tuple[slice, slice], strength: float) -> Contestant:
         image[..., *place] += strength * texture(pair.high)[..., *place]
         return image
 
-    return Contestant("rrdb", sharpen)
+    return Method("rrdb", sharpen)
 
 
-def pasting_over(patient: str, strength: float) -> Contestant:
+def pasting_over(patient: str, strength: float) -> Method:
     """A network that is honest, but pastes the texture over all of one patient's images."""
     careful, careless = honest(0.2), pasting(strength)
-    return Contestant("rrdb", lambda pair: (careless if pair.row.patient_id == patient else careful).sharpen(pair))
+    return Method("rrdb", lambda pair: (careless if pair.row.patient_id == patient else careful).sharpen(pair))
 
 
-def drawing_a_blob(strength: float = 0.5) -> Contestant:
+def drawing_a_blob(strength: float = 0.5) -> Method:
     """An honest network that puts a lesion where none is."""
 
     def sharpen(pair: Pair) -> Tensor:
@@ -71,7 +71,7 @@ def drawing_a_blob(strength: float = 0.5) -> Contestant:
         image[..., 40:57, 50:67] += strength * torch.exp(-((distance / 5) ** 2))
         return image
 
-    return Contestant("rrdb", sharpen)
+    return Method("rrdb", sharpen)
 
 
 def texture(like: Tensor) -> Tensor:

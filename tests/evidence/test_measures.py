@@ -6,7 +6,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from components.evidence.contestants import Contestant, bicubic
+from components.evidence.compared_methods import Method, bicubic
 from components.evidence.measures import DEFINITIONS, Measured, measure
 from components.evidence.spectrum import beyond
 from components.handover.sr_rows import SampleScore
@@ -15,7 +15,7 @@ from components.learning.datasets.pairs import Pair
 from tests.evidence import drawn
 
 
-def of(contestant: Contestant, pair: Pair, degradation: Kind = "bicubic") -> Measured:
+def of(contestant: Method, pair: Pair, degradation: Kind = "bicubic") -> Measured:
     return measure(contestant.sharpen(pair).clamp(0, 1), pair, drawn.SCALE, degradation)[0]
 
 
@@ -62,7 +62,7 @@ def test_multi_scale_similarity_is_left_empty_where_it_is_not_defined() -> None:
 
 def test_blurred_edges_are_an_edge_error() -> None:
     pair = drawn.pair()
-    blurred = Contestant("x", lambda p: torch.from_numpy(gaussian_filter(p.high[0].numpy(), 2))[None, None])
+    blurred = Method("x", lambda p: torch.from_numpy(gaussian_filter(p.high[0].numpy(), 2))[None, None])
     assert 0 < of(drawn.honest(), pair).edge_error < of(blurred, pair).edge_error < 1
 
 

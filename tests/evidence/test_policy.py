@@ -4,19 +4,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from components.evidence.contestants import Contestant, bicubic
-from components.evidence.policy import generator_lines
+from components.evidence.compared_methods import Method, bicubic
+from components.evidence.policy import generator_criteria
 from components.evidence.scoring import Protocol, score_all
 from components.evidence.summarising import summarise
-from components.handover.reader_rows import SharpenedReading
+from components.handover.classifier_rows import SharpenedClassification
 from components.learning.inference.upscaling import network_upscale
 from components.learning.weights import load_weights
 from tests.evidence import drawn
 from tests.settings import small
 
 SHARED = Path(__file__).parents[2] / "data" / "shared"
-READ = SharpenedReading(
-    **dict.fromkeys(SharpenedReading.__dataclass_fields__, 0.0) | {"shown": "rrdb", "agreement": 1.0}
+READ = SharpenedClassification(
+    **dict.fromkeys(SharpenedClassification.__dataclass_fields__, 0.0) | {"shown": "rrdb", "agreement": 1.0}
 )
 WORST_IMAGE, WORST_PART = (
     f"error beyond the input {where} at most" for where in ("of the worst image", "in the worst part")
@@ -29,7 +29,7 @@ INVENTED = {
 }
 
 
-def failed(contestant: Contestant, patients: int = 4) -> set[str]:
+def failed(contestant: Method, patients: int = 4) -> set[str]:
     """The lines of the project's own policy that `contestant` fails on so many drawn patients."""
     pairs = [drawn.pair(192, 200, seed=seed) for seed in range(patients)]
     protocol = Protocol(4, "bicubic", torch.device("cpu"))
@@ -38,7 +38,7 @@ def failed(contestant: Contestant, patients: int = 4) -> set[str]:
     policy = replace(
         small().promote, floor_psnr_db=0.0, floor_ssim=0.0, gain_over_bicubic_db=-99.0, gain_over_bicubic_ssim=-1.0
     )
-    lines = generator_lines(summary["rrdb"], summary["bicubic"], READ, policy)
+    lines = generator_criteria(summary["rrdb"], summary["bicubic"], READ, policy)
     return {line.rule for line in lines if not line.holds}
 
 
@@ -47,7 +47,7 @@ def test_an_honest_generator_passes() -> None:
 
 
 @pytest.mark.parametrize("invents", [drawn.pasting(), drawn.drawing_a_blob()], ids=["texture", "lesion"])
-def test_a_generator_that_invents_is_refused_for_that(invents: Contestant) -> None:
+def test_a_generator_that_invents_is_refused_for_that(invents: Method) -> None:
     found = failed(invents)
     assert found and found <= INVENTED
 
@@ -66,9 +66,9 @@ def test_texture_over_one_patient_of_twelve_is_refused_for_that_patient() -> Non
 def test_trained_weights_that_are_better_than_bicubic_are_not_refused_for_inventing() -> None:
     network, _ = load_weights(SHARED / "esrgan-x4")
     upscale = network_upscale(network, 4, torch.device("cpu"))
-    assert not failed(Contestant("rrdb", lambda pair: upscale(pair.low[None]))) & INVENTED
+    assert not failed(Method("rrdb", lambda pair: upscale(pair.low[None]))) & INVENTED
 
 
 def test_bicubic_itself_invents_nothing() -> None:
     plain = bicubic(4)
-    assert not failed(Contestant("rrdb", plain.sharpen)) & INVENTED
+    assert not failed(Method("rrdb", plain.sharpen)) & INVENTED

@@ -1,6 +1,6 @@
 import torch
 
-from components.evidence.contestants import bicubic
+from components.evidence.compared_methods import bicubic
 from components.evidence.cost import Meter
 from components.evidence.scoring import Protocol, score_all
 from tests.evidence import drawn

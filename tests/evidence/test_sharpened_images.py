@@ -15,12 +15,12 @@ def held_out(layout: Layout) -> list[LabelledRow]:
     return [row for row in read_rows(layout.classification / "index.csv", LabelledRow) if row.split == "test"]
 
 
-def test_every_method_gives_back_every_image_at_the_readers_size(project: Layout) -> None:
+def test_every_method_gives_back_every_image_at_the_classifiers_size(project: Layout) -> None:
     rows = held_out(project)
     scale, found = shown_images(project, small(), rows, 32, 1, torch.device("cpu"))
     assert scale == 4 and tuple(found) == SHOWN
     assert all(images.shape == (len(rows), 1, 32, 32) and images.min() >= 0 for images in found.values())
-    original = np.load(project.held_out_readable / f"{rows[1].image_id}.npy")
+    original = np.load(project.held_out_labelled / f"{rows[1].image_id}.npy")
     np.testing.assert_allclose(found["original"][1, 0], fit_square(original, 32))
     low = torch.from_numpy(degrade(original, 4, "bicubic", 0))[None, None]
     bicubic = bicubic_upscale(4)(low).clamp(0, 1)[0, 0].numpy()
@@ -29,14 +29,14 @@ def test_every_method_gives_back_every_image_at_the_readers_size(project: Layout
 
 def test_a_held_out_image_that_is_gone_is_named(project: Layout) -> None:
     row = held_out(project)[0]
-    (project.held_out_readable / f"{row.image_id}.npy").unlink()
+    (project.held_out_labelled / f"{row.image_id}.npy").unlink()
     with pytest.raises(StepError, match=rf"{row.image_id}\.npy: expected the held-out image"):
         shown_images(project, small(), [row], 32, 1, torch.device("cpu"))
 
 
 def test_a_colour_image_is_given_back_channel_by_channel_and_a_grey_one_repeated(project: Layout) -> None:
     colour, grey = held_out(project)[:2]
-    path = project.held_out_readable / f"{colour.image_id}.npy"
+    path = project.held_out_labelled / f"{colour.image_id}.npy"
     plane = np.load(path)
     np.save(path, np.stack([plane, 1 - plane, plane * 0.5], -1))
     _, found = shown_images(project, small(), [colour, grey], 32, 3, torch.device("cpu"))

@@ -5,18 +5,18 @@ from typing import Any
 import httpx
 import pytest
 
-from components.evidence.policy import Line
+from components.evidence.policy import Criterion
 from components.handover import GENERATORS, METHODS, Layout, StepError, read_rows
-from components.handover.reader_rows import ReaderSummary
+from components.handover.classifier_rows import ClassifierSummary
 from components.handover.sr_rows import MethodSummary
-from components.pages.labels import READER_NAMES
+from components.pages.labels import CLASSIFIER_NAMES
 from components.register import Decision
 from flows import artifacts
 from tests import tables
 
 pytestmark = pytest.mark.service
 
-REFUSED = Decision("sr-generator", "esrgan", "3", "refused", "2", (Line("mean SSIM at least", 0.9, 0.8, False),))
+REFUSED = Decision("sr-generator", "esrgan", "3", "refused", "2", (Criterion("mean SSIM at least", 0.9, 0.8, False),))
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def published(layout: Layout, server: str) -> dict[str, Any]:
         artifacts.publish(layout, [REFUSED])
 
     publishing()
-    keys = (artifacts.VERDICT, artifacts.METHODS, artifacts.READERS)
+    keys = (artifacts.VERDICT, artifacts.METHODS, artifacts.CLASSIFIERS)
     return {key: httpx.get(f"{server}/artifacts/{key}/latest").raise_for_status().json()["data"] for key in keys}
 
 
@@ -49,14 +49,14 @@ def test_a_run_leaves_the_verdict_and_the_tables_as_the_files_have_them(layout: 
     methods = json.loads(found["super-resolution"])
     assert {row["method"] for row in methods} == set(METHODS)
     assert [row["PSNR (dB)"] for row in methods] == [round(line.psnr_db_mean, 2) for line in summary]
-    readers = json.loads(found["readers"])
-    lines = read_rows(layout.readers, ReaderSummary)
-    assert [row["reader"] for row in readers] == [READER_NAMES[line.reader] for line in lines]
-    assert [row["sensitivity"] for row in readers] == [round(line.sensitivity, 3) for line in lines]
+    classifiers = json.loads(found["classifiers"])
+    lines = read_rows(layout.classifiers, ClassifierSummary)
+    assert [row["classifier"] for row in classifiers] == [CLASSIFIER_NAMES[line.classifier] for line in lines]
+    assert [row["sensitivity"] for row in classifiers] == [round(line.sensitivity, 3) for line in lines]
 
 
 def test_a_table_that_is_missing_is_named(layout: Layout) -> None:
-    layout.readers.unlink()
+    layout.classifiers.unlink()
     layout.sr_summary.unlink()
     with pytest.raises(StepError, match=r"sr_summary\.csv"):
         artifacts.publish(layout, [])

@@ -105,9 +105,9 @@ def test_steps_replace_the_recipe_s_and_nothing_is_written(tmp_path: Path) -> No
 
 def test_a_profile_that_makes_no_sense_is_refused_as_ever(tmp_path: Path, small_settings: Path) -> None:
     written = yaml.safe_load(small_settings.read_text())
-    written["full"]["train"]["srcnn"]["rate"] = -1
+    written["full"]["train"]["srcnn"]["learning_rate"] = -1
     small_settings.write_text(yaml.safe_dump(written))
-    with pytest.raises(ParamsError, match=r"full\.train\.srcnn\.rate"):
+    with pytest.raises(ParamsError, match=r"full\.train\.srcnn\.learning_rate"):
         training.settings(Layout(tmp_path), small_settings, "srcnn", "full")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from components.evidence.policy import Line
+from components.evidence.policy import Criterion
 from components.handover import (
     IndexRow,
     Layout,
@@ -18,14 +18,14 @@ from components.handover import (
     write_json,
     write_rows,
 )
-from components.handover.reader_rows import ReaderSummary, SharpenedReading
+from components.handover.classifier_rows import ClassifierSummary, SharpenedClassification
 from components.handover.sr_rows import GroupScore, MethodSummary, SampleScore
 from components.pages import model_card
 from components.pages.super_resolution import number
 from tests import tables
 from tests.settings import small
 
-LINES = (Line("mean PSNR (dB) at least", 24.0, 23.4567, False), Line("mean SSIM at least", 0.6, 0.81, True))
+LINES = (Criterion("mean PSNR (dB) at least", 24.0, 23.4567, False), Criterion("mean SSIM at least", 0.6, 0.81, True))
 
 
 @pytest.fixture
@@ -141,9 +141,9 @@ def test_a_modality_without_a_held_out_image_is_named(layout: Layout) -> None:
     assert "Never scored on DX, NM, PT, MG: no held-out image." in failures
 
 
-def test_a_reader_says_what_it_missed_and_that_its_images_are_simulated(layout: Layout) -> None:
+def test_a_classifier_says_what_it_missed_and_that_its_images_are_simulated(layout: Layout) -> None:
     card = of_classifier(layout)
-    line = next(row for row in read_rows(layout.readers, ReaderSummary) if row.reader == "classifier")
+    line = next(row for row in read_rows(layout.classifiers, ClassifierSummary) if row.classifier == "classifier")
     assert card.startswith("# classifier 2: DenseNet-201\n")
     found = cells(section(card, "Scores"))
     assert found["AUROC"] == [f"{line.auroc:.3f} [{line.auroc_low:.3f}, {line.auroc_high:.3f}]"]
@@ -155,8 +155,8 @@ def test_a_reader_says_what_it_missed_and_that_its_images_are_simulated(layout: 
 
 def test_one_patient_has_no_interval_and_the_enlargement_is_named_as_it_was(layout: Layout) -> None:
     tables.write_scores(layout, images=1, patients=1)
-    rows = read_rows(layout.sr_reading, SharpenedReading)
-    write_rows(layout.sr_reading, SharpenedReading, [replace(row, scale=2) for row in rows])
+    rows = read_rows(layout.sr_classification, SharpenedClassification)
+    write_rows(layout.sr_classification, SharpenedClassification, [replace(row, scale=2) for row in rows])
     scores = section(of_generator(layout), "Scores")
     assert "1 held-out image of 1 patient: no interval can be drawn from one." in scores
     assert "[" not in cells(scores)["PSNR (dB)"][0] + cells(scores)["PSNR over bicubic (dB)"][0]

@@ -20,12 +20,12 @@ from components.handover.sr_rows import Comparison, CostLine, GroupScore, Method
 from components.pages.labels import NAMES
 from components.pages.super_resolution import (
     certainty,
+    conclusions,
     configurations,
     costs,
     digests,
     number,
     run_address,
-    sayings,
     signed,
     since,
     spectrum,
@@ -219,11 +219,11 @@ def test_curves_are_the_points_of_their_csv(drawn: Layout) -> None:
 
 def test_few_patients_are_said_to_be_too_few_and_many_are_not() -> None:
     few = compare(rows({"bicubic": [30.0] * 4, "rrdb": [31.0, 32, 33, 34]}), {"bicubic": "bicubic"}, 100, 0)
-    assert "4 patients are too few" in sayings(few, NAMES)[0] and "0.125" in sayings(few, NAMES)[0]
+    assert "4 patients are too few" in conclusions(few, NAMES)[0] and "0.125" in conclusions(few, NAMES)[0]
     many = compare(rows({"bicubic": [30.0] * 9, "rrdb": [31.0 + n for n in range(9)]}), {"bicubic": "bicubic"}, 100, 0)
-    assert sayings(many, NAMES) == ["Against Bicubic: RRDB better."]
+    assert conclusions(many, NAMES) == ["Against Bicubic: RRDB better."]
     same = [replace(one, p_holm=0.5) for one in many]
-    assert "no difference that the corrected tests can tell" in sayings(same, NAMES)[0]
+    assert "no difference that the corrected tests can tell" in conclusions(same, NAMES)[0]
 
 
 def test_one_patient_with_many_images_does_not_decide_who_is_better() -> None:
@@ -232,7 +232,7 @@ def test_one_patient_with_many_images_does_not_decide_who_is_better() -> None:
     table = rows({"bicubic": [30.0] * 112, "rrdb": [30 + gain for gain in gains]}, patients)
     found = compare(table, {"bicubic": "bicubic"}, 100, 0)
     assert found[0].difference < 0 and found[0].p_holm < 0.05
-    assert sayings(found, NAMES) == [
+    assert conclusions(found, NAMES) == [
         "Against Bicubic: RRDB (for 12 of 13 patients; the mean over images says the opposite) better."
     ]
 

@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from components.handover import GENERATORS
-from components.handover.methods import READERS
+from components.handover.methods import CLASSIFIERS
 from components.learning.models import build
 from components.params import PROFILES, ParamsError, load, parse
 from tests.settings import PARAMS, content
@@ -14,7 +14,7 @@ from tests.settings import PARAMS, content
 @pytest.mark.parametrize("profile", PROFILES)
 def test_both_profiles_are_whole_and_name_networks_that_can_be_built(profile: str) -> None:
     params = parse(yaml.safe_load(PARAMS.read_text()) | {"profile": profile})
-    assert {*GENERATORS, *READERS} <= set(params.train)
+    assert {*GENERATORS, *CLASSIFIERS} <= set(params.train)
     for training in params.train.values():
         scale = {"scale": 4} if training.recipe == "pixel" else {}
         for network in (getattr(training, "network", None), getattr(training, "discriminator", None)):
@@ -47,8 +47,8 @@ def test_the_full_profile_has_the_published_sizes() -> None:
         (("prepare", "scales"), [5], "prepare.scales: expected some of 2, 3, 4, 8"),
         (("prepare", "degradation"), "jpeg", "expected one of bicubic, kspace, blur_noise, found 'jpeg'"),
         (("ingest", "sorces"), [], "ingest.sorces: unknown"),
-        (("quick", "train", "rrdb", "patch"), 33, "quick.train.rrdb.patch: expected a multiple of scale"),
-        (("quick", "train", "rrdb", "rate"), 0, "quick.train.rrdb.rate: expected above 0"),
+        (("quick", "train", "rrdb", "patch_size"), 33, "quick.train.rrdb.patch_size: expected a multiple of scale"),
+        (("quick", "train", "rrdb", "learning_rate"), 0, "quick.train.rrdb.learning_rate: expected above 0"),
         (("quick", "train", "rrdb", "recipe"), "magic", "quick.train.rrdb.recipe: expected one of pixel"),
         (("quick", "train", "esrgan", "interpolation"), [2.0], "expected weights from 0 to 1"),
         (("quick", "speed"), 3, "quick.speed: unknown"),
@@ -69,7 +69,7 @@ def test_every_problem_is_in_one_error() -> None:
     settings = content()
     settings["seed"], settings["split"]["min_side"] = "one", None
     del settings["evaluate"]["pictures"]
-    settings["quick"]["train"]["srcnn"]["batch"] = 0
+    settings["quick"]["train"]["srcnn"]["batch_size"] = 0
     with pytest.raises(ParamsError, match=r"4 problem\(s\)"):
         parse(settings)
 

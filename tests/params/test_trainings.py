@@ -12,7 +12,7 @@ from tests.settings import content
     ("change", "told"),
     [
         ({"head_steps": 6}, r"classifier\.head_steps: expected less than steps \(6\), found 6"),
-        ({"first_layer_rate": 0.0}, r"first_layer_rate: expected above 0, at most 1, found 0\.0"),
+        ({"first_layer_rate_factor": 0.0}, r"first_layer_rate_factor: expected above 0, at most 1, found 0\.0"),
         ({"balance": "both"}, "expected one of weights, sampling, none, found 'both'"),
         ({"label_smoothing": 1.5}, "label_smoothing: expected a share from 0 to 1"),
         ({"mixup": -1.0}, "mixup: expected 0 or more"),
@@ -22,7 +22,7 @@ from tests.settings import content
         ({"augmentation": {"flip": True}}, r"classifier\.augmentation\.noise: missing"),
     ],
 )
-def test_settings_of_a_reader_that_make_no_sense_are_named(change: dict[str, Any], told: str) -> None:
+def test_settings_of_a_classifier_that_make_no_sense_are_named(change: dict[str, Any], told: str) -> None:
     settings = content()
     settings["quick"]["train"]["classifier"] |= change
     with pytest.raises(ParamsError, match=told):

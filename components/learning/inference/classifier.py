@@ -1,4 +1,4 @@
-"""A trained network as a reader: images in, calibrated probabilities out, rebuilt from its folder alone."""
+"""A trained network as a classifier: images in, calibrated probabilities out, rebuilt from its folder alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BATCH = 64
 
 
 @dataclass(frozen=True)
-class Manner:
+class InferenceSettings:
     """How a network is asked: what its images are brought to, how often they are looked at, what decides."""
 
     classes: tuple[str, ...]  # the negative one first
@@ -39,57 +39,57 @@ class Manner:
 
 
 @dataclass(frozen=True)
-class Reader:
-    """A network and the manner in which it reads."""
+class NetworkClassifier:
+    """A network and the settings in which it reads."""
 
     network: nn.Module
-    manner: Manner
+    settings: InferenceSettings
 
     @property
     def classes(self) -> tuple[str, ...]:
-        return self.manner.classes
+        return self.settings.classes
 
     @property
     def size(self) -> int:
-        return self.manner.size
+        return self.settings.size
 
     @property
     def channels(self) -> int:
-        return self.manner.channels
+        return self.settings.channels
 
     @property
     def percentiles(self) -> tuple[float, float]:
-        return self.manner.percentiles
+        return self.settings.percentiles
 
     @property
     def threshold(self) -> float:
         """Of the positive class's probability; from it on an image counts as found."""
-        return self.manner.threshold
+        return self.settings.threshold
 
     def probabilities(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
         """Of the positive class, (N,); `images` are (N, channels, size, size) in [0, 1]."""
         device = next(self.network.parameters()).device
-        manner = self.manner
+        settings = self.settings
         logits = logits_of(
-            self.network, torch.from_numpy(images), device, manner.augmentation, manner.views, manner.seed
+            self.network, torch.from_numpy(images), device, settings.augmentation, settings.views, settings.seed
         )
-        return positive(logits, manner.temperature)
+        return positive(logits, settings.temperature)
 
 
-def load_reader(folder: Path) -> Reader:
-    """The reader in `folder`, on the CPU."""
-    return reader_of(*load_weights(folder), str(folder))
+def load_network_classifier(folder: Path) -> NetworkClassifier:
+    """The classifier in `folder`, on the CPU."""
+    return classifier_of(*load_weights(folder), str(folder))
 
 
-def reader_of(network: nn.Module, config: dict[str, Any], name: str) -> Reader:
-    """The reader that `config` describes. Raises `StepError` where it describes none; `name` is for that message."""
+def classifier_of(network: nn.Module, config: dict[str, Any], name: str) -> NetworkClassifier:
+    """The classifier that `config` describes. Raises `StepError`, naming `name`, where it describes none."""
     try:
-        found = dict(config["reading"])
+        found = dict(config["inference"])
         found["augmentation"] = Augmentation(**found["augmentation"])
         found["classes"], found["percentiles"] = tuple(found["classes"]), tuple(found["percentiles"])
-        return Reader(network, Manner(**found))
+        return NetworkClassifier(network, InferenceSettings(**found))
     except (KeyError, TypeError) as error:
-        raise StepError(f"{name}: expected the configuration of a reader; {error}. Train it again.") from error
+        raise StepError(f"{name}: expected the configuration of a classifier; {error}. Train it again.") from error
 
 
 @torch.inference_mode()

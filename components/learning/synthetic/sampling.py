@@ -10,7 +10,7 @@ BATCH = 64
 
 
 @torch.inference_mode()
-def made_images(generator: nn.Module, labels: Tensor, seed: int, device: torch.device) -> Tensor:
+def sample_images(generator: nn.Module, labels: Tensor, seed: int, device: torch.device) -> Tensor:
     """One image for each of `labels` (N,): (N, 1, size, size) in [0, 1] on the CPU, the same for the same seed."""
     generator.eval()
     noise = draw_noise(np.random.default_rng(seed), len(labels), generator.latent, device)  # type: ignore[arg-type]

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from components.learning.datasets.pairs import Pair
+from components.learning.training.accumulation import GradientAccumulation, MicroBatch
 from components.learning.training.features import Features
 from components.learning.training.losses import discriminator_loss, generator_loss, pixel_loss
 from components.learning.training.optimisation import MovingAverage, compiled
 from components.learning.training.patches import Patches
 from components.learning.training.pixel_phase import score_on
-from components.learning.training.sharing import Sharing, Turn
 from components.learning.training.trainer import prepare_rates
 from components.params.trainings import AdversarialTraining
 
@@ -39,32 +39,36 @@ class AdversarialPhase:
         patches: Patches,
         validation: list[Pair],
     ) -> None:
-        self._settings, self._fabric, self._sharing = settings, fabric, Sharing(fabric, settings.accumulate)
+        self._settings, self._fabric, self._accumulation = (
+            settings,
+            fabric,
+            GradientAccumulation(fabric, settings.accumulate),
+        )
         self._features, self._patches, self._validation = features, patches, validation
         features.module.to(fabric.device)
         self.modules: dict[str, nn.Module] = {}
         self.optimisers: dict[str, Optimizer] = {}
         self._wrapped: dict[str, nn.Module] = {}
         for name, module in (("generator", generator), ("discriminator", discriminator)):
-            self._set_up(name, self._sharing.prepared(module))
+            self._set_up(name, self._accumulation.prepared(module))
         self.average = MovingAverage(self.modules["generator"], settings.ema)
 
     def step(self, step: int) -> dict[str, Tensor]:
         for name, module in self.modules.items():
             module.train()
             self.optimisers[name].zero_grad(set_to_none=True)
-        shown: list[tuple[Turn, Tensor, Tensor]] = []
+        generated_batches: list[tuple[MicroBatch, Tensor, Tensor]] = []
         losses: dict[str, Tensor] = {}
-        for turn in self._sharing.turns():
-            low, high = self._patches.batch(step, turn.part, turn.parts)
-            with self._sharing.quiet(self._wrapped["generator"], turn):
-                fake = self._wrapped["generator"](low)
-                _add(losses, self._improve_generator(fake, high))
-            shown.append((turn, fake.detach(), high))
+        for micro_batch in self._accumulation.micro_batches():
+            low, high = self._patches.batch(step, micro_batch.part, micro_batch.parts)
+            with self._accumulation.no_sync(self._wrapped["generator"], micro_batch):
+                generated = self._wrapped["generator"](low)
+                _add(losses, self._improve_generator(generated, high))
+            generated_batches.append((micro_batch, generated.detach(), high))
         self.optimisers["generator"].step()
-        for turn, fake, high in shown:
-            with self._sharing.quiet(self._wrapped["discriminator"], turn):
-                _add(losses, {"discriminator_loss": self._improve_discriminator(fake, high)})
+        for micro_batch, generated, high in generated_batches:
+            with self._accumulation.no_sync(self._wrapped["discriminator"], micro_batch):
+                _add(losses, {"discriminator_loss": self._improve_discriminator(generated, high)})
         self.optimisers["discriminator"].step()
         self.average.update()
         return losses
@@ -74,46 +78,48 @@ class AdversarialPhase:
 
     def _set_up(self, name: str, module: nn.Module) -> None:
         settings = self._settings
-        adam = Adam(module.parameters(), settings.rate, betas=(0.9, settings.beta2), fused=True)
+        adam = Adam(module.parameters(), settings.learning_rate, betas=(0.9, settings.beta2), fused=True)
         self.modules[name] = module
         self._wrapped[name], self.optimisers[name] = self._fabric.setup(
             compiled(module, settings.compile), prepare_rates(adam)
         )
 
-    def _improve_generator(self, fake: Tensor, high: Tensor) -> dict[str, Tensor]:
-        """Adds the gradients of one turn; the judge gets none."""
-        settings, judge = self._settings, self.modules["discriminator"]
-        judge.requires_grad_(False)
-        with self._fabric.autocast():  # the judge itself: its gradients are not to be exchanged
-            real = judge(high) if settings.relativistic else high.new_zeros(0)
-            seen = judge(fake)
-        adversarial = generator_loss(real, seen, settings.relativistic, self._sharing.mean)
-        content = self._content(fake, high)
-        pixel = pixel_loss(fake, high, "l1")
-        total = self._sharing.backward(
+    def _improve_generator(self, generated: Tensor, high: Tensor) -> dict[str, Tensor]:
+        """Adds the gradients of one micro-batch; the discriminator gets none."""
+        settings, discriminator = self._settings, self.modules["discriminator"]
+        discriminator.requires_grad_(False)
+        with self._fabric.autocast():  # the discriminator itself: its gradients are not to be exchanged
+            real = discriminator(high) if settings.relativistic else high.new_zeros(0)
+            seen = discriminator(generated)
+        adversarial = generator_loss(real, seen, settings.relativistic, self._accumulation.mean)
+        content = self._content(generated, high)
+        pixel = pixel_loss(generated, high, "l1")
+        total = self._accumulation.backward(
             settings.pixel_weight * pixel
             + settings.content_weight * content
             + settings.adversarial_weight * adversarial
         )
-        judge.requires_grad_(True)
-        turns = settings.accumulate
+        discriminator.requires_grad_(True)
+        micro_batches = settings.accumulate
         return {
-            "pixel_loss": pixel.detach() / turns,
-            "content_loss": content.detach() / turns,
-            "adversarial_loss": adversarial.detach() / turns,
+            "pixel_loss": pixel.detach() / micro_batches,
+            "content_loss": content.detach() / micro_batches,
+            "adversarial_loss": adversarial.detach() / micro_batches,
             "generator_loss": total,
         }
 
-    def _improve_discriminator(self, fake: Tensor, high: Tensor) -> Tensor:
-        judge = self._wrapped["discriminator"]
+    def _improve_discriminator(self, generated: Tensor, high: Tensor) -> Tensor:
+        discriminator = self._wrapped["discriminator"]
         relativistic = self._settings.relativistic
-        return self._sharing.backward(discriminator_loss(judge(high), judge(fake), relativistic, self._sharing.mean))
+        return self._accumulation.backward(
+            discriminator_loss(discriminator(high), discriminator(generated), relativistic, self._accumulation.mean)
+        )
 
-    def _content(self, fake: Tensor, high: Tensor) -> Tensor:
+    def _content(self, generated: Tensor, high: Tensor) -> Tensor:
         with self._fabric.autocast():
             with torch.no_grad():
                 wanted = self._features.extract(high)
-            found = self._features.extract(fake)
+            found = self._features.extract(generated)
         found, wanted = found.float(), wanted.float()
         if self._settings.relativistic:  # ESRGAN takes the absolute distance, SRGAN the squared one
             return F.l1_loss(found, wanted)

@@ -1,4 +1,4 @@
-"""Training of the reader: DenseNet-201 on labelled images that are varied on the device."""
+"""Training of the classifier: DenseNet-201 on labelled images that are varied on the device."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from components.learning.augmentation import augmented, mixed
 from components.learning.datasets.labelled import LabelledImages
 from components.learning.inference.classifier import logits_of
 from components.learning.metrics.ranking import auroc
+from components.learning.training.accumulation import GradientAccumulation, MicroBatch
 from components.learning.training.optimisation import MovingAverage, compiled
-from components.learning.training.sharing import Sharing, Turn
 from components.learning.training.trainer import prepare_rates
 from components.params.trainings import ClassifierTraining
 
@@ -38,13 +38,13 @@ class ClassifierPhase:
         seed: int,
     ) -> None:
         self._settings, self._fabric, self._seed = settings, fabric, seed
-        self._sharing = Sharing(fabric, settings.accumulate)
+        self._accumulation = GradientAccumulation(fabric, settings.accumulate)
         self._images, self._labels = training.images.to(fabric.device), training.labels.to(fabric.device)
         self._training_labels = training.labels.numpy()
         self._validation = validation
         counts = torch.bincount(training.labels, minlength=2).clamp(min=1)
         self._shares = (len(training.labels) / (2 * counts)).to(fabric.device)  # of each class, for equal say
-        self._network = network = self._sharing.prepared(network)
+        self._network = network = self._accumulation.prepared(network)
         self._body: list[nn.Parameter] = [p for group in network.by_depth()[:-1] for p in group]  # type: ignore[operator]
         optimiser = _adam(network, settings)
         self._wrapped, self._optimiser = fabric.setup(compiled(network, settings.compile), optimiser)
@@ -58,7 +58,9 @@ class ClassifierPhase:
         self._network.train(not head_alone)
         self._optimiser.zero_grad(set_to_none=True)
         images, targets = self._batch(step)
-        loss = torch.stack([self._turn(images, targets, turn) for turn in self._sharing.turns()]).sum()
+        loss = torch.stack(
+            [self._micro_batch(images, targets, micro_batch) for micro_batch in self._accumulation.micro_batches()]
+        ).sum()
         if head_alone:
             for parameter in self._body:
                 parameter.grad = None  # which the optimiser passes over
@@ -75,22 +77,22 @@ class ClassifierPhase:
         labels = self._training_labels
         if settings.balance == "sampling":
             per_image = 1 / np.bincount(labels, minlength=2)[labels]
-            chosen = random.choice(len(labels), settings.batch, p=per_image / per_image.sum())
+            chosen = random.choice(len(labels), settings.batch_size, p=per_image / per_image.sum())
         else:
-            chosen = random.choice(len(labels), settings.batch)
+            chosen = random.choice(len(labels), settings.batch_size)
         place = torch.from_numpy(chosen).to(self._fabric.device)
         targets = F.one_hot(self._labels[place], 2).float()
         targets = targets * (1 - settings.label_smoothing) + settings.label_smoothing / 2
         images = augmented(self._images[place], settings.augmentation, random)
         return mixed(images, targets, settings.mixup, random)
 
-    def _turn(self, images: Tensor, targets: Tensor, turn: Turn) -> Tensor:
-        mine = torch.arange(len(targets), device=targets.device).tensor_split(turn.parts)[turn.part]
+    def _micro_batch(self, images: Tensor, targets: Tensor, micro_batch: MicroBatch) -> Tensor:
+        mine = torch.arange(len(targets), device=targets.device).tensor_split(micro_batch.parts)[micro_batch.part]
         weighted = targets * self._shares if self._settings.balance == "weights" else targets
-        with self._sharing.quiet(self._wrapped, turn):
+        with self._accumulation.no_sync(self._wrapped, micro_batch):
             logits = self._wrapped(images[mine].contiguous(memory_format=torch.channels_last)).float()
             loss = -(weighted[mine] * logits.log_softmax(1)).sum()
-            return self._sharing.backward(loss * turn.parts / weighted.sum())
+            return self._accumulation.backward(loss * micro_batch.parts / weighted.sum())
 
     def validate(self) -> dict[str, float]:
         own = {key: value.detach().clone() for key, value in self._network.state_dict().items()}
@@ -109,9 +111,9 @@ def _adam(network: nn.Module, settings: ClassifierTraining) -> Optimizer:
     depths = network.by_depth()  # type: ignore[operator]
     groups = []
     for depth, parameters in enumerate(depths):
-        share = settings.first_layer_rate ** (1 - depth / (len(depths) - 1))
+        share = settings.first_layer_rate_factor ** (1 - depth / (len(depths) - 1))
         for decayed in (True, False):
             own = [parameter for parameter in parameters if (parameter.ndim > 1) == decayed]
             decay = settings.weight_decay if decayed else 0.0
-            groups.append({"params": own, "lr": settings.rate * share, "weight_decay": decay})
+            groups.append({"params": own, "lr": settings.learning_rate * share, "weight_decay": decay})
     return prepare_rates(AdamW(groups, betas=(0.9, settings.beta2), fused=True))

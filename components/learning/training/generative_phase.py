@@ -12,10 +12,10 @@ from torch.optim import Adam, Optimizer
 
 from components.learning.augmentation import augmented
 from components.learning.datasets.labelled import LabelledImages
-from components.learning.synthetic.sampling import draw_noise, made_images
+from components.learning.synthetic.sampling import draw_noise, sample_images
+from components.learning.training.accumulation import GradientAccumulation, MicroBatch
 from components.learning.training.losses import discriminator_loss, generator_loss
 from components.learning.training.optimisation import MovingAverage, compiled
-from components.learning.training.sharing import Sharing, Turn
 from components.learning.training.trainer import prepare_rates
 from components.params.trainings import GenerativeTraining
 
@@ -41,7 +41,7 @@ class GenerativePhase:
         seed: int,
     ) -> None:
         self._settings, self._fabric, self._seed = settings, fabric, seed
-        self._sharing = Sharing(fabric, settings.accumulate)
+        self._accumulation = GradientAccumulation(fabric, settings.accumulate)
         self._images = training.images.mean(1, keepdim=True).to(fabric.device)  # what it makes is grey
         self._labels = training.labels.to(fabric.device)
         self._validation = validation
@@ -49,12 +49,12 @@ class GenerativePhase:
         self.optimisers: dict[str, Optimizer] = {}
         self._wrapped: dict[str, nn.Module] = {}
         for name, module in (("generator", generator), ("discriminator", discriminator)):
-            self._set_up(name, self._sharing.prepared(module))
+            self._set_up(name, self._accumulation.prepared(module))
         self.average = MovingAverage(self.modules["generator"], settings.ema)
 
     def _set_up(self, name: str, module: nn.Module) -> None:
         settings = self._settings
-        adam = Adam(module.parameters(), settings.rate, betas=(settings.beta1, settings.beta2), fused=True)
+        adam = Adam(module.parameters(), settings.learning_rate, betas=(settings.beta1, settings.beta2), fused=True)
         self.modules[name] = module
         self._wrapped[name], self.optimisers[name] = self._fabric.setup(
             compiled(module, settings.compile), prepare_rates(adam)
@@ -63,41 +63,43 @@ class GenerativePhase:
     def step(self, step: int) -> dict[str, Tensor]:
         """The generator, then the discriminator on what it made; images, noise and changes depend on seed and step."""
         random = np.random.default_rng((self._seed, step))
-        place = torch.from_numpy(random.choice(len(self._labels), self._settings.batch)).to(self._fabric.device)
+        place = torch.from_numpy(random.choice(len(self._labels), self._settings.batch_size)).to(self._fabric.device)
         noise = draw_noise(random, len(place), self.modules["generator"].latent, self._fabric.device)  # type: ignore[arg-type]
         changes = int(random.integers(2**32))
         for name, module in self.modules.items():
             module.train()
             self.optimisers[name].zero_grad(set_to_none=True)
-        shown, losses = [], []
-        for turn in self._sharing.turns():
-            mine = torch.arange(len(place)).tensor_split(turn.parts)[turn.part]
+        generated_batches, losses = [], []
+        for micro_batch in self._accumulation.micro_batches():
+            mine = torch.arange(len(place)).tensor_split(micro_batch.parts)[micro_batch.part]
             real, labels = self._images[place[mine]], self._labels[place[mine]]
-            with self._sharing.quiet(self._wrapped["generator"], turn):
-                fake = self._wrapped["generator"](noise[mine], labels)
-                losses.append(self._improve_generator(fake, labels, changes))
-            shown.append((turn, real, fake.detach(), labels))
+            with self._accumulation.no_sync(self._wrapped["generator"], micro_batch):
+                generated = self._wrapped["generator"](noise[mine], labels)
+                losses.append(self._improve_generator(generated, labels, changes))
+            generated_batches.append((micro_batch, real, generated.detach(), labels))
         self.optimisers["generator"].step()
-        judged = [self._improve_discriminator(*one, changes) for one in shown]
+        judged = [self._improve_discriminator(*one, changes) for one in generated_batches]
         self.optimisers["discriminator"].step()
         self.average.update()
         return {"generator_loss": torch.stack(losses).sum(), "discriminator_loss": torch.stack(judged).sum()}
 
-    def _improve_generator(self, fake: Tensor, labels: Tensor, changes: int) -> Tensor:
-        """Adds the gradients of one turn; the judge, asked itself and not as wrapped, gets none."""
-        judge = self.modules["discriminator"]
-        judge.requires_grad_(False)
+    def _improve_generator(self, generated: Tensor, labels: Tensor, changes: int) -> Tensor:
+        """Adds the gradients of one micro-batch; the discriminator, asked itself and not as wrapped, gets none."""
+        discriminator = self.modules["discriminator"]
+        discriminator.requires_grad_(False)
         with self._fabric.autocast():
-            said = judge(self._changed(fake, changes), labels)
-        loss = self._sharing.backward(generator_loss(said.new_zeros(0), said, relativistic=False))
-        judge.requires_grad_(True)
+            said = discriminator(self._changed(generated, changes), labels)
+        loss = self._accumulation.backward(generator_loss(said.new_zeros(0), said, relativistic=False))
+        discriminator.requires_grad_(True)
         return loss
 
-    def _improve_discriminator(self, turn: Turn, real: Tensor, fake: Tensor, labels: Tensor, changes: int) -> Tensor:
-        judge = self._wrapped["discriminator"]
-        with self._sharing.quiet(judge, turn):
-            said = [judge(self._changed(images, changes), labels) for images in (real, fake)]
-            return self._sharing.backward(discriminator_loss(said[0], said[1], relativistic=False))
+    def _improve_discriminator(
+        self, micro_batch: MicroBatch, real: Tensor, generated: Tensor, labels: Tensor, changes: int
+    ) -> Tensor:
+        discriminator = self._wrapped["discriminator"]
+        with self._accumulation.no_sync(discriminator, micro_batch):
+            said = [discriminator(self._changed(images, changes), labels) for images in (real, generated)]
+            return self._accumulation.backward(discriminator_loss(said[0], said[1], relativistic=False))
 
     def _changed(self, images: Tensor, changes: int) -> Tensor:
         """Images as the discriminator sees them, real and made changed alike.
@@ -110,7 +112,7 @@ class GenerativePhase:
         generator, average = self.modules["generator"], self.average.state
         own = {key: value.detach().clone() for key, value in generator.state_dict().items()}
         generator.load_state_dict(average)
-        made = made_images(generator, self._validation.labels, self._seed, self._fabric.device)
+        made = sample_images(generator, self._validation.labels, self._seed, self._fabric.device)
         generator.load_state_dict(own)
         return {"validation_likeness": likeness(made, self._validation.images)}
 

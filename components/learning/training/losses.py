@@ -11,26 +11,26 @@ from torch import Tensor
 Mean = Callable[[Tensor], Tensor]
 
 
-def discriminator_loss(real: Tensor, fake: Tensor, relativistic: bool, mean: Mean = torch.mean) -> Tensor:
-    """How badly a discriminator tells real from fake; `real` and `fake` are its logits, `(B, 1)`.
+def discriminator_loss(real: Tensor, generated: Tensor, relativistic: bool, mean: Mean = torch.mean) -> Tensor:
+    """How badly a discriminator tells real from generated; `real` and `generated` are its logits, `(B, 1)`.
 
     Plain: Goodfellow et al. 2014. Relativistic average: Jolicoeur-Martineau 2018, arXiv:1807.00734; `mean` is
     then taken of a batch that may be spread over processes.
     """
-    real, fake = _against_each_other(real, fake, mean) if relativistic else (real, fake)
-    loss = _is(real, 1.0) + _is(fake, 0.0)
+    real, generated = _against_each_other(real, generated, mean) if relativistic else (real, generated)
+    loss = _is(real, 1.0) + _is(generated, 0.0)
     return loss / 2 if relativistic else loss
 
 
-def generator_loss(real: Tensor, fake: Tensor, relativistic: bool, mean: Mean = torch.mean) -> Tensor:
+def generator_loss(real: Tensor, generated: Tensor, relativistic: bool, mean: Mean = torch.mean) -> Tensor:
     """How well the discriminator sees through a generator; shapes as in `discriminator_loss`.
 
     Plain uses the non-saturating -log D(G(z)) (arXiv:1609.04802, equation 6).
     """
     if not relativistic:
-        return _is(fake, 1.0)
-    real, fake = _against_each_other(real, fake, mean)
-    return (_is(real, 0.0) + _is(fake, 1.0)) / 2
+        return _is(generated, 1.0)
+    real, generated = _against_each_other(real, generated, mean)
+    return (_is(real, 0.0) + _is(generated, 1.0)) / 2
 
 
 def pixel_loss(estimate: Tensor, reference: Tensor, kind: str) -> Tensor:
@@ -41,8 +41,8 @@ def pixel_loss(estimate: Tensor, reference: Tensor, kind: str) -> Tensor:
     return losses[kind](estimate, reference)
 
 
-def _against_each_other(real: Tensor, fake: Tensor, mean: Mean) -> tuple[Tensor, Tensor]:
-    return real - mean(fake), fake - mean(real)
+def _against_each_other(real: Tensor, generated: Tensor, mean: Mean) -> tuple[Tensor, Tensor]:
+    return real - mean(generated), generated - mean(real)
 
 
 def _is(logits: Tensor, truth: float) -> Tensor:

@@ -10,10 +10,10 @@ from torch.optim import Adam, Optimizer
 
 from components.learning.datasets.pairs import Pair
 from components.learning.metrics.image_quality import crop_border, psnr, ssim
+from components.learning.training.accumulation import GradientAccumulation, MicroBatch
 from components.learning.training.losses import pixel_loss
 from components.learning.training.optimisation import MovingAverage, compiled
 from components.learning.training.patches import Patches
-from components.learning.training.sharing import Sharing, Turn
 from components.learning.training.trainer import prepare_rates
 from components.params.trainings import PixelTraining
 
@@ -34,9 +34,13 @@ class PixelPhase:
     def __init__(
         self, network: nn.Module, settings: PixelTraining, fabric: Fabric, patches: Patches, validation: list[Pair]
     ) -> None:
-        self._settings, self._fabric, self._sharing = settings, fabric, Sharing(fabric, settings.accumulate)
+        self._settings, self._fabric, self._accumulation = (
+            settings,
+            fabric,
+            GradientAccumulation(fabric, settings.accumulate),
+        )
         self._patches, self._validation = patches, validation
-        self._network = network = self._sharing.prepared(network)
+        self._network = network = self._accumulation.prepared(network)
         optimiser = _adam(network, settings)
         self._wrapped, self._optimiser = fabric.setup(compiled(network, settings.compile), optimiser)
         self.modules = {"generator": network}
@@ -46,15 +50,17 @@ class PixelPhase:
     def step(self, step: int) -> dict[str, Tensor]:
         self._network.train()
         self._optimiser.zero_grad(set_to_none=True)
-        loss = torch.stack([self._turn(step, turn) for turn in self._sharing.turns()]).sum()
+        loss = torch.stack(
+            [self._micro_batch(step, micro_batch) for micro_batch in self._accumulation.micro_batches()]
+        ).sum()
         self._optimiser.step()
         self.average.update()
         return {"pixel_loss": loss}
 
-    def _turn(self, step: int, turn: Turn) -> Tensor:
-        low, high = self._patches.batch(step, turn.part, turn.parts)
-        with self._sharing.quiet(self._wrapped, turn):
-            return self._sharing.backward(pixel_loss(self._wrapped(low), high, self._settings.loss))
+    def _micro_batch(self, step: int, micro_batch: MicroBatch) -> Tensor:
+        low, high = self._patches.batch(step, micro_batch.part, micro_batch.parts)
+        with self._accumulation.no_sync(self._wrapped, micro_batch):
+            return self._accumulation.backward(pixel_loss(self._wrapped(low), high, self._settings.loss))
 
     def validate(self) -> dict[str, float]:
         return score_on(self._network, self.average.state, self._validation, self._fabric)
@@ -97,7 +103,7 @@ def _adam(network: nn.Module, settings: PixelTraining) -> Optimizer:
     last = list(network.last_layer.parameters())  # type: ignore[union-attr]
     others = [p for p in network.parameters() if all(p is not one for one in last)]
     groups = [
-        {"params": others, "lr": settings.rate},
-        {"params": last, "lr": settings.rate * settings.last_layer_rate},
+        {"params": others, "lr": settings.learning_rate},
+        {"params": last, "lr": settings.learning_rate * settings.last_layer_rate_factor},
     ]
     return prepare_rates(Adam(groups, betas=(0.9, settings.beta2), fused=True))

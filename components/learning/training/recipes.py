@@ -22,9 +22,9 @@ from components.handover.names import CONFIG, INDEX, WEIGHTS
 from components.learning.datasets.labelled import LabelledImages, classes_of, load_labelled
 from components.learning.datasets.pairs import Pair, load_pairs
 from components.learning.inference.calibration import temperature_of, threshold_for
-from components.learning.inference.classifier import Manner, logits_of, positive
+from components.learning.inference.classifier import InferenceSettings, logits_of, positive
 from components.learning.models import build
-from components.learning.synthetic.extra_images import MAKES, extra_images, with_extra
+from components.learning.synthetic.synthetic_images import MAKES, synthetic_images, with_synthetic
 from components.learning.training.adversarial_phase import AdversarialPhase, choose_interpolation, interpolated
 from components.learning.training.classifier_phase import ClassifierPhase
 from components.learning.training.features import make_features
@@ -48,15 +48,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Work:
-    """A training ready to start, and what turns its end into the weights and configuration that are kept."""
+class TrainingJob:
+    """A training ready to start, and what micro-batches its end into the weights and configuration that are kept."""
 
     phase: Phase
     finish: Callable[[Progress], tuple[dict[str, Tensor], dict[str, Any]]]
 
 
 @dataclass(frozen=True)
-class Setting:
+class TrainingContext:
     """What every kind of training is given; `start` is the folder of our own weights that a classifier goes on from."""
 
     layout: Layout
@@ -65,106 +65,111 @@ class Setting:
     start: Path | None
 
 
-def work_of(setting: Setting, settings: NetworkTraining) -> Work:
+def build_job(context: TrainingContext, settings: NetworkTraining) -> TrainingJob:
     """The training that `settings` describe. Raises `StepError` where its data or its start are not as they must be."""
     match settings:
         case PixelTraining():
-            return _pixel(setting, settings)
+            return _pixel(context, settings)
         case AdversarialTraining():
-            return _adversarial(setting, settings)
+            return _adversarial(context, settings)
         case ClassifierTraining():
-            return _classifier(setting, settings)
+            return _classifier(context, settings)
         case GenerativeTraining():
-            return _generative(setting, settings)
+            return _generative(context, settings)
         case _:
             raise TypeError(f"no training for {type(settings).__name__}")
 
 
-def _pixel(setting: Setting, settings: PixelTraining) -> Work:
+def _pixel(context: TrainingContext, settings: PixelTraining) -> TrainingJob:
     network = build(settings.network, scale=settings.scale)
-    training, validation = _pairs(setting, settings)
+    training, validation = _pairs(context, settings)
     seen = {pair.row.image_id for pair in training}
     if settings.start:
-        rows = read_rows(setting.layout.super_resolution / INDEX, PreparedRow)
+        rows = read_rows(context.layout.super_resolution / INDEX, PreparedRow)
         seen.update(start_from(network, Path(settings.start), "start", rows))
         print(f"starts from the weights in {settings.start}")
-    phase = PixelPhase(network, settings, setting.fabric, _patches(setting, settings, training), validation)
-    prepare = setting.params.prepare
+    phase = PixelPhase(network, settings, context.fabric, _patches(context, settings, training), validation)
+    prepare = context.params.prepare
     config = {
         "network": {**settings.network, "scale": settings.scale},
         "percentiles": [prepare.percentile_low, prepare.percentile_high],
         TRAINED_ON: sorted(seen),
     }
-    return Work(phase, lambda progress: (progress.best_state, config))
+    return TrainingJob(phase, lambda progress: (progress.best_state, config))
 
 
-def _adversarial(setting: Setting, settings: AdversarialTraining) -> Work:
-    start = setting.layout.model(settings.generator)
+def _adversarial(context: TrainingContext, settings: AdversarialTraining) -> TrainingJob:
+    start = context.layout.model(settings.generator)
     network, start_config = load_weights(start)
     pixel = {key: value.clone() for key, value in network.state_dict().items()}
     features = make_features(
-        settings.features, settings.features_path, settings.features_substitute, setting.layout.model(CLASSIFIER)
+        settings.features, settings.features_path, settings.features_substitute, context.layout.model(CLASSIFIER)
     )
     print(f"content loss on {features.origin}")
-    training, validation = _pairs(setting, settings)
+    training, validation = _pairs(context, settings)
     seen = {pair.row.image_id for pair in training} | set(start_config[TRAINED_ON])
     discriminator = build(settings.discriminator)
-    patches = _patches(setting, settings, training)
-    phase = AdversarialPhase(network, discriminator, features, settings, setting.fabric, patches, validation)
+    patches = _patches(context, settings, training)
+    phase = AdversarialPhase(network, discriminator, features, settings, context.fabric, patches, validation)
 
     def finish(progress: Progress) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        alpha, scores = choose_interpolation(network, pixel, progress.best_state, settings, validation, setting.fabric)
+        alpha, scores = choose_interpolation(network, pixel, progress.best_state, settings, validation, context.fabric)
         print(f"interpolation {alpha} chosen on validation patients")
         chosen = {"alpha": alpha, "scores": scores}
         kept = {key: start_config[key] for key in ("network", "percentiles")}
         config = kept | {"features": features.origin, "interpolation": chosen, TRAINED_ON: sorted(seen)}
         return interpolated(pixel, progress.best_state, alpha), config
 
-    return Work(phase, finish)
+    return TrainingJob(phase, finish)
 
 
-def _classifier(setting: Setting, settings: ClassifierTraining) -> Work:
-    folder, device, prepare = setting.layout.classification, setting.fabric.device, setting.params.prepare
+def _classifier(context: TrainingContext, settings: ClassifierTraining) -> TrainingJob:
+    folder, device, prepare = context.layout.classification, context.fabric.device, context.params.prepare
     classes = classes_of(folder)
     training, validation = _sides(folder, classes)
     seen = {row.image_id for row in training.rows}
     if settings.extra:
-        extra = extra_images(setting.layout.model(settings.extra), training, validation, device)
-        training = with_extra(training, extra)
+        extra = synthetic_images(context.layout.model(settings.extra), training, validation, device)
+        training = with_synthetic(training, extra)
         about = f"{len(extra.kept)} images of {classes[extra.label]} made by {settings.extra}"
         print(f"{about}; {int(extra.check.copies.sum())} left out, because they copy a patient")
     network = build(settings.network, classes=len(classes))
     start = settings.weights
-    if setting.start:
+    if context.start:
         rows = read_rows(folder / INDEX, LabelledRow)
-        seen.update(start_from(network, setting.start, "train.classifier.weights", rows))
+        seen.update(start_from(network, context.start, "train.classifier.weights", rows))
     else:
         start = imagenet(network, settings.weights)
     print(f"classifier starts from {start}")
-    phase = ClassifierPhase(network, settings, setting.fabric, training, validation, setting.params.seed)
+    phase = ClassifierPhase(network, settings, context.fabric, training, validation, context.params.seed)
     percentiles, channels = (prepare.percentile_low, prepare.percentile_high), training.images.shape[1]
 
     def finish(progress: Progress) -> tuple[dict[str, Tensor], dict[str, Any]]:
         network.load_state_dict(progress.best_state)
-        asked = (settings.augmentation, settings.views, setting.params.seed)
+        asked = (settings.augmentation, settings.views, context.params.seed)
         logits = logits_of(network, validation.images, device, *asked)
         temperature = temperature_of(logits, validation.labels)
         scores = positive(logits, temperature)
         threshold = threshold_for(settings.sensitivity, validation.labels.bool().numpy(), scores)
-        manner = Manner(classes, settings.size, channels, percentiles, *asked, temperature, threshold)
-        described = {"classes": list(classes), "start": start, TRAINED_ON: sorted(seen), "reading": manner.described()}
+        inference = InferenceSettings(classes, settings.size, channels, percentiles, *asked, temperature, threshold)
+        described = {
+            "classes": list(classes),
+            "start": start,
+            TRAINED_ON: sorted(seen),
+            "inference": inference.described(),
+        }
         return progress.best_state, {"network": {**settings.network, "classes": len(classes)}, **described}
 
-    return Work(phase, finish)
+    return TrainingJob(phase, finish)
 
 
-def _generative(setting: Setting, settings: GenerativeTraining) -> Work:
-    folder, seed = setting.layout.classification, setting.params.seed
+def _generative(context: TrainingContext, settings: GenerativeTraining) -> TrainingJob:
+    folder, seed = context.layout.classification, context.params.seed
     classes = classes_of(folder)
     training, validation = _sides(folder, classes)
     sizes = {"classes": len(classes), "size": training.images.shape[-1]}
     networks = build(settings.network, **sizes), build(settings.discriminator, **sizes)
-    phase = GenerativePhase(*networks, settings, setting.fabric, training, validation, seed)
+    phase = GenerativePhase(*networks, settings, context.fabric, training, validation, seed)
     smaller = int(2 * training.labels.sum() <= len(training.labels))  # the positive where both are equal
     config = {
         "network": {**settings.network, **sizes},
@@ -172,21 +177,21 @@ def _generative(setting: Setting, settings: GenerativeTraining) -> Work:
         MAKES: {"label": smaller, "images": settings.images, "seed": seed},
         TRAINED_ON: sorted(row.image_id for row in training.rows),
     }
-    return Work(phase, lambda progress: (progress.best_state, config))
+    return TrainingJob(phase, lambda progress: (progress.best_state, config))
 
 
 def _sides(folder: Path, classes: tuple[str, ...]) -> tuple[LabelledImages, LabelledImages]:
     return load_labelled(folder, "train", classes), load_labelled(folder, "validation", classes)
 
 
-def _pairs(setting: Setting, settings: PixelTraining | AdversarialTraining) -> tuple[list[Pair], list[Pair]]:
-    folder = setting.layout.super_resolution
+def _pairs(context: TrainingContext, settings: PixelTraining | AdversarialTraining) -> tuple[list[Pair], list[Pair]]:
+    folder = context.layout.super_resolution
     return load_pairs(folder, "train", settings.scale), load_pairs(folder, "validation", settings.scale)
 
 
-def _patches(setting: Setting, settings: PixelTraining | AdversarialTraining, pairs: list[Pair]) -> Patches:
-    seed, device = setting.params.seed, setting.fabric.device
-    return Patches(pairs, settings.scale, settings.patch, settings.batch, seed, device)
+def _patches(context: TrainingContext, settings: PixelTraining | AdversarialTraining, pairs: list[Pair]) -> Patches:
+    seed, device = context.params.seed, context.fabric.device
+    return Patches(pairs, settings.scale, settings.patch_size, settings.batch_size, seed, device)
 
 
 def data_digest(layout: Layout, settings: NetworkTraining) -> str:
@@ -195,9 +200,9 @@ def data_digest(layout: Layout, settings: NetworkTraining) -> str:
     return folder_digest(layout.classification if labelled else layout.super_resolution)
 
 
-def start_digest(setting: Setting, settings: NetworkTraining) -> str:
+def start_digest(context: TrainingContext, settings: NetworkTraining) -> str:
     """Of all else that the training begins with."""
-    layout = setting.layout
+    layout = context.layout
     match settings:
         case PixelTraining(start=folder) if folder:
             return sha256_of(Path(folder) / WEIGHTS)
@@ -205,7 +210,7 @@ def start_digest(setting: Setting, settings: NetworkTraining) -> str:
             return sha256_of(layout.model(name) / WEIGHTS)
         case ClassifierTraining(weights=name, extra=extra):
             made = "".join(sha256_of(layout.model(extra) / name) for name in (WEIGHTS, CONFIG)) if extra else ""
-            start = sha256_of(setting.start / WEIGHTS if setting.start else Path(name)) if name else ""
+            start = sha256_of(context.start / WEIGHTS if context.start else Path(name)) if name else ""
             return made + start
         case _:
             return ""

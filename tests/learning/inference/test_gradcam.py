@@ -7,7 +7,7 @@ from components.learning.models import build
 SMALL = {"name": "densenet201", "growth_rate": 4, "blocks": [1, 1], "initial_channels": 4, "stem": "small"}
 
 
-def bright_reader() -> nn.Module:
+def bright_classifier() -> nn.Module:
     """Says class 1 where its last maps are large, which here copy the image's brightness."""
 
     class Bright(nn.Module):
@@ -26,10 +26,10 @@ def bright_reader() -> nn.Module:
 def test_the_heat_lies_where_the_class_was_seen() -> None:
     image = torch.zeros(1, 1, 32, 32)
     image[..., 4:12, 20:28] = 1
-    heat = grad_cam(bright_reader(), image, target=1)
+    heat = grad_cam(bright_classifier(), image, target=1)
     assert heat.shape == (32, 32) and heat.max() == 1
     assert heat[4:12, 20:28].min() > 0.3 > heat[20:, :12].max()
-    assert not grad_cam(bright_reader(), image, target=0).any(), "nothing speaks for the other class"
+    assert not grad_cam(bright_classifier(), image, target=0).any(), "nothing speaks for the other class"
 
 
 def test_a_densenet_is_left_as_it_was() -> None:

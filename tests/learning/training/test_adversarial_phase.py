@@ -21,11 +21,11 @@ def phase(tmp_path: Path) -> AdversarialPhase:
     folder = prepared.super_resolution(tmp_path).super_resolution
     patches = Patches(load_pairs(folder, "train", 4), 4, 32, 2, 0, torch.device("cpu"))
     fabric = Fabric(accelerator="cpu", devices=1)
-    judge = build(settings.discriminator)  # type: ignore[union-attr]
+    discriminator = build(settings.discriminator)  # type: ignore[union-attr]
     features = make_features("random", "", "random", tmp_path)
     return AdversarialPhase(
         build(NETWORK),
-        judge,
+        discriminator,
         features,
         settings,
         fabric,

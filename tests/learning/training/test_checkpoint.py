@@ -86,4 +86,8 @@ def test_an_ended_training_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_any_changed_setting_is_another_training() -> None:
-    assert fingerprint({"rate": 1e-3}, 1) == fingerprint({"rate": 1e-3}, 1) != fingerprint({"rate": 2e-3}, 1)
+    assert (
+        fingerprint({"learning_rate": 1e-3}, 1)
+        == fingerprint({"learning_rate": 1e-3}, 1)
+        != fingerprint({"learning_rate": 2e-3}, 1)
+    )

@@ -14,7 +14,7 @@ from tests.settings import small
 
 def test_a_small_densenet_learns_a_bright_disc(tmp_path: Path) -> None:
     folder = prepared.classification(tmp_path).classification
-    settings = small(classifier={"batch": 12, "rate": 3e-3}).train["classifier"]
+    settings = small(classifier={"batch_size": 12, "learning_rate": 3e-3}).train["classifier"]
     classes = classes_of(folder)
     assert classes == ("normal", "heart_failure")
     training, validation = (load_labelled(folder, split, classes) for split in ("train", "validation"))
@@ -30,7 +30,7 @@ def test_a_small_densenet_learns_a_bright_disc(tmp_path: Path) -> None:
 
 
 def phase_of(folder: Path, **settings: object) -> ClassifierPhase:
-    training = small(classifier={"batch": 12, "rate": 3e-3, **settings}).train["classifier"]
+    training = small(classifier={"batch_size": 12, "learning_rate": 3e-3, **settings}).train["classifier"]
     sides = [load_labelled(folder, split, classes_of(folder)) for split in ("train", "validation")]
     torch.manual_seed(0)
     network = build(training.network, classes=2)  # type: ignore[union-attr]
@@ -52,7 +52,7 @@ def changed(phase: ClassifierPhase, steps: range) -> list[float]:
 
 def test_at_first_the_head_learns_alone_and_then_early_layers_more_slowly(tmp_path: Path) -> None:
     folder = prepared.classification(tmp_path).classification
-    phase = phase_of(folder, head_steps=2, first_layer_rate=0.01, weight_decay=0.0)
+    phase = phase_of(folder, head_steps=2, first_layer_rate_factor=0.01, weight_decay=0.0)
     counts = {key: value.clone() for key, value in phase.modules["classifier"].state_dict().items() if "running" in key}
     *body, head = changed(phase, range(2))
     assert head > 0 and not any(body)
@@ -63,7 +63,7 @@ def test_at_first_the_head_learns_alone_and_then_early_layers_more_slowly(tmp_pa
 
 def test_balanced_sampling_shows_both_classes_equally_often(tmp_path: Path) -> None:
     folder = prepared.classification(tmp_path).classification
-    phase = phase_of(folder, batch=400, balance="sampling", label_smoothing=0.1)
+    phase = phase_of(folder, batch_size=400, balance="sampling", label_smoothing=0.1)
     keep = np.r_[np.flatnonzero(phase._training_labels == 0), np.flatnonzero(phase._training_labels == 1)[:1]]
     phase._training_labels, phase._labels = phase._training_labels[keep], phase._labels[keep]
     phase._images = phase._images[keep]

@@ -7,7 +7,7 @@ from lightning_fabric import Fabric
 from components.handover import LabelledRow
 from components.learning.datasets.labelled import LabelledImages
 from components.learning.models import build
-from components.learning.synthetic.sampling import made_images
+from components.learning.synthetic.sampling import sample_images
 from components.learning.training.generative_phase import GenerativePhase, likeness
 from tests.settings import small
 
@@ -27,7 +27,7 @@ def labelled(count: int = 48, channels: int = 1) -> LabelledImages:
 
 
 def phase_of(images: LabelledImages, **change: object) -> GenerativePhase:
-    settings = small(dcgan={"batch": 16, "rate": 2e-3, "ema": 0.0, **change}).train["dcgan"]
+    settings = small(dcgan={"batch_size": 16, "learning_rate": 2e-3, "ema": 0.0, **change}).train["dcgan"]
     torch.manual_seed(0)
     networks = [
         build(one, size=32)
@@ -43,7 +43,7 @@ def test_the_label_comes_to_decide_what_is_made() -> None:
     for step in range(80):
         phase.step(step)
     generator = phase.modules["generator"]
-    dark, bright = (made_images(generator, torch.full((20,), label), 0, CPU).mean() for label in (0, 1))
+    dark, bright = (sample_images(generator, torch.full((20,), label), 0, CPU).mean() for label in (0, 1))
     assert bright - dark > 0.25
     assert phase.validate()["validation_likeness"] > before
 
@@ -60,9 +60,11 @@ def test_a_step_depends_on_seed_and_step_alone() -> None:
 
 
 def test_turns_add_up_to_the_batch() -> None:
-    whole, turns = (phase_of(labelled(), accumulate=n).step(3) for n in (1, 4))
+    whole, micro_batches = (phase_of(labelled(), accumulate=n).step(3) for n in (1, 4))
     for name, loss in whole.items():
-        assert float(turns[name]) == pytest.approx(float(loss), rel=0.3), name  # batch norm sees a quarter at a time
+        assert float(micro_batches[name]) == pytest.approx(float(loss), rel=0.3), (
+            name
+        )  # batch norm sees a quarter at a time
 
 
 def test_colour_is_learned_from_as_grey() -> None:

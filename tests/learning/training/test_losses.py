@@ -19,9 +19,9 @@ def test_a_relativistic_judge_who_cannot_tell_loses_log_two() -> None:
 
 
 def test_only_differences_count_for_a_relativistic_judge() -> None:
-    real, fake = torch.randn(5, 1), torch.randn(5, 1)
-    moved = discriminator_loss(real + 7, fake + 7, True)
-    assert float(moved) == pytest.approx(float(discriminator_loss(real, fake, True)), abs=1e-5)
+    real, generated = torch.randn(5, 1), torch.randn(5, 1)
+    moved = discriminator_loss(real + 7, generated + 7, True)
+    assert float(moved) == pytest.approx(float(discriminator_loss(real, generated, True)), abs=1e-5)
 
 
 def test_pixel_losses_are_what_they_are_called() -> None:

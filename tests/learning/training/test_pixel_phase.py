@@ -13,7 +13,7 @@ from tests.settings import small
 
 
 def make(tmp_path: Path, name: str) -> PixelPhase:
-    settings = small(**{name: {"ema": 0.0, "rate": 1e-2}}).train[name]
+    settings = small(**{name: {"ema": 0.0, "learning_rate": 1e-2}}).train[name]
     folder = prepared.super_resolution(tmp_path).super_resolution
     patches = Patches(load_pairs(folder, "train", 4), 4, 32, 4, 0, torch.device("cpu"))
     torch.manual_seed(0)

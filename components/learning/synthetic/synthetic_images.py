@@ -10,29 +10,29 @@ from torch import Tensor
 
 from components.handover import StepError
 from components.learning.datasets.labelled import LabelledImages
-from components.learning.synthetic.copying import Copying, copying
-from components.learning.synthetic.sampling import made_images
+from components.learning.synthetic.memorisation import Memorisation, memorisation
+from components.learning.synthetic.sampling import sample_images
 from components.learning.weights import load_weights
 
 MAKES = "makes"  # in a generator's configuration: the label, how many images, the seed of their noise
 
 
 @dataclass(frozen=True)
-class ExtraImages:
+class SyntheticImages:
     """All that was made, (N, C, S, S) in [0, 1], of one label, and what of it copies a patient."""
 
     images: Tensor
     label: int
-    check: Copying
+    check: Memorisation
 
     @property
     def kept(self) -> Tensor:
         return self.images[torch.from_numpy(~self.check.copies)]
 
 
-def extra_images(
+def synthetic_images(
     folder: Path, training: LabelledImages, validation: LabelledImages, device: torch.device
-) -> ExtraImages:
+) -> SyntheticImages:
     """What the generative training in `folder` makes. Raises `StepError` where another training left the folder."""
     network, config = load_weights(folder)
     if MAKES not in config:
@@ -41,12 +41,12 @@ def extra_images(
         )
     wanted = config[MAKES]
     labels = torch.full((wanted["images"],), wanted["label"])
-    made = made_images(network.to(device), labels, wanted["seed"], device)
+    made = sample_images(network.to(device), labels, wanted["seed"], device)
     images = made.expand(-1, training.images.shape[1], -1, -1)
-    return ExtraImages(images, wanted["label"], copying(images, training.images, validation.images))
+    return SyntheticImages(images, wanted["label"], memorisation(images, training.images, validation.images))
 
 
-def with_extra(training: LabelledImages, extra: ExtraImages) -> LabelledImages:
+def with_synthetic(training: LabelledImages, extra: SyntheticImages) -> LabelledImages:
     """`training`, and what is kept of `extra`; the rows stay those of patients."""
     labels = torch.full((len(extra.kept),), extra.label)
     return LabelledImages(torch.cat([training.images, extra.kept]), torch.cat([training.labels, labels]), training.rows)

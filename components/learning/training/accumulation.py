@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Turn:
+class MicroBatch:
     """Part number `part` of `parts` of a batch; after the `last` of a process its gradients are whole."""
 
     part: int
@@ -24,27 +24,27 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Sharing:
-    """`batch` in the settings is what one step learns from, however many processes and turns it takes.
+class GradientAccumulation:
+    """One optimiser step over `batch_size` images, computed by several processes, in several micro-batches each.
 
-    Losses are means over a batch, so each turn's counts `1 / turns`; gradients are averaged over processes.
+    Losses are means over a batch, so each micro-batch counts `1 / accumulate`. Gradients are averaged over processes.
     """
 
     fabric: Fabric
-    accumulate: int  # turns of each process
+    accumulate: int  # micro-batches of each process
 
-    def turns(self) -> Iterator[Turn]:
+    def micro_batches(self) -> Iterator[MicroBatch]:
         parts, first = self.fabric.world_size * self.accumulate, self.fabric.global_rank * self.accumulate
         for n in range(self.accumulate):
-            yield Turn(first + n, parts, n == self.accumulate - 1)
+            yield MicroBatch(first + n, parts, n == self.accumulate - 1)
 
-    def quiet(self, network: nn.Module, turn: Turn) -> AbstractContextManager[None]:
-        """In which forward and backward of a turn happen: processes exchange gradients in the last one only."""
-        context: AbstractContextManager[None] = self.fabric.no_backward_sync(network, enabled=not turn.last)
+    def no_sync(self, network: nn.Module, micro_batch: MicroBatch) -> AbstractContextManager[None]:
+        """In which forward and backward of a micro-batch happen: processes exchange gradients in the last one only."""
+        context: AbstractContextManager[None] = self.fabric.no_backward_sync(network, enabled=not micro_batch.last)
         return context
 
     def backward(self, loss: Tensor) -> Tensor:
-        """Adds a turn's gradients; the turn's share of the loss, to be summed over turns."""
+        """Adds a micro-batch's gradients; the micro-batch's share of the loss, to be summed over micro-batches."""
         share = loss / self.accumulate
         self.fabric.backward(share)
         return share.detach()

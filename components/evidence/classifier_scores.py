@@ -1,4 +1,4 @@
-"""How well a reader read: its measures over any draw of images, with intervals by patient."""
+"""How well a classifier read: its measures over any draw of images, with intervals by patient."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Measure = Callable[[NDArray[np.int64]], float]  # of images, by their place; rep
 
 
 @dataclass(frozen=True)
-class Read:
-    """The held-out images as one reader reads them."""
+class Predictions:
+    """The held-out images as one classifier reads them."""
 
-    reader: str
+    classifier: str
     truth: NDArray[np.bool_]
     probabilities: Probabilities
     threshold: float
@@ -31,9 +31,9 @@ class Read:
         return np.asarray(self.probabilities >= self.threshold)
 
 
-def measures(read: Read) -> dict[str, Measure]:
-    """Every measure of a reader, as a function of the images drawn."""
-    truth, called, probabilities = read.truth, read.called, read.probabilities
+def measures(predicted: Predictions) -> dict[str, Measure]:
+    """Every measure of a classifier, as a function of the images drawn."""
+    truth, called, probabilities = predicted.truth, predicted.called, predicted.probabilities
     return {
         "accuracy": lambda i: share_of(truth[i] == called[i]),
         "sensitivity": lambda i: share_of(called[i][truth[i]]),
@@ -47,7 +47,7 @@ def measures(read: Read) -> dict[str, Measure]:
 def with_intervals(wanted: dict[str, Measure], patients: list[str], samples: int, seed: int) -> dict[str, float]:
     """Each measure under its name, with the ends of its interval under `<name>_low` and `<name>_high`.
 
-    The same patients are drawn for every measure and every reader, so that differences are paired.
+    The same patients are drawn for every measure and every classifier, so that differences are paired.
     """
     found: dict[str, float] = {}
     for name, measure in wanted.items():
@@ -61,9 +61,9 @@ def share_of(values: NDArray[np.bool_]) -> float:
     return float(values.mean()) if len(values) else float("nan")
 
 
-def confusion(read: Read) -> dict[str, int]:
+def confusion(predicted: Predictions) -> dict[str, int]:
     """How many images were called what, against the truth."""
-    truth, called = read.truth, read.called
+    truth, called = predicted.truth, predicted.called
     return {
         "true_positive": int((truth & called).sum()),
         "false_positive": int((~truth & called).sum()),

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, recall_score, roc_auc_score
 
-from components.evidence.reader_scores import Read, confusion, measures, share_of, with_intervals
+from components.evidence.classifier_scores import Predictions, confusion, measures, share_of, with_intervals
 
 TRUTH = np.array([1, 1, 1, 0, 0, 0, 0, 0], bool)
 SCORES = np.array([0.9, 0.8, 0.2, 0.7, 0.3, 0.2, 0.1, 0.05])
-READ = Read("classifier", TRUTH, SCORES, 0.5, [f"P{number // 2}" for number in range(8)], 1.0)
+READ = Predictions("classifier", TRUTH, SCORES, 0.5, [f"P{number // 2}" for number in range(8)], 1.0)
 
 
 def test_measures_are_those_of_scikit_learn() -> None:
@@ -20,7 +20,7 @@ def test_measures_are_those_of_scikit_learn() -> None:
 
 
 def test_a_score_at_the_threshold_counts_as_found() -> None:
-    assert Read("classifier", TRUTH, SCORES, 0.7, READ.patients, 1.0).called.sum() == 3
+    assert Predictions("classifier", TRUTH, SCORES, 0.7, READ.patients, 1.0).called.sum() == 3
 
 
 def test_counts_add_up_to_the_images() -> None:

@@ -1,4 +1,4 @@
-"""One batch, shared among turns and among processes: the gradients must be those of the whole."""
+"""One batch, shared among micro-batches and among processes: the gradients must be those of the whole."""
 
 import subprocess
 import sys
@@ -9,8 +9,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
+from components.learning.training.accumulation import GradientAccumulation
 from components.learning.training.losses import discriminator_loss, generator_loss
-from components.learning.training.sharing import Sharing
 from tests import prepared
 
 pytestmark = pytest.mark.service
@@ -45,7 +45,7 @@ def gradients(fabric: Fabric, name: str, root: Path, **change: int) -> list[torc
     from tests.settings import small
 
     torch.manual_seed(0)
-    settings, layout = small(**{name: {"batch": 4, **change}}).train[name], Layout(root)
+    settings, layout = small(**{name: {"batch_size": 4, **change}}).train[name], Layout(root)
     if name == "classifier":
         classes = classes_of(layout.classification)
         sides = [load_labelled(layout.classification, side, classes) for side in ("train", "validation")]
@@ -60,15 +60,15 @@ def gradients(fabric: Fabric, name: str, root: Path, **change: int) -> list[torc
 
 
 def relativistic_gradients(fabric: Fabric) -> list[torch.Tensor]:
-    """Of a judge that compares each of its images with the mean of all, four real and four fake ones."""
+    """Of a discriminator that compares each of its images with the mean of all, four real and four generated ones."""
     torch.manual_seed(0)
-    judge = fabric.setup_module(nn.Linear(6, 1))
-    real, fake = torch.randn(2, 4, 6)
+    discriminator = fabric.setup_module(nn.Linear(6, 1))
+    real, generated = torch.randn(2, 4, 6)
     mine = slice(fabric.global_rank * 4 // fabric.world_size, (fabric.global_rank + 1) * 4 // fabric.world_size)
-    mean = Sharing(fabric, 1).mean
-    seen = judge(real[mine]), judge(fake[mine])
+    mean = GradientAccumulation(fabric, 1).mean
+    seen = discriminator(real[mine]), discriminator(generated[mine])
     fabric.backward(discriminator_loss(*seen, True, mean) + 0.3 * generator_loss(*seen, True, mean))
-    return [parameter.grad.clone() for parameter in judge.parameters()]
+    return [parameter.grad.clone() for parameter in discriminator.parameters()]
 
 
 def _without_batch_norm(network: nn.Module) -> nn.Module:
@@ -111,6 +111,6 @@ def _environment() -> dict[str, str]:
 @pytest.mark.parametrize("name", ["srcnn", "rrdb", "classifier"])
 def test_turns_have_the_gradients_of_a_batch_taken_at_once(root: Path, name: str) -> None:
     fabric = Fabric(accelerator="cpu", devices=1)
-    in_turns, at_once = (gradients(fabric, name, root, accumulate=turns) for turns in (4, 1))
+    in_turns, at_once = (gradients(fabric, name, root, accumulate=micro_batches) for micro_batches in (4, 1))
     torch.testing.assert_close(in_turns, at_once, atol=1e-6, rtol=1e-4)
     assert any(float(gradient.abs().max()) > 1e-4 for gradient in at_once)

@@ -1,4 +1,4 @@
-"""A classical reader: images in, calibrated probabilities out, rebuilt from its folder alone. Never a pickle."""
+"""A classical classifier: images in, calibrated probabilities out, rebuilt from its folder alone. Never a pickle."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from components.handover.names import CONFIG, WEIGHTS
 from components.params.trainings import Denoiser
 
 Extractor = Handmade | Deep | Centroids
-SECTION = "classical"  # of the configuration; its presence tells such a reader from a network
+SECTION = "classical"  # of the configuration; its presence tells such a classifier from a network
 
 
 @dataclass(frozen=True)
-class ClassicalReader:
+class ClassicalClassifier:
     """What measures features, what decides on them, and what both were made for."""
 
     extractor: Extractor
@@ -51,30 +51,33 @@ def measure(extractor: Extractor, images: NDArray[np.float32], denoise: Denoiser
     )
 
 
-def save_reader(folder: Path, reader: ClassicalReader, config: dict[str, Any]) -> str:
+def save_classifier(folder: Path, classifier: ClassicalClassifier, config: dict[str, Any]) -> str:
     """Writes `weights.safetensors` and `config.json`, and gives the weights' SHA-256."""
-    tensors = {f"head.{name}": value for name, value in reader.head.tensors().items()}
-    tensors |= {f"extractor.{name}": value for name, value in reader.extractor.tensors().items()}
+    tensors = {f"head.{name}": value for name, value in classifier.head.tensors().items()}
+    tensors |= {f"extractor.{name}": value for name, value in classifier.extractor.tensors().items()}
     with Replacing(folder / WEIGHTS) as temporary:
         save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, temporary)
     own = {
-        name: getattr(reader, name) for name in ("classes", "size", "channels", "percentiles", "denoise", "threshold")
+        name: getattr(classifier, name)
+        for name in ("classes", "size", "channels", "percentiles", "denoise", "threshold")
     }
-    write_json(folder / CONFIG, config | {SECTION: own | {"extractor": _described(reader.extractor)}})
+    write_json(folder / CONFIG, config | {SECTION: own | {"extractor": _described(classifier.extractor)}})
     return sha256_of(folder / WEIGHTS)
 
 
-def load_classical(folder: Path) -> ClassicalReader:
-    """The reader in `folder`. Raises `StepError` where it holds none."""
+def load_classical(folder: Path) -> ClassicalClassifier:
+    """The classifier in `folder`. Raises `StepError` where it holds none."""
     try:
         own = dict(read_json(folder / CONFIG)[SECTION])
         tensors = load_file(folder / WEIGHTS)
         head = head_from(_below("head.", tensors))
         extractor = _extractor(own.pop("extractor"), _below("extractor.", tensors))
         own["classes"], own["percentiles"] = tuple(own["classes"]), tuple(own["percentiles"])
-        return ClassicalReader(extractor, head, **own)
+        return ClassicalClassifier(extractor, head, **own)
     except (FileNotFoundError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise StepError(f"{folder}: expected {WEIGHTS} that fit {CONFIG}; {error}. Train this reader again.") from error
+        raise StepError(
+            f"{folder}: expected {WEIGHTS} that fit {CONFIG}; {error}. Train this classifier again."
+        ) from error
 
 
 def _described(extractor: Extractor) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class Nearness:
 
 
 @dataclass(frozen=True)
-class Copying:
+class Memorisation:
     """What made images have of training ones, against what other patients' images have.
 
     `plain` compares pixel by pixel; `moved` after every shift of a few pixels, mirrored as well, brightness apart.
@@ -65,13 +65,13 @@ class Copying:
         return (self.farther_share - 0.5) / math.sqrt((made + held_out + 1) / (12 * made * held_out))
 
 
-def copying(made: Tensor, training: Tensor, held_out: Tensor) -> Copying:
+def memorisation(made: Tensor, training: Tensor, held_out: Tensor) -> Memorisation:
     """What `made` images have of `training` ones, all (N, C, S, S) in [0, 1]; `held_out` are other patients'."""
     plain = [image.flatten(1) for image in (made, training, held_out)]
     small = [_small(images) for images in (made, training, held_out)]
     patients = _middle(small[1], SHIFT, SHIFT)
     moved = [[_nearest(view, patients) for view in _views(images)] for images in (small[0], small[2])]
-    return Copying(
+    return Memorisation(
         Nearness(*_nearest(plain[0], plain[1]), _nearest(plain[2], plain[1])[0]),
         Nearness(*_least(moved[0]), _least(moved[1])[0]),
     )

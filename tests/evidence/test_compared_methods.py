@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from components.evidence.contestants import contestants, outside_one
+from components.evidence.compared_methods import compared_methods, external_method
 from components.handover import METHODS, Layout, StepError
 from components.learning.datasets.pairs import rows_of
 
@@ -11,7 +11,7 @@ def test_ours_come_first_with_what_is_known_of_their_cost(trained: Layout) -> No
     import torch
 
     rows = rows_of(trained.super_resolution, "test")
-    found, champion, left_out = contestants(trained, rows, 4, torch.device("cpu"))
+    found, champion, left_out = compared_methods(trained, rows, 4, torch.device("cpu"))
     assert [one.name for one in found] == list(METHODS) and champion == {} and left_out == []
     assert found[0].parameters == 0 and all(one.parameters and one.weights_bytes for one in found[1:])
 
@@ -19,4 +19,4 @@ def test_ours_come_first_with_what_is_known_of_their_cost(trained: Layout) -> No
 @pytest.mark.parametrize("name", ["rrdb", "RRDB", "champion", "leader", "original", "input", "a/b", "a.zoom", ""])
 def test_a_name_that_would_be_mistaken_for_one_of_ours_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(StepError, match="expected a name"):
-        outside_one(name, tmp_path, [])
+        external_method(name, tmp_path, [])

@@ -1,6 +1,6 @@
-"""What the comparison of readers leaves: rows of its tables. Standard library only.
+"""What the comparison of classifiers leaves: rows of its tables. Standard library only.
 
-A reader tells the probability of the positive class.
+A classifier tells the probability of the positive class.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ CURVES = ("roc", "precision_recall", "reliability")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
-    """One reader on one held-out image (`data/reports/readings.csv`)."""
+class Prediction:
+    """One classifier on one held-out image (`data/reports/predictions.csv`)."""
 
-    reader: str
+    classifier: str
     image_id: str
     patient_id: str
     label: str
@@ -24,10 +24,10 @@ class Reading:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReaderSummary:
-    """One reader over all held-out images (`data/reports/readers.csv`); intervals are patient-level bootstraps."""
+class ClassifierSummary:
+    """One classifier over all held-out images (`data/reports/classifiers.csv`), with patient-level bootstrap intervals."""
 
-    reader: str
+    classifier: str
     n: int
     patients: int
     threshold: float
@@ -61,21 +61,21 @@ class ReaderSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class CurvePoint:
-    """A point of a reader's curve (`data/reports/reader_curves.csv`).
+    """A point of a classifier's curve (`data/reports/classifier_curves.csv`).
 
     roc: false against true positive rate; precision_recall: recall against precision; reliability: mean probability
     of a bin against the share of positives in it.
     """
 
-    reader: str
+    classifier: str
     curve: str
     x: float
     y: float
 
 
 @dataclass(frozen=True, kw_only=True)
-class SharpenedReading:
-    """The classifier on held-out images as one method gives them back (`data/reports/sr_reading.csv`)."""
+class SharpenedClassification:
+    """The classifier on held-out images as one method gives them back (`data/reports/sr_classification.csv`)."""
 
     shown: str  # original, downsampled, or a method
     n: int
@@ -95,15 +95,15 @@ class SharpenedReading:
 
 @dataclass(frozen=True, kw_only=True)
 class DenoisingRow:
-    """One way to denoise, before a classical reader and by itself (`data/reports/denoising.csv`)."""
+    """One way to denoise, before a classical classifier and by itself (`data/reports/denoising.csv`)."""
 
     method: str  # of components/classical/denoising.py
     n: int  # held-out images
     patients: int
-    auroc: float  # of the reader trained on images so denoised
+    auroc: float  # of the classifier trained on images so denoised
     auroc_low: float
     auroc_high: float
-    auroc_gain: float  # over the reader trained without, paired
+    auroc_gain: float  # over the classifier trained without, paired
     auroc_gain_low: float
     auroc_gain_high: float
     noise_removed_db: float  # how much nearer to itself a held-out image comes, to which noise was added

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from components.evidence.outside import OutsideImages
+from components.evidence.external_images import ExternalImages
 from components.handover import GENERATORS, METHODS, Layout, PreparedRow, StepError, read_json, read_record
 from components.handover.methods import CHAMPION, LEADER
 from components.handover.names import CHAMPION_RECORD, RECORD, WEIGHTS
@@ -22,7 +22,7 @@ RESERVED = (*METHODS, CHAMPION, LEADER, "original", "input")  # what tables, pag
 
 
 @dataclass(frozen=True)
-class Contestant:
+class Method:
     """`sharpen` gives `(1, 1, H, W)` float32 in about [0, 1], on the CPU. What is not known of its cost is 0."""
 
     name: str
@@ -32,9 +32,9 @@ class Contestant:
     train_seconds: float = 0.0
 
 
-def contestants(
+def compared_methods(
     layout: Layout, rows: list[PreparedRow], scale: int, device: torch.device
-) -> tuple[list[Contestant], dict[str, str], list[str]]:
+) -> tuple[list[Method], dict[str, str], list[str]]:
     """Everyone, bicubic first; the record of the champion, empty where there is none; what was left out, and why.
 
     Raises `StepError` where a generator saw an image of `rows`. A champion that cannot be compared is left out, and its
@@ -51,17 +51,17 @@ def contestants(
             found.append(trained(CHAMPION, layout.champion, rows, scale, device))
         except StepError as error:
             record["left_out"] = str(error)
-    others, left_out = outside(layout.outside, rows)
+    others, left_out = external_methods(layout.external_images, rows)
     return found + others, record, left_out
 
 
-def bicubic(scale: int) -> Contestant:
-    return Contestant("bicubic", _of_input(bicubic_upscale(scale)))
+def bicubic(scale: int) -> Method:
+    return Method("bicubic", _of_input(bicubic_upscale(scale)))
 
 
 def trained(
     name: str, folder: Path, rows: list[PreparedRow], scale: int, device: torch.device, train_seconds: float = 0.0
-) -> Contestant:
+) -> Method:
     """The generator in `folder`. Raises `StepError` where it is of another scale or saw an image of `rows`."""
     network, config = load_weights(folder)
     own = config["network"].get("scale")
@@ -69,25 +69,25 @@ def trained(
         raise StepError(f"{folder}: expected a generator of scale {scale}, found {own}. Score it on images of its own.")
     check_unseen(folder, config, rows, "Split and train again.")
     sharpen = _of_input(network_upscale(network, scale, device))
-    return Contestant(name, sharpen, _count(network), (folder / WEIGHTS).stat().st_size, train_seconds)
+    return Method(name, sharpen, _count(network), (folder / WEIGHTS).stat().st_size, train_seconds)
 
 
-def outside(folder: Path, rows: list[PreparedRow]) -> tuple[list[Contestant], list[str]]:
+def external_methods(folder: Path, rows: list[PreparedRow]) -> tuple[list[Method], list[str]]:
     """One for each folder of images in `folder`, by name, and which were left out, why, and what to do about it."""
     found, left_out = [], []
     for place in sorted(folder.iterdir()) if folder.is_dir() else []:
         if place.is_dir():
             try:
-                found.append(outside_one(place.name, place, rows))
+                found.append(external_method(place.name, place, rows))
             except StepError as error:
                 left_out.append(f"{error}\n  {REMEDY}")
     return found, left_out
 
 
-def outside_one(name: str, folder: Path, rows: list[PreparedRow]) -> Contestant:
+def external_method(name: str, folder: Path, rows: list[PreparedRow]) -> Method:
     """Raises `StepError` where `name` is one of ours, or `folder` does not hold an image for each of `rows`."""
     check_name(name)
-    return Contestant(name, OutsideImages(folder, rows))
+    return Method(name, ExternalImages(folder, rows))
 
 
 def check_name(name: str) -> None:

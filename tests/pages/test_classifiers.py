@@ -6,34 +6,36 @@ from pathlib import Path
 import pytest
 
 from components.handover import CLASSIFIER, Layout, StepError, read_rows, write_rows
-from components.handover.methods import READERS
-from components.handover.reader_rows import ReaderSummary, SharpenedReading
-from components.pages.labels import NAMES, READER_NAMES
-from components.pages.readers import effect, gathered, standing
-from tests.tables import write_readers
+from components.handover.classifier_rows import ClassifierSummary, SharpenedClassification
+from components.handover.methods import CLASSIFIERS
+from components.pages.classifiers import classifier_context, effect, standing
+from components.pages.labels import CLASSIFIER_NAMES, NAMES
+from tests.tables import write_classifiers
 from tests.test_report import copied, drawn, table
 
 __all__ = ["drawn"]  # the page of `tests/test_report.py`, drawn once more
 
 
-def test_every_number_of_the_readers_is_that_of_the_csv(drawn: Layout) -> None:
-    lines = read_rows(drawn.readers, ReaderSummary)
-    rows = [cells for cells in table(drawn.report.read_text(), "Every reader, the highest") if cells][1:]
-    assert len(rows) == len(lines) == len(READERS)
+def test_every_number_of_the_classifiers_is_that_of_the_csv(drawn: Layout) -> None:
+    lines = read_rows(drawn.classifiers, ClassifierSummary)
+    rows = [cells for cells in table(drawn.report.read_text(), "Every classifier, the highest") if cells][1:]
+    assert len(rows) == len(lines) == len(CLASSIFIERS)
     for line, cells in zip(lines, rows, strict=True):
-        about = [READER_NAMES[line.reader], f"{line.auroc:.3f} [{line.auroc_low:.3f}, {line.auroc_high:.3f}]"]
+        about = [CLASSIFIER_NAMES[line.classifier], f"{line.auroc:.3f} [{line.auroc_low:.3f}, {line.auroc_high:.3f}]"]
         error = (line.calibration_error, line.calibration_error_low, line.calibration_error_high)
         gain = (line.auroc_gain, line.auroc_gain_low, line.auroc_gain_high)
-        difference = "{:+.3f} [{:+.3f}, {:+.3f}]".format(*gain).replace("-", "−") if line.reader != CLASSIFIER else ""
+        difference = (
+            "{:+.3f} [{:+.3f}, {:+.3f}]".format(*gain).replace("-", "−") if line.classifier != CLASSIFIER else ""
+        )
         assert cells[:4] == [*about, difference, f"{line.train_seconds:.0f}"]
         assert cells[8:] == ["{:.3f} [{:.3f}, {:.3f}]".format(*error), f"{line.threshold:.4f}"]
 
 
-def test_what_each_reader_called_is_that_of_the_csv(drawn: Layout) -> None:
-    rows = [cells for cells in table(drawn.report.read_text(), "What each reader called") if cells][1:]
-    for line, cells in zip(read_rows(drawn.readers, ReaderSummary), rows, strict=True):
+def test_what_each_classifier_called_is_that_of_the_csv(drawn: Layout) -> None:
+    rows = [cells for cells in table(drawn.report.read_text(), "What each classifier called") if cells][1:]
+    for line, cells in zip(read_rows(drawn.classifiers, ClassifierSummary), rows, strict=True):
         counts = (line.true_positive, line.false_negative, line.true_negative, line.false_positive)
-        assert cells == [READER_NAMES[line.reader], *map(str, counts)]
+        assert cells == [CLASSIFIER_NAMES[line.classifier], *map(str, counts)]
 
 
 def test_what_denoising_does_is_that_of_the_csv(drawn: Layout) -> None:
@@ -51,10 +53,10 @@ def test_what_is_said_of_made_images_is_that_of_the_record(drawn: Layout) -> Non
 
 
 def test_where_the_network_stands_follows_from_the_intervals(drawn: Layout) -> None:
-    own = next(line for line in read_rows(drawn.readers, ReaderSummary) if line.reader == CLASSIFIER)
-    worse = replace(own, reader="classical_tree", auroc_gain_low=-0.3, auroc_gain_high=-0.1)
-    alike = replace(own, reader="classical_svm", auroc_gain_low=-0.1, auroc_gain_high=0.05)
-    better = replace(own, reader="classical_deep", auroc_gain_low=0.01, auroc_gain_high=0.05)
+    own = next(line for line in read_rows(drawn.classifiers, ClassifierSummary) if line.classifier == CLASSIFIER)
+    worse = replace(own, classifier="classical_tree", auroc_gain_low=-0.3, auroc_gain_high=-0.1)
+    alike = replace(own, classifier="classical_svm", auroc_gain_low=-0.1, auroc_gain_high=0.05)
+    better = replace(own, classifier="classical_deep", auroc_gain_low=0.01, auroc_gain_high=0.05)
     assert standing([own]) == ""
     assert standing([worse, own, alike, better]) == (
         "By the intervals of the differences, DenseNet-201 is ahead of “Hand-made features, tree”; not told apart "
@@ -62,15 +64,15 @@ def test_where_the_network_stands_follows_from_the_intervals(drawn: Layout) -> N
     )
     few = [replace(line, patients=6) for line in (own, worse, alike, better)]
     assert standing(few) == "6 held-out patients are too few to tell DenseNet-201 from the others."
-    others = [replace(alike, reader=name) for name in ("classical_svm", "classical_deep", "classical_kmeans")]
+    others = [replace(alike, classifier=name) for name in ("classical_svm", "classical_deep", "classical_kmeans")]
     assert "“Hand-made features, SVM”, “Deep features, SVM” and “k-means centroids, SVM”." in standing(others)
-    assert standing(read_rows(drawn.readers, ReaderSummary)) in drawn.report.read_text()
+    assert standing(read_rows(drawn.classifiers, ClassifierSummary)) in drawn.report.read_text()
 
 
-def test_what_sharpening_does_to_the_reader_is_that_of_the_csv(drawn: Layout) -> None:
+def test_what_sharpening_does_to_the_classifier_is_that_of_the_csv(drawn: Layout) -> None:
     page = drawn.report.read_text()
     rows = [cells for cells in table(page[page.index('id="reading-sharpened"') :], "80 images of 40") if cells][1:]
-    lines = read_rows(drawn.sr_reading, SharpenedReading)
+    lines = read_rows(drawn.sr_classification, SharpenedClassification)
     assert [cells[0] for cells in rows] == ["Original", "Downsampled", *NAMES.values()]
     for cells, line in zip(rows, lines, strict=True):
         assert cells[1].startswith(f"{line.auroc:.3f} [") and cells[3].startswith(f"{line.agreement:.3f} [")
@@ -78,30 +80,32 @@ def test_what_sharpening_does_to_the_reader_is_that_of_the_csv(drawn: Layout) ->
 
 
 def test_what_may_be_said_depends_on_the_interval(drawn: Layout) -> None:
-    line = read_rows(drawn.sr_reading, SharpenedReading)[-1]
-    assert effect(replace(line, auroc_cost_low=0.01, auroc_cost_high=0.2)) == "costs the reader AUROC"
-    assert effect(replace(line, auroc_cost_low=-0.2, auroc_cost_high=-0.01)) == "helps the reader"
+    line = read_rows(drawn.sr_classification, SharpenedClassification)[-1]
+    assert effect(replace(line, auroc_cost_low=0.01, auroc_cost_high=0.2)) == "costs the classifier AUROC"
+    assert effect(replace(line, auroc_cost_low=-0.2, auroc_cost_high=-0.01)) == "helps the classifier"
     few = replace(line, auroc_cost_low=0.01, auroc_cost_high=0.2, patients=5)
     assert effect(few) == "too few patients to tell"
     assert "no difference" in effect(replace(line, auroc_cost_low=-0.1, auroc_cost_high=0.1))
 
 
-def test_a_missing_picture_or_reader_is_named(drawn: Layout, tmp_path: Path) -> None:
+def test_a_missing_picture_or_classifier_is_named(drawn: Layout, tmp_path: Path) -> None:
     copy = copied(drawn, tmp_path)
-    (copy.reader_pictures / "1-heat.png").unlink()
+    (copy.classifier_pictures / "1-heat.png").unlink()
     with pytest.raises(StepError, match=r"1-heat\.png: expected a picture"):
-        gathered(copy)
-    write_readers(copy)
-    write_rows(copy.sr_reading, SharpenedReading, read_rows(copy.sr_reading, SharpenedReading)[:-1])
-    with pytest.raises(StepError, match=r"sr_reading\.csv: expected esrgan"):
-        gathered(copy)
-    write_rows(copy.readers, ReaderSummary, [])
-    with pytest.raises(StepError, match=r"readers\.csv: expected classifier"):
-        gathered(copy)
+        classifier_context(copy)
+    write_classifiers(copy)
+    write_rows(
+        copy.sr_classification, SharpenedClassification, read_rows(copy.sr_classification, SharpenedClassification)[:-1]
+    )
+    with pytest.raises(StepError, match=r"sr_classification\.csv: expected esrgan"):
+        classifier_context(copy)
+    write_rows(copy.classifiers, ClassifierSummary, [])
+    with pytest.raises(StepError, match=r"classifiers\.csv: expected classifier"):
+        classifier_context(copy)
 
 
 def test_curves_stand_on_their_axes(drawn: Layout) -> None:
-    curves = gathered(drawn)["curves"]
+    curves = classifier_context(drawn)["curves"]
     assert [curve["title"] for curve in curves] == ["ROC", "Precision and recall", "Reliability"]
     roc = [tuple(map(float, pair.split(","))) for pair in curves[0]["lines"]["classifier"].split()]
     assert roc[0] == (0, 100) and roc[-1] == (100, 0)

@@ -1,4 +1,4 @@
-"""What the report says of readers: their table and curves, what sharpening does to them, their hardest mistakes."""
+"""What the report says of classifiers: their table and curves, what sharpening does to them, their hardest mistakes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ from typing import Any
 
 from components.evidence.comparing import least_p
 from components.handover import CLASSIFIER, Layout, read_json, read_rows
-from components.handover.methods import COMPARED, READERS, SHOWN
+from components.handover.classifier_rows import (
+    CURVES,
+    ClassifierSummary,
+    CurvePoint,
+    DenoisingRow,
+    SharpenedClassification,
+)
+from components.handover.methods import CLASSIFIERS, COMPARED, SHOWN
 from components.handover.names import PICTURES
-from components.handover.reader_rows import CURVES, CurvePoint, DenoisingRow, ReaderSummary, SharpenedReading
 from components.handover.sr_rows import SIGNIFICANT
 from components.pages.embedded import data_uri, expect
-from components.pages.labels import DENOISERS, READER_NAMES
+from components.pages.labels import CLASSIFIER_NAMES, DENOISERS
 
 MEASURES = ("auroc", "accuracy", "sensitivity", "specificity", "average_precision", "calibration_error")
 MADE = ("label", "images", "copies", "median_made", "median_held_out", "farther_share", "z", "nearest")
@@ -23,20 +29,20 @@ AXES = {
 }
 
 
-def gathered(layout: Layout) -> dict[str, Any]:
-    """All that the template shows of readers. Raises `StepError` naming the file that is missing or not ours."""
-    readers = read_rows(layout.readers, ReaderSummary)
-    expect(layout.readers, READERS, {line.reader for line in readers})
-    sharpened = read_rows(layout.sr_reading, SharpenedReading)
-    expect(layout.sr_reading, SHOWN, {line.shown for line in sharpened})
+def classifier_context(layout: Layout) -> dict[str, Any]:
+    """All that the template shows of classifiers. Raises `StepError` naming the file that is missing or not ours."""
+    classifiers = read_rows(layout.classifiers, ClassifierSummary)
+    expect(layout.classifiers, CLASSIFIERS, {line.classifier for line in classifiers})
+    sharpened = read_rows(layout.sr_classification, SharpenedClassification)
+    expect(layout.sr_classification, SHOWN, {line.shown for line in sharpened})
     return {
-        "readers": readers,
-        "reader_names": READER_NAMES,
+        "classifiers": classifiers,
+        "classifier_names": CLASSIFIER_NAMES,
         "measures": MEASURES,
         "curves": [_curve(layout, curve) for curve in CURVES],
         "sharpened": sharpened,
-        "standing": standing(readers),
-        "compared": READER_NAMES[COMPARED],
+        "standing": standing(classifiers),
+        "compared": CLASSIFIER_NAMES[COMPARED],
         "denoisers": DENOISERS,
         "denoising": _denoising(layout),
         "mistakes": _mistakes(layout),
@@ -44,27 +50,28 @@ def gathered(layout: Layout) -> dict[str, Any]:
     }
 
 
-def effect(line: SharpenedReading) -> str:
+def effect(line: SharpenedClassification) -> str:
     """What the interval of the AUROC's cost allows to say."""
     if too_few(line.patients, 1):
         return "too few patients to tell"
     if line.auroc_cost_low > 0:
-        return "costs the reader AUROC"
-    return "helps the reader" if line.auroc_cost_high < 0 else "no difference seen"
+        return "costs the classifier AUROC"
+    return "helps the classifier" if line.auroc_cost_high < 0 else "no difference seen"
 
 
-def standing(readers: Sequence[ReaderSummary]) -> str:
-    """Where the network stands among the readers, as far as the intervals of the differences allow to say."""
-    others = [line for line in readers if line.reader != CLASSIFIER]
+def standing(classifiers: Sequence[ClassifierSummary]) -> str:
+    """Where the network stands among the classifiers, as far as the intervals of the differences allow to say."""
+    others = [line for line in classifiers if line.classifier != CLASSIFIER]
     if others and too_few(others[0].patients, len(others)):
-        return f"{others[0].patients} held-out patients are too few to tell {READER_NAMES[CLASSIFIER]} from the others."
+        name = CLASSIFIER_NAMES[CLASSIFIER]
+        return f"{others[0].patients} held-out patients are too few to tell {name} from the others."
     groups = {
         "ahead of": [line for line in others if line.auroc_gain_high < 0],
         "not told apart from": [line for line in others if line.auroc_gain_low <= 0 <= line.auroc_gain_high],
         "behind": [line for line in others if line.auroc_gain_low > 0],
     }
     said = [f"{how} {_listed(lines)}" for how, lines in groups.items() if lines]
-    return f"By the intervals of the differences, {READER_NAMES[CLASSIFIER]} is {'; '.join(said)}." if said else ""
+    return f"By the intervals of the differences, {CLASSIFIER_NAMES[CLASSIFIER]} is {'; '.join(said)}." if said else ""
 
 
 def too_few(patients: int, compared: int) -> bool:
@@ -72,14 +79,14 @@ def too_few(patients: int, compared: int) -> bool:
     return least_p(patients) * compared > SIGNIFICANT
 
 
-def _listed(lines: Sequence[ReaderSummary]) -> str:
-    names = [f"“{READER_NAMES[line.reader]}”" for line in lines]
+def _listed(lines: Sequence[ClassifierSummary]) -> str:
+    names = [f"“{CLASSIFIER_NAMES[line.classifier]}”" for line in lines]
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
-def lines_of(layout: Layout, method: str) -> SharpenedReading:
-    """What the reader makes of one method's images."""
-    return next(line for line in read_rows(layout.sr_reading, SharpenedReading) if line.shown == method)
+def sharpened_classification_of(layout: Layout, method: str) -> SharpenedClassification:
+    """What the classifier makes of one method's images."""
+    return next(line for line in read_rows(layout.sr_classification, SharpenedClassification) if line.shown == method)
 
 
 def _denoising(layout: Layout) -> list[DenoisingRow]:
@@ -89,10 +96,10 @@ def _denoising(layout: Layout) -> list[DenoisingRow]:
 
 
 def _curve(layout: Layout, curve: str) -> dict[str, Any]:
-    """One figure: its titles, and a reader's points as SVG takes them, in percent, y downwards."""
+    """One figure: its titles, and a classifier's points as SVG takes them, in percent, y downwards."""
     title, across, up = AXES[curve]
-    points = [point for point in read_rows(layout.reader_curves, CurvePoint) if point.curve == curve]
-    lines = {name: _path([point for point in points if point.reader == name]) for name in READERS}
+    points = [point for point in read_rows(layout.classifier_curves, CurvePoint) if point.curve == curve]
+    lines = {name: _path([point for point in points if point.classifier == name]) for name in CLASSIFIERS}
     diagonal = None if curve == "precision_recall" else "0,100 100,0"
     return {"title": title, "across": across, "up": up, "lines": lines, "diagonal": diagonal}
 
@@ -102,18 +109,19 @@ def _path(points: Sequence[CurvePoint]) -> str:
 
 
 def _mistakes(layout: Layout) -> list[dict[str, Any]]:
-    path = layout.reader_pictures / PICTURES
+    path = layout.classifier_pictures / PICTURES
     shown: list[dict[str, Any]] = read_json(path)
     return [
-        entry | {name: data_uri(layout.reader_pictures / entry[name]) for name in ("file", "heat")} for entry in shown
+        entry | {name: data_uri(layout.classifier_pictures / entry[name]) for name in ("file", "heat")}
+        for entry in shown
     ]
 
 
 def _made(layout: Layout) -> dict[str, Any]:
-    made: dict[str, Any] = read_json(layout.made_images)
-    expect(layout.made_images, MADE, made)
+    made: dict[str, Any] = read_json(layout.generated_images)
+    expect(layout.generated_images, MADE, made)
     pairs = [
-        pair | {name: data_uri(layout.reader_pictures / pair[name]) for name in ("made", "patient")}
+        pair | {name: data_uri(layout.classifier_pictures / pair[name]) for name in ("made", "patient")}
         for pair in made["nearest"]
     ]
     return made | {"nearest": pairs}

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from components.evidence.outside import OutsideImages, write_inputs
+from components.evidence.external_images import ExternalImages, write_inputs
 from components.handover import StepError
 from tests.evidence import drawn
 
@@ -24,7 +24,7 @@ def test_images_are_read_in_every_form_that_programs_write(tmp_path: Path, kind:
     else:
         grey = (image * 255).round().astype(np.uint8)
         Image.fromarray(grey if kind == "8" else np.stack([grey] * 3, -1)).save(f"{name}.png")
-    found = OutsideImages(tmp_path, [pair.row])(pair)
+    found = ExternalImages(tmp_path, [pair.row])(pair)
     assert found.shape == (1, 1, 96, 120) and found.dtype == torch.float32
     np.testing.assert_allclose(found[0, 0].numpy(), image, atol=0.003)
 
@@ -32,7 +32,7 @@ def test_images_are_read_in_every_form_that_programs_write(tmp_path: Path, kind:
 def test_every_missing_and_every_needless_file_is_named_at_once(tmp_path: Path) -> None:
     (tmp_path / "stray.png").write_bytes(b"")
     with pytest.raises(StepError, match=r"2 problem\(s\)") as caught:
-        OutsideImages(tmp_path, [drawn.pair().row])
+        ExternalImages(tmp_path, [drawn.pair().row])
     assert f"{drawn.pair().row.sample_id}: missing" in str(caught.value) and "stray.png" in str(caught.value)
 
 
@@ -40,13 +40,13 @@ def test_an_image_of_another_size_or_range_is_refused_by_name(tmp_path: Path) ->
     pair = drawn.pair()
     np.save(tmp_path / pair.row.sample_id, pair.low[0].numpy())
     with pytest.raises(StepError, match="expected 96 x 120 pixels, found 24 x 30"):
-        OutsideImages(tmp_path, [pair.row])(pair)
+        ExternalImages(tmp_path, [pair.row])(pair)
     np.save(tmp_path / pair.row.sample_id, 255 * pair.high[0].numpy())
     with pytest.raises(StepError, match=r"expected \(rows, columns\) in \[0, 1\]"):
-        OutsideImages(tmp_path, [pair.row])(pair)
+        ExternalImages(tmp_path, [pair.row])(pair)
     (tmp_path / f"{pair.row.sample_id}.npy").write_bytes(b"no array")
     with pytest.raises(StepError, match="expected an array"):
-        OutsideImages(tmp_path, [pair.row])(pair)
+        ExternalImages(tmp_path, [pair.row])(pair)
 
 
 def test_two_files_of_one_frame_are_refused_by_name(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_two_files_of_one_frame_are_refused_by_name(tmp_path: Path) -> None:
     for suffix in ("npy", "png"):
         (tmp_path / f"{pair.row.sample_id}.{suffix}").write_bytes(b"")
     with pytest.raises(StepError, match=r"-0\.npy: \w+-0\.png is there as well; keep one"):
-        OutsideImages(tmp_path, [pair.row])
+        ExternalImages(tmp_path, [pair.row])
 
 
 def _archive(path: Path) -> None:
@@ -78,7 +78,7 @@ def test_an_array_that_is_no_image_is_refused_by_name(tmp_path: Path, write: Cal
     path = tmp_path / f"{pair.row.sample_id}.npy"
     write(path)
     with pytest.raises(StepError, match=rf"{path.name}: expected an array.*Write it with numpy\.save"):
-        OutsideImages(tmp_path, [pair.row])(pair)
+        ExternalImages(tmp_path, [pair.row])(pair)
 
 
 def test_the_inputs_that_another_program_is_given_are_those_that_ours_had(tmp_path: Path) -> None:

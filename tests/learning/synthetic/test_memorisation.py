@@ -6,7 +6,7 @@ import torch
 from scipy.stats import mannwhitneyu
 from torch import Tensor
 
-from components.learning.synthetic.copying import copying
+from components.learning.synthetic.memorisation import memorisation
 
 
 def drawn(count: int, seed: int) -> Tensor:
@@ -21,7 +21,7 @@ TRAINING, HELD_OUT = drawn(80, 1), drawn(40, 2)
 
 def test_a_generator_that_gives_patients_back_is_caught() -> None:
     blurred = TRAINING[:30] + 0.01 * torch.randn(30, 1, 20, 20, generator=torch.Generator().manual_seed(3))
-    found = copying(blurred, TRAINING, HELD_OUT)
+    found = memorisation(blurred, TRAINING, HELD_OUT)
     assert found.copies.all() and found.z < -5 and found.farther_share == 0
     assert found.plain.nearest.tolist() == found.moved.nearest.tolist() == list(range(30))
 
@@ -33,7 +33,7 @@ def test_a_disguised_copy_is_caught_all_the_same(disguise: str) -> None:
         "mirrored": TRAINING[:30].flip(-1),
         "brighter": TRAINING[:30] + 0.3,
     }[disguise]
-    found = copying(made, TRAINING, HELD_OUT)
+    found = memorisation(made, TRAINING, HELD_OUT)
     assert found.copies.all() and not found.plain.too_near.all()
     assert found.moved.nearest.tolist() == list(range(30))
 
@@ -41,23 +41,23 @@ def test_a_disguised_copy_is_caught_all_the_same(disguise: str) -> None:
 def test_one_patient_under_two_names_does_not_let_copies_pass() -> None:
     blurred = TRAINING[:30] + 0.01 * torch.randn(30, 1, 20, 20, generator=torch.Generator().manual_seed(3))
     twin = torch.cat([HELD_OUT, TRAINING[50:51]])
-    assert copying(blurred, TRAINING, twin).copies.all()
+    assert memorisation(blurred, TRAINING, twin).copies.all()
 
 
 def test_fresh_images_of_the_same_kind_are_not_accused() -> None:
-    found = copying(drawn(30, 4), TRAINING, HELD_OUT)
+    found = memorisation(drawn(30, 4), TRAINING, HELD_OUT)
     assert found.copies.sum() <= 6 and abs(found.z) < 2.5
 
 
 def test_a_single_copy_is_named() -> None:
     made = torch.cat([drawn(10, 5), TRAINING[17:18] * 1.0001])
-    found = copying(made, TRAINING, HELD_OUT)
+    found = memorisation(made, TRAINING, HELD_OUT)
     assert found.copies[-1] and found.plain.nearest[-1] == 17
 
 
 def test_distances_are_root_mean_squares_and_the_statistic_is_mann_whitneys() -> None:
     made = drawn(9, 6)
-    found = copying(made, TRAINING, HELD_OUT)
+    found = memorisation(made, TRAINING, HELD_OUT)
     wanted = ((made[4] - TRAINING).double() ** 2).mean((1, 2, 3)).sqrt()
     assert found.plain.distances[4] == pytest.approx(float(wanted.min())) and found.plain.nearest[4] == int(
         wanted.argmin()

@@ -22,7 +22,7 @@ FULL = {1: 1.0, 8: 255.0, 16: 65535.0}  # what white is stored as; floating poin
 BEYOND_RANGE = 0.5  # by how much such values may leave [0, 1] before they are no [0, 1]
 
 
-class OutsideImages:
+class ExternalImages:
     """The images of `folder`, one for each held-out frame, named as its input was: `<image_id>-<frame>` and a suffix.
 
     Raises `StepError` naming every frame without an image, and every file that is of none.
