@@ -80,7 +80,7 @@ def test_evaluating_twice_gives_the_same_bytes(project: Layout) -> None:
 def test_another_program_s_images_stand_in_the_same_tables(project: Layout) -> None:
     for pair in load_pairs(project.super_resolution, "test", 4):
         image = 0.9 * pair.high[0] + 0.1 * enlarge(pair.low[None], 4)[0, 0]
-        path = project.outside / "other" / f"{pair.row.sample_id}.png"
+        path = project.external_images / "other" / f"{pair.row.sample_id}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray((image.clamp(0, 1).numpy() * 65535).round().astype(np.uint16)).save(path)
     summary = evaluate.run(project, small())
@@ -96,7 +96,7 @@ def test_a_kept_folder_without_an_image_that_is_held_out_since_is_left_out_by_na
 ) -> None:
     first, second = load_pairs(project.super_resolution, "test", 4)
     for name, pairs in (("whole", (first, second)), ("old", (first,))):
-        place = project.outside / name
+        place = project.external_images / name
         place.mkdir(parents=True)
         for pair in pairs:
             np.save(place / pair.row.sample_id, 0.9 * pair.high[0].numpy())
@@ -108,7 +108,7 @@ def test_a_kept_folder_without_an_image_that_is_held_out_since_is_left_out_by_na
 
 @pytest.mark.filterwarnings("error")
 def test_images_that_equal_their_originals_are_scored_and_said_to_be_perfect(project: Layout) -> None:
-    place = project.outside / "oracle"
+    place = project.external_images / "oracle"
     place.mkdir(parents=True)
     for pair in load_pairs(project.super_resolution, "test", 4):
         np.save(place / pair.row.sample_id, pair.high[0].numpy())
