@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
-from typing import Any
-
-import yaml
+from collections.abc import Iterator
 
 from components import report
 from components.evidence.measures import DEFINITIONS
-from components.handover import (
-    GENERATORS,
-    SPLITS,
-    IndexRow,
-    Layout,
-    SplitRow,
-    read_json,
-    read_record,
-    read_rows,
-)
+from components.handover import Layout, read_rows
 from components.handover.classifier_rows import ClassifierSummary, DenoisingRow, SharpenedClassification
-from components.handover.methods import CHAMPION
-from components.handover.sr_rows import Comparison, CostLine, GroupScore, MethodSummary, SampleScore
+from components.handover.sr_rows import Comparison, GroupScore, MethodSummary
 from components.pages.classifiers import effect
-from components.pages.labels import CLASSIFIER_NAMES, DENOISERS, OPPONENTS, display_names
+from components.pages.labels import CLASSIFIER_NAMES, DENOISERS, OPPONENTS
 from components.params import Promote
-
-Rows = list[list[str]]
+from tests.expected_data_tables import data, provenance
+from tests.expected_numbers import Rows, interval, many, names_of, plain, samples_of, signed, summary_of
 
 
 def tables(layout: Layout, policy: Promote) -> dict[str, Rows]:
@@ -39,40 +25,10 @@ def tables(layout: Layout, policy: Promote) -> dict[str, Rows]:
         _comparisons(layout),
         _consistency(layout),
         _classifiers(layout),
-        _data(layout),
-        _provenance(layout),
+        data(layout),
+        provenance(layout),
     )
     return {"".join(caption.split()): rows for part in parts for caption, rows in part}
-
-
-def plain(value: float | None, decimals: int) -> str:
-    return "–" if value is None else f"{value:.{decimals}f}".replace("-", "−")
-
-
-def signed(value: float, decimals: int = 2) -> str:
-    return f"{value:+.{decimals}f}".replace("-", "−")
-
-
-def interval(line: object, name: str, decimals: int, form: Callable[[float, int], str] = signed) -> str:
-    return f"[{form(getattr(line, f'{name}_low'), decimals)}, {form(getattr(line, f'{name}_high'), decimals)}]"
-
-
-def many(count: int, what: str) -> str:
-    return f"{count} {what}{'s' if count != 1 else ''}"
-
-
-def summary_of(layout: Layout) -> list[MethodSummary]:
-    return sorted(read_rows(layout.sr_summary, MethodSummary), key=lambda line: -line.psnr_db_mean)
-
-
-def samples_of(layout: Layout) -> tuple[list[SampleScore], list[str], list[str]]:
-    """Every row, the samples, and the methods, in the file's order."""
-    rows = read_rows(layout.sr_samples, SampleScore)
-    return rows, list(dict.fromkeys(row.sample for row in rows)), list(dict.fromkeys(row.method for row in rows))
-
-
-def names_of(layout: Layout) -> dict[str, str]:
-    return display_names(samples_of(layout)[2])
 
 
 def _policy(layout: Layout, policy: Promote) -> Iterator[tuple[str, Rows]]:
@@ -253,99 +209,3 @@ def _denoised(line: DenoisingRow) -> list[str]:
         plain(line.noise_removed_db, 1),
         plain(1000 * line.seconds_per_image, 1),
     ]
-
-
-def _data(layout: Layout) -> Iterator[tuple[str, Rows]]:
-    index, splits = read_rows(layout.index, IndexRow), read_rows(layout.splits, SplitRow)
-    expectations = read_json(layout.validation)["expectations"]
-    failed = [one for one in expectations if not one["success"]]
-    if failed:
-        yield "What did not hold", [_failed(one) for one in failed]
-    yield (
-        "What came from where",
-        [_source(index, *key) for key in dict.fromkeys((row.task, row.source) for row in index)],
-    )
-    used = [row for row in splits if row.split]
-    tasks = sorted({row.task for row in used}, reverse=True)
-    yield "Split by patient: nobody is on two sides", [_side(used, task, side) for task in tasks for side in SPLITS]
-    left_out = Counter(row.reason for row in splits if not row.split and not row.reason.startswith("quarantined"))
-    quarantined = [row for row in index if row.quarantined]
-    kinds = Counter(report.kind_of(row.reason) for row in quarantined)
-    for title, counted in (("kept and not used, by reason", left_out), ("quarantined, by reason", kinds)):
-        if counted:
-            yield f"Images {title}", [[reason, str(count)] for reason, count in counted.most_common()]
-    if quarantined:
-        apart = Counter((report.shown_name(row), row.reason) for row in quarantined)
-        rows = [[name, str(count), reason] for (name, reason), count in apart.most_common()]
-        yield "What was quarantined, and why", rows
-    held = {True: "✓ yes", False: "✗ no"}
-    yield (
-        "Every expectation, and whether it holds",
-        [[_words(one["name"]), one["severity"], one["meaning"], held[one["success"]]] for one in expectations],
-    )
-
-
-def _failed(one: dict[str, Any]) -> list[str]:
-    found = f"{one['observed']} {' '.join(one['unexpected'])} What to do: {one['remedy']}"
-    return [_words(one["name"]), one["severity"], one["meaning"], found]
-
-
-def _source(index: list[IndexRow], task: str, source: str) -> list[str]:
-    own = [row for row in index if (row.task, row.source) == (task, source)]
-    counts = Counter(row.quarantined for row in own)
-    tag = " simulated" if any(row.simulated for row in own) else ""
-    return [source + tag, task.replace("_", "-"), str(counts[False]), str(counts[True])]
-
-
-def _side(used: list[SplitRow], task: str, side: str) -> list[str]:
-    own = [row for row in used if (row.task, row.split) == (task, side)]
-    kinds = sorted(Counter(row.label or row.modality for row in own).items())
-    patients = len({row.patient_id for row in own})
-    about = _words(", ".join(f"{kind} {count}" for kind, count in kinds))
-    return [task.replace("_", "-"), side, str(len(own)), str(patients), about]
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _provenance(layout: Layout) -> Iterator[tuple[str, Rows]]:
-    names = names_of(layout)
-    lines = {line.method: line for line in read_rows(layout.sr_cost, CostLine)}
-    caption = "Training as recorded with each model, sharpening as measured here"
-    yield caption, [[names[line.method], *_cost(layout, line, lines)] for line in lines.values()]
-    records = [read_record(layout.model(name) / "run.json") for name in GENERATORS]
-    yield (
-        "The generators that were scored",
-        [
-            [
-                *(names[one.name], one.run_id or "not tracked", "settings curves", one.git_revision or "none"),
-                *(one.weights_sha256[:16], one.data_sha256[:16]),
-            ]
-            for one in records
-        ],
-    )
-    lock = layout.root / "dvc.lock"
-    if lock.is_file():
-        stages = yaml.safe_load(lock.read_text())["stages"]
-        deps = {one["path"]: one["md5"] for name in ("prepare", "evaluate") for one in stages[name]["deps"]}
-        rows = [[path, digest] for path, digest in deps.items() if path.startswith("data/")]
-        yield "The data that the scores were made from, as dvc.lock has it", rows
-
-
-def _cost(layout: Layout, line: CostLine, lines: dict[str, CostLine]) -> list[str]:
-    here = [plain(line.seconds_per_megapixel, 2), plain(line.sharpen_wh_per_image, 4), plain(line.peak_memory_mb, 0)]
-    if line.method == "bicubic":
-        return ["none", "none", "not trained", "none", "none", *here]
-    config = read_json((layout.champion if line.method == CHAMPION else layout.model(line.method)) / "config.json")
-    about = [str(line.parameters), plain(line.weights_mb, 2), config["device"]]
-    training = config["training"]
-    before = {"srgan": "srresnet", "esrgan": "rrdb"}.get(line.method)
-    if line.method == CHAMPION:
-        return [*about, "–", "–", *here]
-    if before:
-        seconds = f"{line.train_seconds + lines[before].train_seconds:.0f} {line.train_seconds:.0f} after "
-        energy = plain(line.train_wh + lines[before].train_wh, 2)
-        return [*about, seconds + display_names([before])[before], energy, *here]
-    after = f" after {training['start'].split('/')[-1]}, not counted" if training.get("start") else ""
-    return [*about, plain(line.train_seconds, 0) + after, plain(line.train_wh, 2), *here]

@@ -16,7 +16,7 @@ from components.handover.sr_rows import Comparison, CostLine, MethodSummary, Spe
 from components.pages.classifiers import effect, standing
 from components.pages.labels import CLASSIFIER_NAMES
 from components.pages.super_resolution import certainty, conclusions, since
-from tests.expected_tables import many, names_of, plain, samples_of, signed, summary_of
+from tests.expected_numbers import many, names_of, plain, samples_of, signed, summary_of
 
 
 def texts(layout: Layout, profile: str) -> Iterator[str]:

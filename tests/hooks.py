@@ -23,7 +23,6 @@ LONGEST = (
     "test_pipeline_by_schedule.py",
     "flows/test_up.py",
     "flows/test_archive.py",
-    "test_register.py",
     "flows/test_outage.py",
     "flows/test_machine_lost.py",
     "serving/test_service.py",

@@ -17,8 +17,7 @@ from components.ingest import salt
 from tests.conftest import Once
 from tests.drawing import dicom, shapes, write_dicom
 from tests.services import with_home
-from tests.settings import content
-from tests.test_register import LOW_BAR
+from tests.settings import LOW_BAR, content
 
 PROJECT = Path(__file__).parents[1]
 COPIED = ("components", "flows", "data/champion", "data/outside", "data/shared", "data/licences.csv", "dvc.yaml")

@@ -22,8 +22,7 @@ from components.handover import (
 from components.handover.sr_rows import SampleScore
 from components.learning.datasets.pairs import load_pairs, rows_of
 from tests import tables
-from tests.settings import small
-from tests.test_register import lenient
+from tests.settings import lenient, small
 
 
 def images(project: Layout, folder: Path, share: float) -> Path:

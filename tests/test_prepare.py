@@ -1,79 +1,18 @@
 """What networks are given: frames and labelled squares, made from what passed validation and the split."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from components import prepare
-from components.handover import (
-    IndexRow,
-    LabelledRow,
-    Layout,
-    PreparedRow,
-    SplitRow,
-    StepError,
-    read_rows,
-    write_json,
-    write_rows,
-)
+from components.handover import LabelledRow, PreparedRow, read_rows
 from components.imaging.degradation import degrade
-from tests.drawing import dicom, shapes, write_dicom
-from tests.settings import PARAMS, small
+from tests.drawing import shapes
+from tests.raw_folder import SIDES, colour_image, quantised, raw
+from tests.settings import PARAMS
 
-SIDES = ("train", "validation", "test")
-
-
-@dataclass
-class Raw:
-    """A raw folder that is filled image by image."""
-
-    layout: Layout
-    index: list[IndexRow]
-    splits: list[SplitRow]
-
-    def add(self, stored, side, task="super_resolution", label="", modality="CT", **attributes):
-        image_id = f"{len(self.index):016x}"
-        path = write_dicom(self.layout.raw / "images" / f"{image_id}.dcm", dicom(stored, modality, **attributes))
-        patient = f"P{len(self.index):012x}"
-        row = IndexRow(
-            image_id=image_id, source="drawn", patient_id=patient, study="1.2", series="1.3", modality=modality,
-            body_part="", rows=stored.shape[-2], columns=stored.shape[-1], frames=1, bits_stored=16,
-            photometric="MONOCHROME2", pixel_spacing_mm="", transfer_syntax="", sha256=image_id, label=label,
-            quarantined=False, reason="", task=task, simulated=task == "classification", minimum=0.0, maximum=1.0,
-            file_name=path.name, path=f"images/{path.name}",
-        )  # fmt: skip
-        self.index.append(row)
-        reason = "" if side else "too small"
-        about = {"image_id": image_id, "patient_id": patient, "task": task, "modality": modality, "label": label}
-        self.splits.append(SplitRow(**about, split=side, reason=reason))
-        return image_id
-
-    def run(self, channels=1, **change):
-        write_rows(self.layout.index, IndexRow, self.index)
-        write_rows(self.layout.splits, SplitRow, self.splits)
-        settings = small()
-        settings.train["classifier"].network["input_channels"] = channels
-        return prepare.run(self.layout, replace(settings, prepare=replace(settings.prepare, **change)))
-
-    def arrays(self, sample):
-        return np.load(self.layout.super_resolution / f"{sample}.npz", allow_pickle=False)
-
-
-def _stored(image):
-    return (image * 4000).astype(np.uint16)
-
-
-@pytest.fixture
-def raw(tmp_path):
-    """One image to sharpen and two labelled ones a side."""
-    made = Raw(Layout(tmp_path), [], [])
-    write_json(made.layout.validation, {"passed": True, "critical_failures": []})
-    for number, side in enumerate(SIDES):
-        made.add(_stored(shapes(70 + number, 83, seed=number)), side)
-        for label in ("normal", "heart_failure"):
-            made.add(_stored(shapes(50, 41, seed=number)), side, "classification", label, "DX")
-    return made
+__all__ = ["raw"]  # fixtures
 
 
 def test_a_frame_comes_with_its_mask_and_its_low_resolution_images(raw):
@@ -94,7 +33,7 @@ def test_a_frame_comes_with_its_mask_and_its_low_resolution_images(raw):
 
 def test_the_range_of_the_values_is_kept_beside_them(raw):
     row = raw.run().frames[0]
-    stored = _stored(shapes(70, 83)).astype(np.float32) - 1024  # drawn with an intercept of -1024
+    stored = quantised(shapes(70, 83)).astype(np.float32) - 1024  # drawn with an intercept of -1024
 
     assert -1024 <= row.low < row.high <= stored.max()
     unit = raw.arrays(row.sample_id)["hr"]
@@ -139,7 +78,7 @@ def test_sides_are_a_multiple_of_every_scale(raw):
 
 
 def test_frames_are_taken_evenly_and_share_one_range(raw):
-    film = np.stack([_stored(shapes(64, 64, seed=1) * (1 + n) / 8) for n in range(8)])
+    film = np.stack([quantised(shapes(64, 64, seed=1) * (1 + n) / 8) for n in range(8)])
     image = raw.add(film, "train", modality="US")
 
     rows = [row for row in raw.run(frames_per_image=2).frames if row.image_id == image]
@@ -163,7 +102,7 @@ def test_colour_becomes_luma(raw):
 
 def test_a_blanked_surround_is_cut_off(raw):
     stored = np.zeros((120, 140), np.uint16)
-    stored[30:94, 20:120] = 100 + _stored(shapes(64, 100, seed=4))
+    stored[30:94, 20:120] = 100 + quantised(shapes(64, 100, seed=4))
     stored[30:94, 20:120] += np.random.default_rng(0).integers(0, 200, (64, 100), np.uint16)
     image = raw.add(stored, "train", modality="US")
 
@@ -174,7 +113,7 @@ def test_a_blanked_surround_is_cut_off(raw):
 
 def test_a_frame_of_almost_nothing_is_left_out_by_name(raw):
     stored = np.zeros((80, 80), np.uint16)
-    stored[40:50, 40:50] = _stored(shapes(10, 10)) + 5
+    stored[40:50, 40:50] = quantised(shapes(10, 10)) + 5
     image = raw.add(stored, "train", modality="NM")
 
     prepared = raw.run()
@@ -184,7 +123,7 @@ def test_a_frame_of_almost_nothing_is_left_out_by_name(raw):
 
 
 def test_images_on_no_side_are_not_touched(raw):
-    image = raw.add(_stored(shapes(64, 64)), "")
+    image = raw.add(quantised(shapes(64, 64)), "")
     (raw.layout.raw / "images" / f"{image}.dcm").write_bytes(b"broken")
 
     assert image not in {row.image_id for row in raw.run().frames}
@@ -210,61 +149,8 @@ def test_labelled_images_are_squares_in_the_order_of_their_rows(raw):
     assert all(row.simulated for row in rows)
 
 
-@pytest.mark.parametrize(
-    "verdict",
-    [{"passed": False, "critical_failures": ["unique_hashes"]}, {"passed": True, "critical_failures": ["x"]}, {}],
-)
-def test_data_that_failed_validation_are_refused_before_anything_is_written(raw, verdict):
-    write_json(raw.layout.validation, verdict)
-
-    with pytest.raises(StepError, match="critical failures"):
-        raw.run()
-    assert not raw.layout.prepared.exists()
-
-
-def test_data_that_were_not_validated_are_refused(raw):
-    raw.layout.validation.unlink()
-
-    with pytest.raises(StepError, match=r"validation\.json"):
-        raw.run()
-
-
-def test_an_unreadable_image_is_named(raw):
-    (raw.layout.raw / raw.index[0].path).write_bytes(b"broken")
-
-    with pytest.raises(StepError, match=raw.index[0].image_id):
-        raw.run()
-
-
-def test_a_missing_image_is_named(raw):
-    (raw.layout.raw / raw.index[0].path).unlink()
-
-    with pytest.raises(StepError, match=raw.index[0].image_id):
-        raw.run()
-
-
-@pytest.mark.parametrize(("task", "label"), [("super_resolution", ""), ("classification", "normal")])
-def test_a_constant_image_is_named(raw, task, label):
-    image = raw.add(np.full((64, 64), 7, np.uint16), "train", task, label)
-
-    with pytest.raises(StepError, match=f"(?s){image}.*every one of its pixels"):
-        raw.run()
-
-
-def test_missing_labels_and_single_classes_are_named_all_at_once(raw):
-    raw.index = [replace(row, label="normal") if row.label else row for row in raw.index]
-    bare = raw.add(_stored(shapes(50, 50)), "train", "classification")
-
-    with pytest.raises(StepError, match=rf"(?s){bare}.*no label.*train: expected two labels.*found normal"):
-        raw.run()
-
-
-def _colours():
-    return np.random.default_rng(0).integers(0, 256, (50, 42, 3), np.uint8)
-
-
 def test_three_channels_keep_colour_in_one_range_and_repeat_grey(raw):
-    stored = _colours()
+    stored = colour_image()
     stored[..., 2] //= 2  # darker than the others: a range of its own would undo it
     colour = raw.add(stored, "test", "classification", "normal", "US")
 
@@ -277,61 +163,6 @@ def test_three_channels_keep_colour_in_one_range_and_repeat_grey(raw):
     kept = np.load(raw.layout.held_out_labelled / f"{colour}.npy")
     np.testing.assert_allclose(kept, stored / 255, atol=0.01)
     assert images[place, 2].max() < 0.6 < images[place, 0].max()
-
-
-def test_colour_for_a_grey_classifier_is_refused_every_file_with_the_remedy(raw):
-    names = [raw.add(_colours(), "train", "classification", "normal", "US") for _ in range(2)]
-
-    with pytest.raises(StepError, match=rf"(?s)input_channels to 3.*{names[0]}\.dcm.*{names[1]}\.dcm"):
-        raw.run()
-
-
-@pytest.mark.parametrize("number", [0, 1])
-def test_a_patient_on_two_sides_is_refused_in_both_tasks(raw, number):
-    raw.splits[number + 3] = replace(raw.splits[number + 3], patient_id=raw.splits[number].patient_id)
-
-    with pytest.raises(
-        StepError,
-        match=rf"(?s)splits\.csv: expected every patient on one.*Split again.*P0{{11}}{number}: train and validation",
-    ):
-        raw.run()
-    assert not raw.layout.prepared.exists()
-
-
-@pytest.mark.parametrize("fault", ["label", "class", "patient", "black", "colour"])
-def test_every_bad_input_is_refused_with_a_file_and_a_remedy(raw, fault):
-    if fault == "label":
-        raw.index[1] = replace(raw.index[1], label="")
-    elif fault == "class":
-        raw.index = [replace(row, label="normal") if row.label else row for row in raw.index]
-    elif fault == "patient":
-        raw.splits[3] = replace(raw.splits[3], patient_id=raw.splits[0].patient_id)
-    else:
-        stored = np.zeros((50, 50), np.uint16) if fault == "black" else _colours()
-        raw.add(stored, "train", "classification", "normal", "US")
-
-    with pytest.raises(StepError, match=r"(?s)\.(csv|dcm)") as refused:
-        raw.run()
-    remedies = {
-        "patient": "Split again",
-        "black": "Remove those that show nothing",
-        "colour": "Convert those of colour",
-    }
-    assert remedies.get(fault, "Correct them in the source") in str(refused.value)
-
-
-def test_an_empty_side_is_named(raw):
-    raw.splits = [replace(row, split="train") if row.task == "super_resolution" else row for row in raw.splits]
-
-    with pytest.raises(StepError, match="none is left to test, validation"):
-        raw.run()
-
-
-def test_a_split_of_other_data_is_refused(raw):
-    raw.splits.append(replace(raw.splits[0], image_id="f" * 16))
-
-    with pytest.raises(StepError, match=r"f{16}.*Split again"):
-        raw.run()
 
 
 def test_the_command_says_what_it_made(raw, monkeypatch, capsys):

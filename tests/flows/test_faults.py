@@ -14,7 +14,7 @@ import yaml
 from components.handover import IndexRow, Layout, read_rows
 from flows.stages import stale
 from tests.flows.conftest import PROJECT, ending, eventually
-from tests.flows.test_pipeline import table
+from tests.flows.toy_runs import table
 from tests.journey import draw
 from tests.settings import content
 

@@ -17,7 +17,7 @@ import pytest
 
 from flows import prefect_server as settings
 from tests.flows.conftest import ending, eventually
-from tests.flows.test_pipeline import table
+from tests.flows.toy_runs import table
 
 pytestmark = pytest.mark.service
 

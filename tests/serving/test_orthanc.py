@@ -20,7 +20,7 @@ from components.serving.spool import QUARANTINE, SENT, STORED
 from tests.flows.conftest import eventually
 from tests.orthanc import IMAGES, REAL, Pacs, orthanc, pacs, service_port
 from tests.serving.nodes import BICUBIC, HOST, settings
-from tests.test_enhance import dciodvfy, errors
+from tests.validator import dciodvfy, errors
 
 pytestmark = pytest.mark.service
 
