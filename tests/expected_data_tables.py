@@ -21,14 +21,14 @@ def data(layout: Layout) -> Iterator[tuple[str, Rows]]:
     expectations = read_json(layout.validation)["expectations"]
     failed = [one for one in expectations if not one["success"]]
     if failed:
-        yield "What did not hold", [_failed(one) for one in failed]
+        yield "Expectations that failed", [_failed(one) for one in failed]
     yield (
-        "What came from where",
+        "Images by source",
         [_source(index, *key) for key in dict.fromkeys((row.task, row.source) for row in index)],
     )
     used = [row for row in splits if row.split]
     tasks = sorted({row.task for row in used}, reverse=True)
-    yield "Split by patient: nobody is on two sides", [_side(used, task, side) for task in tasks for side in SPLITS]
+    yield "Split by patient", [_side(used, task, side) for task in tasks for side in SPLITS]
     left_out = Counter(row.reason for row in splits if not row.split and not row.reason.startswith("quarantined"))
     quarantined = [row for row in index if row.quarantined]
     kinds = Counter(report.kind_of(row.reason) for row in quarantined)
@@ -38,7 +38,7 @@ def data(layout: Layout) -> Iterator[tuple[str, Rows]]:
     if quarantined:
         apart = Counter((report.shown_name(row), row.reason) for row in quarantined)
         rows = [[name, str(count), reason] for (name, reason), count in apart.most_common()]
-        yield "What was quarantined, and why", rows
+        yield "Quarantined files, with the reason", rows
     held = {True: "✓ yes", False: "✗ no"}
     yield (
         "Every expectation, and whether it holds",

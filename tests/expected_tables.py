@@ -158,7 +158,7 @@ def _classifiers(layout: Layout) -> Iterator[tuple[str, Rows]]:
         [_classifier(line) for line in lines],
     )
     yield (
-        "What each classifier called the held-out images",
+        "Decisions of each classifier on the held-out images",
         [
             [
                 CLASSIFIER_NAMES[line.classifier],

@@ -33,7 +33,7 @@ def texts(layout: Layout, profile: str) -> Iterator[str]:
     yield from _data(layout)
     yield from _cost(layout)
     yield (
-        "This page was made , from scores that are of the weights and data named here, whenever they were taken. Runs "
+        "This page was made  from the scores of the weights and data named here. Runs "
         "open at http://127.0.0.1:5000, on this machine while medsr ui runs; settings and curves are files of the "
         "project that this page lies in."
     )
@@ -139,7 +139,7 @@ def _classifiers(layout: Layout) -> Iterator[str]:
     positive = record["positive"].replace("_", " ")
     who = f"{many(record['n'], 'held-out image')} of {many(record['patients'], 'patient')}"
     yield (
-        f"Who looks for {positive} in {who}. Probabilities are calibrated, and thresholds chosen, on validation "
+        f"Detection of {positive} in {who}. Probabilities are calibrated, and thresholds chosen, on validation "
         "patients."
     )
     yield standing(read_rows(layout.classifiers, ClassifierSummary))
@@ -150,21 +150,21 @@ def _classifiers(layout: Layout) -> Iterator[str]:
     more, one = f"image{'s' if made['images'] != 1 else ''}", made["copies"] == 1
     lie, left = ("lies", "was left out as a copy") if one else ("lie", "were left out as copies")
     yield (
-        f"A class-conditional DCGAN, trained on the same patients, made {made['images']} more {more} of "
+        f"A class-conditional DCGAN, trained on the same patients, generated {made['images']} {more} of "
         f"{made['label'].replace('_', ' ')}; {made['copies']} of them {lie} nearer to a training patient than 95 % of "
-        f"validation patients do, shifted and mirrored as well, and {left}. “DenseNet-201, generated images too” learned "
-        "from the rest as well; its difference stands in the first table. From its nearest training patient a made "
-        f"image is {plain(made['median_made'], 3)} away, a validation patient {plain(made['median_held_out'], 3)} "
-        "(medians of root mean squared differences); a made one is the farther in "
-        f"{plain(100 * made['farther_share'], 0)} % of pairs (z = {signed(made['z'])}; far below 0 it copies, or is "
-        "blurred)."
+        f"validation patients do, shifted and mirrored as well, and {left}. “DenseNet-201, generated images too” is "
+        "trained on the rest as well; the first table shows the difference. A generated image is "
+        f"{plain(made['median_made'], 3)} away from its nearest training patient, a validation image "
+        f"{plain(made['median_held_out'], 3)} (medians of root mean squared differences). The generated image is "
+        f"farther away in {plain(100 * made['farther_share'], 0)} % of pairs (z = {signed(made['z'])}; far below 0, the "
+        "generator copies or its images are blurred)."
     )
     for pair in made["nearest"]:
         left = ", left out" if pair["left_out"] else ""
-        yield f"{plain(pair['distance'], 3)} apart{left}: made, and its nearest patient"
+        yield f"{plain(pair['distance'], 3)} apart{left}: generated, and the nearest training patient"
     for shown in read_json(layout.classifier_pictures / "pictures.json"):
         read, threshold = plain(shown["probability"], 3), plain(shown["threshold"], 3)
-        yield f"{shown['kind']}: {shown['label'].replace('_', ' ')}, read with {read}, threshold {threshold}"
+        yield f"{shown['kind']}: {shown['label'].replace('_', ' ')}, probability {read}, threshold {threshold}"
 
 
 def _reading(layout: Layout) -> Iterator[str]:
@@ -173,9 +173,9 @@ def _reading(layout: Layout) -> Iterator[str]:
     told = "" if effect(line).startswith("too few") else " in these patients"
     yield f"{names_of(layout)[best]}: {effect(line)}{told}."
     yield (
-        f"DenseNet-201, as trained on originals, reads each held-out image as it was, then at 1/{line.scale} of its "
-        "resolution, then as each method gives it back. The cost is the AUROC lost against the originals, paired by "
-        "patient."
+        f"DenseNet-201, trained on originals, classifies each held-out image three times: the original, at "
+        f"1/{line.scale} of its resolution, and as each method restores it. The cost is the AUROC lost against the "
+        "originals, paired by patient."
     )
 
 
@@ -198,9 +198,9 @@ def _cost(layout: Layout) -> Iterator[str]:
     others = [name for method, name in names.items() if method not in {line.method for line in lines}]
     unknown = f", and nothing is known of what {', '.join(others)} cost" if others else ""
     yield (
-        f"Sharpening was measured by this evaluation, on {lines[0].device}. Trainings are kept and not repeated where "
-        "nothing changed, so they may be of another day and machine: how long they took, and on what, is what each "
-        "model's own record says. What a network went on from is added to its own training. Energy is an estimate: "
-        "seconds times the watts that evaluate.watts assumes, of whichever machine. A dash stands for what is not "
+        f"Sharpening was measured by this evaluation, on {lines[0].device}. A training is not repeated where "
+        "nothing changed, so it may be from another day and machine: its duration and device come from the model's "
+        "record. The training that a network started from is added. Energy is an estimate: seconds times the watts "
+        "that evaluate.watts assumes, of whichever machine. A dash stands for what is not "
         f"known{unknown}."
     )

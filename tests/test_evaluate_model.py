@@ -125,6 +125,15 @@ def test_scores_of_other_images_or_measures_are_not_mixed_with_new_ones(
         evaluate_model.run(project, small(), str(project.model("srcnn")))
 
 
+def test_scores_without_lpips_are_not_mixed_with_new_ones_that_have_it(
+    project: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate.run(project, small())
+    monkeypatch.setattr(evaluate_model, "load_lpips", lambda *_: lambda estimate, original: 0.1)
+    with pytest.raises(StepError, match="LPIPS at hand: False then, True now"):
+        evaluate_model.run(project, small(), str(project.model("srcnn")))
+
+
 def test_scores_under_another_degradation_are_not_mixed_with_new_ones(project: Layout) -> None:
     evaluate.run(project, small())
     changed = replace(small(), prepare=replace(small().prepare, degradation="kspace"))

@@ -61,7 +61,7 @@ def bare(name: str) -> dict[str, torch.Tensor]:
 
 
 class DotClassifier:
-    """Finds the small bright dot that half of the drawn images have; stands for a classifier that is good at its task."""
+    """Finds the small bright dot that half of the drawn images have; a classifier that is good at its task."""
 
     classes, size, channels, threshold = ("normal", "heart_failure"), 64, 1, 0.5
 

@@ -177,7 +177,7 @@ def test_a_file_that_no_patient_was_read_from_is_shown_by_its_kind_alone(drawn: 
     report.run(copy, small())
     page = copy.report.read_text()
     assert "Meier" not in page and "Anna" not in page and "Schulz" not in page
-    rows = [cells for cells in table(page, "What was quarantined") if "no DICOM" in cells]
+    rows = [cells for cells in table(page, "Quarantined files") if "no DICOM" in cells]
     assert rows == [[".pdf", "2", "no DICOM"], ["another kind", "2", "no DICOM"], ["read.dcm", "1", "no DICOM"]]
 
 
@@ -199,7 +199,7 @@ def test_what_validation_found_is_shown_with_what_to_do(drawn: Layout) -> None:
     content = report.gather(drawn, small())
     content["failed"] = [content["validation"]["expectations"][0] | {"unexpected": ["x <b>"], "remedy": "Look & mend."}]
     page = report.render(content)
-    assert "What did not hold" in page and "x &lt;b&gt;" in page and "Look &amp; mend." in page
+    assert "Expectations that failed" in page and "x &lt;b&gt;" in page and "Look &amp; mend." in page
 
 
 def test_a_missing_table_or_picture_is_named(drawn: Layout, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ _CLASSIFIERS = {
     "classifier_gan": Trained("DenseNet-201, generated images too", "train_with_generated"),
     "classical_svm": Trained("Hand-made features, SVM", "train_classical"),
     "classical_tree": Trained("Hand-made features, tree", "train_classical"),
-    "classical_deep": Trained("Deep features, SVM", "train_deep_features"),
+    "classical_deep": Trained("Deep features, SVM", "train_classical_deep"),
     "classical_kmeans": Trained("k-means centroids, SVM", "train_classical"),
 }
 GENERATIVE = "dcgan"  # makes more training images

@@ -32,7 +32,7 @@ def test_every_number_of_the_classifiers_is_that_of_the_csv(drawn: Layout) -> No
 
 
 def test_what_each_classifier_called_is_that_of_the_csv(drawn: Layout) -> None:
-    rows = [cells for cells in table(drawn.report.read_text(), "What each classifier called") if cells][1:]
+    rows = [cells for cells in table(drawn.report.read_text(), "Decisions of each classifier") if cells][1:]
     for line, cells in zip(read_rows(drawn.classifiers, ClassifierSummary), rows, strict=True):
         counts = (line.true_positive, line.false_negative, line.true_negative, line.false_positive)
         assert cells == [CLASSIFIER_NAMES[line.classifier], *map(str, counts)]
@@ -47,9 +47,10 @@ def test_what_denoising_does_is_that_of_the_csv(drawn: Layout) -> None:
 def test_what_is_said_of_made_images_is_that_of_the_record(drawn: Layout) -> None:
     page = " ".join(drawn.report.read_text().split())
     assert (
-        "made 40 more images of heart failure; 2 of them" in page and "0.102 away, a validation patient 0.077" in page
+        "generated 40 images of heart failure; 2 of them" in page
+        and "0.102 away from its nearest training patient, a validation image 0.077" in page
     )
-    assert "in 84 % of pairs (z = +5.31;" in page and "0.071 apart: made, and its nearest patient" in page
+    assert "in 84 % of pairs (z = +5.31;" in page and "0.071 apart: generated, and the nearest training patient" in page
 
 
 def test_where_the_network_stands_follows_from_the_intervals(drawn: Layout) -> None:
