@@ -156,8 +156,8 @@ def _classifiers(layout: Layout) -> Iterator[str]:
         "trained on the rest as well; the first table shows the difference. A generated image is "
         f"{plain(made['median_made'], 3)} away from its nearest training patient, a validation image "
         f"{plain(made['median_held_out'], 3)} (medians of root mean squared differences). The generated image is "
-        f"farther away in {plain(100 * made['farther_share'], 0)} % of pairs (z = {signed(made['z'])}; far below 0, the "
-        "generator copies or its images are blurred)."
+        f"farther away in {plain(100 * made['farther_share'], 0)} % of pairs (z = {signed(made['z'])}; far below 0, "
+        "the generator copies or its images are blurred)."
     )
     for pair in made["nearest"]:
         left = ", left out" if pair["left_out"] else ""

@@ -25,7 +25,7 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierSummary:
-    """One classifier over all held-out images (`data/reports/classifiers.csv`), with bootstrap intervals over patients."""
+    """One classifier over all held-out images (`data/reports/classifiers.csv`), with intervals over patients."""
 
     classifier: str
     n: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,7 @@ def parse(content: Any, name: str = PARAMS) -> Params:
         for key, value in dict(trainings).items()
         if (training := _training_of(value, f"{profile}.train.{key}", problems)) is not None  # else among the problems
     }
+    problems += _without_start(parsed, f"{profile}.train")
     params = build_section(Params, merged | {"train": {}}, "", problems)
     if problems or params is None:
         raise ParamsError(f"{name}: {len(problems)} problem(s)\n  " + "\n  ".join(problems))
@@ -71,6 +72,14 @@ def _training_of(value: Any, where: str, problems: list[str]) -> Training | None
         problems.append(f"{where}.recipe: expected one of {', '.join(RECIPES)}, found {recipe!r}")
         return None
     return build_section(RECIPES[recipe], value, where, problems)
+
+
+def _without_start(trainings: Mapping[str, Training], where: str) -> Iterator[str]:
+    """A line for each adversarial training that starts from no pixel training."""
+    pixel = [name for name, training in trainings.items() if isinstance(training, PixelTraining)]
+    for name, training in trainings.items():
+        if isinstance(training, AdversarialTraining) and training.generator not in pixel:
+            yield f"{where}.{name}.generator: expected one of {', '.join(pixel)}, found {training.generator!r}"
 
 
 def scale_of(params: Params) -> int:

@@ -45,7 +45,7 @@ class AdversarialTraining:
     """SRGAN and ESRGAN: from a generator's pixel phase, with a content and an adversarial loss."""
 
     recipe: Literal["adversarial"]
-    generator: Literal["srresnet", "rrdb"]  # whose pixel phase is the start
+    generator: str  # the pixel training whose weights are the start
     discriminator: dict[str, Any]
     relativistic: bool  # Jolicoeur-Martineau's average loss (ESRGAN) instead of the plain one (SRGAN)
     pixel_weight: float

@@ -51,6 +51,7 @@ def test_the_full_profile_has_the_published_sizes() -> None:
         (("quick", "train", "rrdb", "learning_rate"), 0, "quick.train.rrdb.learning_rate: expected above 0"),
         (("quick", "train", "rrdb", "recipe"), "magic", "quick.train.rrdb.recipe: expected one of pixel"),
         (("quick", "train", "esrgan", "interpolation"), [2.0], "expected weights from 0 to 1"),
+        (("quick", "train", "esrgan", "generator"), "classifier", "esrgan.generator: expected one of srcnn, srresnet"),
         (("quick", "speed"), 3, "quick.speed: unknown"),
     ],
 )
