@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from components.adapters import registry, tracking
+from components.adapters import registry, tracking, training_runs
 from components.adapters.registry import CHALLENGER, CHAMPION, GENERATOR, PREVIOUS, Version
 from components.evidence.averaging import mean
 from components.evidence.policy import Criterion, above, at_least, best_generator, generator_criteria
@@ -102,7 +102,7 @@ def run(layout: Layout, params: Params) -> list[Decision]:
     tracking.initialise(layout)
     with tracking.reached(layout):
         records = {
-            name: tracking.restore(layout, read_record(layout.model(name) / RECORD))
+            name: training_runs.restore(layout, read_record(layout.model(name) / RECORD))
             for name in (*GENERATORS, *CLASSIFIERS, GENERATIVE)
         }
         _log_evidence(layout, records)
@@ -229,11 +229,13 @@ def _log_evidence(layout: Layout, records: dict[str, RunRecord]) -> None:
         if line.method in records:
             metrics = _numbers(line)
             pictures = [layout.pictures / file for one in shown for file in one["methods"][line.method].values()]
-            tracking.log_evaluation(layout, records[line.method].run_id, digest, metrics, [*samples, *pictures])
+            training_runs.log_evaluation(layout, records[line.method].run_id, digest, metrics, [*samples, *pictures])
     digest = sha256_of(layout.predictions)
     tables = [layout.classifiers, layout.predictions, layout.classifier_curves, layout.sr_classification]
     for classifier in read_rows(layout.classifiers, ClassifierSummary):
-        tracking.log_evaluation(layout, records[classifier.classifier].run_id, digest, _numbers(classifier), tables)
+        training_runs.log_evaluation(
+            layout, records[classifier.classifier].run_id, digest, _numbers(classifier), tables
+        )
 
 
 def _numbers(line: MethodSummary | ClassifierSummary) -> dict[str, float]:

@@ -59,13 +59,13 @@ def run(layout: Layout, settings: Params) -> Path:
 
 
 def gather(layout: Layout, settings: Params) -> dict[str, Any]:
-    """All that the template shows."""
-    found = scores(layout)
-    found |= evidence(layout, found["methods"], found["best"])
+    """All that the template shows. A key that two of its parts hold is a `TypeError`."""
+    methods = scores(layout)
+    found = dict(**methods, **evidence(layout, methods["methods"], methods["best"]))
     if found["champion"]:
         found["since"] = since(layout, found["champion"], found["candidate"], found["names"])
-    found |= {"number": number, "signed": signed, "counted": counted}
-    return found | data(layout) | classifier_context(layout) | {"effect": effect} | policy_context(layout, settings)
+    words = {"number": number, "signed": signed, "counted": counted, "effect": effect}
+    return dict(**found, **words, **data(layout), **classifier_context(layout), **policy_context(layout, settings))
 
 
 def scores(layout: Layout) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def _own_weights(layout: Layout, settings: NetworkTraining) -> Path | None:
     if not isinstance(settings, ClassifierTraining):
         return None
     if settings.weights.startswith(REGISTERED):
-        from components.adapters.tracking import fetch
+        from components.adapters.logged_models import fetch
 
         return fetch(layout, settings.weights)
     folder = Path(settings.weights)
@@ -147,7 +147,7 @@ def _tracking(
     if not wanted or importlib.util.find_spec("mlflow") is None:
         print("this training is not tracked: MLflow is not asked for, or not installed")
         return nullcontext(None)
-    from components.adapters.tracking import track
+    from components.adapters.training_runs import track
 
     return track(layout, name, {"profile": params.profile, "seed": params.seed, **asdict(settings)}, data)
 

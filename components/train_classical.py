@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
-from components.adapters.tracking import TrackedRun, track
+from components.adapters.training_runs import TrackedRun, track
 from components.classical.classifier import save_classifier
 from components.classical.fitting import Fitted
 from components.classical.training import load_data, make_extractor, train

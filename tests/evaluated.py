@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from components import evaluate, evaluate_classifiers
-from components.adapters import tracking
+from components.adapters import tracking, training_runs
 from components.handover import GENERATORS, Layout, read_record
 from components.handover.methods import CLASSIFIERS, GENERATIVE
 from components.handover.names import DATABASE
@@ -50,7 +50,7 @@ def recorded(evaluated: Layout, tmp_path_factory: pytest.TempPathFactory) -> Lay
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         tracking.initialise(layout)
         for name in (*GENERATORS, *CLASSIFIERS, GENERATIVE):
-            tracking.restore(layout, read_record(layout.model(name) / "run.json"))
+            training_runs.restore(layout, read_record(layout.model(name) / "run.json"))
     shutil.copytree(layout.root, layout.root.with_name("kept"))
     return layout
 

@@ -18,7 +18,8 @@ from components.handover.methods import CLASSIFIERS, GENERATIVE, training_stage
 PROJECT = Path(__file__).parents[1]
 # no result depends on these alone: where files lie, how settings are read (DVC follows the settings themselves), and
 # what MLflow is told
-SHARED = ("components.handover", "components.params", "components.adapters.tracking")
+MLFLOW = tuple(f"components.adapters.{name}" for name in ("logged_models", "tracking", "training_runs"))
+SHARED = ("components.handover", "components.params", *MLFLOW)
 
 
 @cache

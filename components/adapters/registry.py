@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.adapters.tracking import connect, fetch
+from components.adapters.logged_models import fetch
+from components.adapters.tracking import connect
 from components.handover import Layout, RunRecord, StepError, write_json
 from components.handover.names import CHAMPION_RECORD, CONFIG, WEIGHTS
 from components.learning.device import best_device

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from components.adapters.tracking import flattened, git_revision
+from components.adapters.training_runs import flattened, git_revision
 from components.evidence.measures import DEFINITIONS
 from components.handover import GENERATORS, METHODS, Layout, read_json, read_record, read_rows
 from components.handover.methods import CHAMPION

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from components import train
-from components.adapters import tracking
+from components.adapters import tracking, training_runs
 from components.handover import Layout, read_record
 from flows import mlflow_pages
 from tests.flows.conftest import eventually
@@ -74,7 +74,7 @@ def server(module_server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
         module_server.start()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", module_server.address)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    monkeypatch.setattr(tracking, "PAUSE", 0.0)
+    monkeypatch.setattr(training_runs, "PAUSE", 0.0)
     return module_server
 
 
@@ -87,7 +87,7 @@ def points(layout: Layout, run_id: str, metric: str) -> list[tuple[int, float]]:
 def test_what_a_training_tells_while_the_server_is_away_arrives_when_it_is_back(
     project: Layout, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with tracking.track(project, "srcnn", {"steps": 4}, "00") as run:
+    with training_runs.track(project, "srcnn", {"steps": 4}, "00") as run:
         run.losses(1, 4, {"loss": 1.0})
         server.kill()
         run.losses(2, 4, {"loss": 2.0})
@@ -108,7 +108,7 @@ def test_a_training_whose_server_does_not_come_back_is_recorded_later_and_once(
     project: Layout, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = project.model("srcnn")
-    with tracking.track(project, "srcnn", {"steps": 2}, "00") as run:
+    with training_runs.track(project, "srcnn", {"steps": 2}, "00") as run:
         run.losses(1, 2, {"pixel_loss": 1.0})
         server.kill()
         run.losses(2, 2, {"pixel_loss": 2.0})
@@ -117,10 +117,10 @@ def test_a_training_whose_server_does_not_come_back_is_recorded_later_and_once(
     assert f"srcnn: not recorded by MLflow yet; `medsr run` does it from {folder}" in capsys.readouterr().out
     record = replace(read_record(folder / "run.json"), run_id=torn, model_id=model_id)
     with pytest.raises(tracking.Unreachable, match=r"MLflow at http://127.0.0.1.*`medsr run` records"):
-        tracking.restore(project, record)
+        training_runs.restore(project, record)
     server.start()
-    restored = tracking.restore(project, record)
-    assert tracking.restore(project, record) == restored, "recorded a second time"
+    restored = training_runs.restore(project, record)
+    assert training_runs.restore(project, record) == restored, "recorded a second time"
     mlflow = tracking.connect(project)
     assert mlflow.get_logged_model(restored.model_id).source_run_id == restored.run_id
     assert [step for step, _ in points(project, restored.run_id, "pixel_loss")] == [1, 2, 3, 4, 5, 6]
@@ -138,6 +138,6 @@ def test_a_training_that_begins_while_the_server_is_away_is_made_and_recorded_la
     assert record is not None and (record.run_id, record.model_id) == ("", "")
     assert capsys.readouterr().out.count("The training goes on untracked.") == 1
     server.start()
-    restored = tracking.restore(project, record)
+    restored = training_runs.restore(project, record)
     assert [step for step, _ in points(project, restored.run_id, "pixel_loss")] == [1, 2, 3, 4, 5, 6]
     assert tracking.connect(project).get_logged_model(restored.model_id).name == "srcnn"

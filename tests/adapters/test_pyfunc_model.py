@@ -15,9 +15,9 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from components.adapters import tracking
+from components.adapters import tracking, training_runs
 from components.adapters.pyfunc_model import Network
-from components.handover import Layout, read_json, read_record, write_json
+from components.handover import Layout, read_record
 
 
 @pytest.mark.parametrize(("name", "shape"), [("rrdb", (2, 1, 36, 52)), ("classifier", (2, 2))])
@@ -37,19 +37,11 @@ def test_what_makes_images_takes_labels_and_is_served_as_its_signature_says(
     project: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    record = tracking.restore(project, read_record(project.model("dcgan") / "run.json"))
+    record = training_runs.restore(project, read_record(project.model("dcgan") / "run.json"))
     served = tracking.connect(project).pyfunc.load_model(f"models:/{record.model_id}")
     images = served.predict(np.array([0, 1, 1]))
     assert images.shape == (3, 1, 32, 32) and images.dtype == np.float32
     np.testing.assert_array_equal(served.predict(np.array([0, 1, 1])), images)
-
-
-@pytest.mark.parametrize("name", ["classifier", "classical_svm"])
-def test_a_classifier_of_colour_says_how_many_channels_it_takes(project: Layout, name: str) -> None:
-    path = project.model(name) / "config.json"
-    config, section = read_json(path), "inference" if name == "classifier" else "classical"
-    write_json(path, config | {section: config[section] | {"channels": 3}})
-    assert tracking._signature(path.parent).inputs.inputs[0].shape == (-1, 3, -1, -1)
 
 
 # loads the model and asks it where these modules cannot be imported
@@ -104,7 +96,7 @@ def test_a_model_loads_where_there_is_nothing_but_what_it_requires(
     project: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    record = tracking.restore(project, read_record(project.model(name) / "run.json"))
+    record = training_runs.restore(project, read_record(project.model(name) / "run.json"))
     tracking.connect(project)
     folder = Path(mlflow.artifacts.download_artifacts(f"models:/{record.model_id}", dst_path=str(tmp_path / "model")))
     lines = (folder / "requirements.txt").read_text().splitlines()
@@ -120,7 +112,7 @@ def test_a_model_loads_where_there_is_nothing_but_what_it_requires(
 
 def test_no_file_of_a_model_is_a_pickle(project: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    record = tracking.restore(project, read_record(project.model("esrgan") / "run.json"))
+    record = training_runs.restore(project, read_record(project.model("esrgan") / "run.json"))
     tracking.connect(project)
     folder = Path(mlflow.artifacts.download_artifacts(f"models:/{record.model_id}", dst_path=str(tmp_path / "model")))
     kept = [path for path in folder.rglob("*") if path.is_file() and not path.is_relative_to(folder / "code")]

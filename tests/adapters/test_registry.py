@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from components.adapters import registry, tracking
+from components.adapters import registry, tracking, training_runs
 from components.adapters.registry import GENERATOR
 from components.handover import Layout, StepError, read_json, read_record, sha256_of
 
@@ -28,7 +28,9 @@ def test_before_anything_is_registered_there_is_no_champion_and_it_is_said_how_t
 
 
 def test_versions_carry_their_weights_and_aliases_move(layout: Layout) -> None:
-    records = [tracking.restore(layout, read_record(layout.model(name) / "run.json")) for name in ("srcnn", "rrdb")]
+    records = [
+        training_runs.restore(layout, read_record(layout.model(name) / "run.json")) for name in ("srcnn", "rrdb")
+    ]
     versions = [registry.register(layout, GENERATOR, record, {"note": "drawn"}) for record in records]
     assert [version.method for version in registry.list_versions(layout, GENERATOR)] == ["srcnn", "rrdb"]
     assert registry.by_weights(layout, GENERATOR, records[1].weights_sha256) == versions[1]
@@ -40,7 +42,7 @@ def test_versions_carry_their_weights_and_aliases_move(layout: Layout) -> None:
 
 
 def test_what_is_fetched_goes_with_the_process_that_fetched_it(layout: Layout, tmp_path: Path) -> None:
-    record = tracking.restore(layout, read_record(layout.model("srcnn") / "run.json"))
+    record = training_runs.restore(layout, read_record(layout.model("srcnn") / "run.json"))
     registry.point(layout, registry.register(layout, GENERATOR, record, {}), "champion")
     script = (
         "from pathlib import Path; from components.adapters import registry; from components.handover import Layout\n"
@@ -69,7 +71,7 @@ def test_what_serves_is_put_where_it_is_compared_as_a_whole_or_not_at_all(
     layout.champion.mkdir(exist_ok=True)
     (layout.champion / ".gitignore").write_text("*\n")
     for name in ("srcnn", "rrdb"):
-        record = tracking.restore(layout, read_record(layout.model(name) / "run.json"))
+        record = training_runs.restore(layout, read_record(layout.model(name) / "run.json"))
         registry.point(layout, registry.register(layout, GENERATOR, record, {}), "champion")
         if name == "srcnn":
             registry.export_champion(layout)
@@ -93,7 +95,7 @@ def test_what_serves_is_put_where_it_is_compared_as_a_whole_or_not_at_all(
 
 
 def test_a_card_is_stored_with_its_version_shown_there_and_replaced_where_it_changed(layout: Layout) -> None:
-    record = tracking.restore(layout, read_record(layout.model("srcnn") / "run.json"))
+    record = training_runs.restore(layout, read_record(layout.model("srcnn") / "run.json"))
     version = registry.register(layout, GENERATOR, record, {})
     client = tracking.connect(layout).MlflowClient()
     for card in ("# A card\n", "# A card\n\nwith more\n"):
@@ -107,7 +109,7 @@ def test_a_card_is_stored_with_its_version_shown_there_and_replaced_where_it_cha
 
 
 def test_a_card_too_long_for_the_page_is_cut_at_a_line_and_whole_in_its_file(layout: Layout) -> None:
-    record = tracking.restore(layout, read_record(layout.model("srcnn") / "run.json"))
+    record = training_runs.restore(layout, read_record(layout.model("srcnn") / "run.json"))
     version = registry.register(layout, GENERATOR, record, {})
     card = "".join(f"- line {number}\n" for number in range(1000))
     registry.describe(layout, version, card)

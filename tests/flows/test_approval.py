@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from components.adapters import registry, tracking
+from components.adapters import registry, tracking, training_runs
 from components.handover import Layout, StepError, read_record
 from components.register import AWAITING, Decision
 from flows import approval, deployed
@@ -29,7 +29,7 @@ def registered(trained: Layout, tmp_path_factory: pytest.TempPathFactory) -> Ite
         patch.chdir(root)
         tracking.initialise(layout)
         for name in ("srcnn", "rrdb"):
-            record = tracking.restore(layout, read_record(layout.model(name) / "run.json"))
+            record = training_runs.restore(layout, read_record(layout.model(name) / "run.json"))
             version = registry.register(layout, "sr-generator", record, {})
             if version.number == "1":
                 registry.point(layout, version, "champion")

@@ -14,7 +14,7 @@ from distributed import LocalCluster
 from pydicom import dcmread
 from pydicom.fileset import FileSet
 
-from components.adapters import registry, tracking
+from components.adapters import registry, tracking, training_runs
 from components.adapters.dicomweb import Remote
 from components.handover import Layout, StepError, read_record
 from flows import archive, enhancement
@@ -57,7 +57,7 @@ def layout(project: Layout, monkeypatch: pytest.MonkeyPatch) -> Layout:
     """A project with a champion, `in` of twelve images in two folders."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     tracking.initialise(project)
-    record = tracking.restore(project, read_record(project.model("srcnn") / "run.json"))
+    record = training_runs.restore(project, read_record(project.model("srcnn") / "run.json"))
     registry.point(project, registry.register(project, "sr-generator", record, {}), "champion")
     for number in range(12):
         stored = (shapes(40, 48, seed=number) * 3000).astype(np.uint16)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from components.adapters import registry, tracking
+from components.adapters import registry, tracking, training_runs
 from components.adapters.registry import GENERATOR
 from components.handover import Layout, read_record
 from components.promotion import lineage
@@ -29,7 +29,7 @@ def layout(project: Layout, monkeypatch: pytest.MonkeyPatch) -> Layout:
         "    outs: [{path: data/models/srcnn, md5: def456.dir}]\n"
     )
     for name in ("srcnn", "rrdb"):
-        record = tracking.restore(project, read_record(project.model(name) / "run.json"))
+        record = training_runs.restore(project, read_record(project.model(name) / "run.json"))
         kept = lineage.keep(project, record.model_id)
         registry.register(project, GENERATOR, record, {"git_revision": f"{name}-commit", **kept})
     return project

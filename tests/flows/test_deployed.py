@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from components import params
-from components.adapters import registry, tracking
+from components.adapters import registry, training_runs
 from components.handover import Layout, read_record
 from components.monitoring import enhancement_log, image_statistics
 from flows import arrivals, deployed, enhancement
@@ -109,7 +109,7 @@ def test_an_inbox_is_enhanced_and_what_failed_is_named(
     monkeypatch.chdir(project.root)
     monkeypatch.setattr(enhancement, "QUIET_S", 0.0)
     assert deployed.enhancement() == "inbox: no such folder, nothing to enhance"
-    record = tracking.restore(project, read_record(project.model("srcnn") / "run.json"))
+    record = training_runs.restore(project, read_record(project.model("srcnn") / "run.json"))
     registry.point(project, registry.register(project, "sr-generator", record, {}), "champion")
     image(project.root / "inbox" / "a.dcm")
     assert deployed.enhancement() == "1 enhanced, 0 failed, 0 done before"
@@ -128,7 +128,7 @@ def test_prefect_never_hears_whose_images_lie_in_the_inbox(
 ) -> None:
     monkeypatch.chdir(project.root)
     monkeypatch.setattr(enhancement, "QUIET_S", 0.0)
-    record = tracking.restore(project, read_record(project.model("srcnn") / "run.json"))
+    record = training_runs.restore(project, read_record(project.model("srcnn") / "run.json"))
     registry.point(project, registry.register(project, "sr-generator", record, {}), "champion")
     folder = project.root / "inbox" / "Lime^Harry_MRN-4711"
     odd = {"PatientName": "Lime^Harry", "PatientID": "MRN-4711", "FrameOfReferenceUID": "9.8.7.4711.x"}

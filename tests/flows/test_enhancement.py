@@ -12,7 +12,7 @@ from PIL import Image
 from pydicom import dcmread
 from torch import nn
 
-from components.adapters import registry, tracking
+from components.adapters import registry, tracking, training_runs
 from components.enhance import HALF_MADE
 from components.handover import Layout, StepError, read_record
 from components.learning.inference.generator import Generator
@@ -171,7 +171,7 @@ def test_a_missing_inbox_and_a_missing_champion_are_named(tmp_path: Path) -> Non
 
 
 def test_the_champion_of_the_registry_does_it(project: Layout) -> None:
-    record = tracking.restore(project, read_record(project.model("srcnn") / "run.json"))
+    record = training_runs.restore(project, read_record(project.model("srcnn") / "run.json"))
     version = registry.register(project, "sr-generator", record, {})
     registry.point(project, version, "champion")
     draw(project.root / "inbox" / "a.dcm")

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from components.adapters import registry, tracking
+from components.adapters import registry, tracking, training_runs
 from components.adapters.registry import GENERATOR
 from components.handover import Layout, StepError, read_record
 from components.promotion import lineage
@@ -20,8 +20,10 @@ from flows.reproduction import Reproduction
 
 def registered(layout: Layout) -> registry.Version:
     tracking.initialise(layout)
-    trained = replace(read_record(layout.model("srcnn") / "run.json"), git_revision=tracking.git_revision(layout.root))
-    record = tracking.restore(layout, trained)
+    trained = replace(
+        read_record(layout.model("srcnn") / "run.json"), git_revision=training_runs.git_revision(layout.root)
+    )
+    record = training_runs.restore(layout, trained)
     return registry.register(layout, GENERATOR, record, lineage.keep(layout, record.model_id))
 
 

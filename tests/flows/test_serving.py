@@ -20,7 +20,7 @@ import pytest
 import yaml
 from pydicom.uid import CTImageStorage
 
-from components.adapters import registry, tracking
+from components.adapters import registry, tracking, training_runs
 from components.handover import Layout, read_record
 from components.serving.spool import MADE, SENT, WAITING, Spool
 from tests.drawing import dicom, shapes, write_dicom
@@ -57,7 +57,7 @@ def started(layout: Layout, *arguments: str) -> subprocess.Popen[str]:
 def crown(project: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     tracking.initialise(project)
-    record = tracking.restore(project, read_record(project.model("srcnn") / "run.json"))
+    record = training_runs.restore(project, read_record(project.model("srcnn") / "run.json"))
     registry.point(project, registry.register(project, "sr-generator", record, {}), "champion")
 
 

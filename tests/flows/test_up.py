@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.adapters import registry, tracking
+from components.adapters import registry, tracking, training_runs
 from components.handover import Layout, StepError, read_record
 from components.promotion import ledger
 from flows import up
@@ -128,7 +128,7 @@ def test_new_images_are_seen_by_schedule_and_start_a_run_that_can_be_cancelled(r
 
 def test_a_candidate_waits_for_a_person_whose_answer_is_carried_out(root: Path, services: Services) -> None:
     layout = Layout(root)
-    record = tracking.restore(layout, read_record(layout.model("srcnn") / "run.json"))
+    record = training_runs.restore(layout, read_record(layout.model("srcnn") / "run.json"))
     registry.register(layout, "sr-generator", record, {})
     announce(root, services)
     assert eventually(lambda: "Suspended" in runs(services, "promotion").values(), 120)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from components.adapters import registry, tracking
+from components.adapters import registry, tracking, training_runs
 from components.adapters.registry import GENERATOR
 from components.handover import Layout, StepError, read_record, write_json
 from components.promotion import ledger, lineage
@@ -27,7 +27,7 @@ def layout(project: Layout, monkeypatch: pytest.MonkeyPatch) -> Layout:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     tracking.initialise(project)
     for name in ("srcnn", "srresnet", "rrdb"):
-        record = tracking.restore(project, read_record(project.model(name) / "run.json"))
+        record = training_runs.restore(project, read_record(project.model(name) / "run.json"))
         registry.register(project, GENERATOR, record, {})
     return project
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from components.adapters import registry, tracking
+from components.adapters import registry, tracking, training_runs
 from components.adapters.registry import GENERATOR
 from components.handover import Layout, read_record, sha256_of
 from components.promotion import lineage
@@ -20,7 +20,7 @@ def test_what_a_version_was_made_from_is_stored_with_it_and_outlives_a_change_of
     lock.write_text("stages:\n  train@rrdb:\n    outs: [{path: data/models/rrdb, md5: abc}]\n")
     (layout.root / "params.yaml").write_text("seed: 1\n")
     before = sha256_of(lock)
-    record = tracking.restore(layout, read_record(layout.model("rrdb") / "run.json"))
+    record = training_runs.restore(layout, read_record(layout.model("rrdb") / "run.json"))
     registry.register(layout, GENERATOR, record, lineage.keep(layout, record.model_id))
     lock.unlink()
     (layout.root / "params.yaml").write_text("seed: 2\n")
@@ -38,7 +38,7 @@ def test_what_is_missing_is_completed_and_what_is_there_stays_as_it_was(layout: 
     lock = layout.root / "dvc.lock"
     lock.write_text("stages: {}\n")
     first = sha256_of(lock)
-    record = tracking.restore(layout, read_record(layout.model("rrdb") / "run.json"))
+    record = training_runs.restore(layout, read_record(layout.model("rrdb") / "run.json"))
     version = registry.register(layout, GENERATOR, record, {})
     assert not version.traced
     for content in ("stages: {}\n", "stages: {later: {cmd: run}}\n"):
@@ -50,7 +50,7 @@ def test_what_is_missing_is_completed_and_what_is_there_stays_as_it_was(layout: 
 
 
 def test_a_version_without_any_is_shown_with_what_is_known(layout: Layout) -> None:
-    record = tracking.restore(layout, read_record(layout.model("rrdb") / "run.json"))
+    record = training_runs.restore(layout, read_record(layout.model("rrdb") / "run.json"))
     chain = lineage.chain(layout, registry.register(layout, GENERATOR, record, {}))
     assert chain.stage == {} and chain.environment == {} and chain.promotions == []
     assert chain.lines()[0] == "sr-generator 1 (rrdb)" and any(record.weights_sha256 in line for line in chain.lines())

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from components.adapters import registry, tracking
+from components.adapters import registry, tracking, training_runs
 from components.handover import Layout, StepError, read_record
 from components.learning.inference.generator import Generator
 from components.serving.champion import Champion, from_registry
@@ -95,7 +95,7 @@ def test_the_alias_of_the_registry_is_followed_and_a_model_is_loaded_once(
     tracking.initialise(project)
     versions = []
     for name in ("srcnn", "rrdb"):
-        record = tracking.restore(project, read_record(project.model(name) / "run.json"))
+        record = training_runs.restore(project, read_record(project.model(name) / "run.json"))
         versions.append(registry.register(project, "sr-generator", record, {}))
     registry.point(project, versions[0], "champion")
     load = from_registry(project)
