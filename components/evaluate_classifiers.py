@@ -26,7 +26,7 @@ from components.learning.datasets.labelled import LabelledImages, load_labelled
 from components.learning.device import best_device
 from components.learning.inference.classifier import NetworkClassifier, load_network_classifier
 from components.learning.inference.gradcam import grad_cam
-from components.learning.synthetic.synthetic_images import synthetic_images
+from components.learning.synthetic.generated_images import generated_images
 from components.params import Params
 from components.params.run_step import run_step
 
@@ -185,11 +185,11 @@ def _show_hardest(
 def _show_made(layout: Layout, classes: tuple[str, ...], wanted: int, device: torch.device) -> None:
     """What the generative training makes, and the patients that its images come nearest to."""
     training, validation = (load_labelled(layout.classification, side, classes) for side in ("train", "validation"))
-    extra = synthetic_images(layout.model(GENERATIVE), training, validation, device)
-    check, pairs = extra.check, []
+    generated = generated_images(layout.model(GENERATIVE), training, validation, device)
+    check, pairs = generated.check, []
     for number in np.argsort(check.plain.distances)[:wanted].tolist():
         files = {"made": f"made-{number}.png", "patient": f"made-{number}-nearest.png"}
-        save_grey(layout.classifier_pictures / files["made"], extra.images[number].mean(0).numpy())
+        save_grey(layout.classifier_pictures / files["made"], generated.images[number].mean(0).numpy())
         nearest = int(check.plain.nearest[number])
         save_grey(layout.classifier_pictures / files["patient"], training.images[nearest].mean(0).numpy())
         pairs.append(files | {"distance": float(check.plain.distances[number]), "left_out": bool(check.copies[number])})
@@ -197,8 +197,8 @@ def _show_made(layout: Layout, classes: tuple[str, ...], wanted: int, device: to
         "median_made": float(np.median(check.plain.distances)),
         "median_held_out": float(np.median(check.plain.held_out)),
     }
-    about |= {"images": len(extra.images), "copies": int(check.copies.sum()), "farther_share": check.farther_share}
-    write_json(layout.generated_images, about | {"label": classes[extra.label], "z": check.z, "nearest": pairs})
+    about |= {"images": len(generated.images), "copies": int(check.copies.sum()), "farther_share": check.farther_share}
+    write_json(layout.generated_images, about | {"label": classes[generated.label], "z": check.z, "nearest": pairs})
 
 
 def _sharpened(

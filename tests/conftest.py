@@ -13,7 +13,7 @@ from filelock import FileLock
 from components import train, train_classical
 from components.adapters.tracking import connect
 from components.handover import CLASSIFIER, GENERATORS, Layout
-from components.handover.methods import CLASSICAL, GENERATIVE, WITH_SYNTHETIC
+from components.handover.methods import CLASSICAL, GENERATIVE, WITH_GENERATED
 from tests import prepared
 from tests.hooks import *  # noqa: F403
 from tests.settings import small
@@ -59,7 +59,7 @@ def train_all(root: Path) -> None:
     root.mkdir()
     prepared.super_resolution(root)
     layout = prepared.classification(root)
-    for name in (CLASSIFIER, *GENERATORS, GENERATIVE, WITH_SYNTHETIC):
+    for name in (CLASSIFIER, *GENERATORS, GENERATIVE, WITH_GENERATED):
         train.run(layout, small(), name, tracked=False)
     for name in CLASSICAL:
         train_classical.run(layout, small(), name, tracked=False)

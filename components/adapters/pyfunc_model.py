@@ -58,8 +58,8 @@ def _sharpener(folder: Path) -> Answer:
 
 
 def _maker(folder: Path) -> Answer:
+    from components.learning.synthetic.generated_images import MAKES
     from components.learning.synthetic.sampling import sample_images
-    from components.learning.synthetic.synthetic_images import MAKES
 
     network, config = load_weights(folder)
     seed, device = config[MAKES]["seed"], torch.device("cpu")

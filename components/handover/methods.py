@@ -54,7 +54,7 @@ TRAINED = {**_GENERATORS, **_CLASSIFIERS, GENERATIVE: Trained("DCGAN", "train")}
 
 GENERATORS = tuple(_GENERATORS)
 METHODS = ("bicubic", *GENERATORS)
-CLASSIFIER, WITH_SYNTHETIC = "classifier", "classifier_gan"  # the second learns from generated images too
+CLASSIFIER, WITH_GENERATED = "classifier", "classifier_gan"  # the second learns from generated images too
 CLASSIFIERS = tuple(_CLASSIFIERS)
 CLASSICAL = tuple(name for name in CLASSIFIERS if name.startswith("classical_"))
 COMPARED = "classical_svm"  # the classifier that denoising is tried on

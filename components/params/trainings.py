@@ -125,7 +125,7 @@ class ClassifierTraining:
     checkpoint_every: int
     accumulate: int = 1
     compile: bool = False
-    extra: str = ""  # name of a generative training whose images join the training patients'
+    generated: str = ""  # name of a generative training whose images join the training patients'
 
     def problems(self) -> Iterator[str]:
         yield from _training(self)

@@ -1,4 +1,4 @@
-"""Whether made images copy the patients they were learned from."""
+"""Whether generated images copy the patients they were learned from."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ SIDE, SHIFT = 64, 3  # pixels: to which images are averaged before they are shif
 
 @dataclass(frozen=True)
 class Nearness:
-    """How far made and held-out images lie from the nearest training image."""
+    """How far generated and held-out images lie from the nearest training image."""
 
-    distances: NDArray[np.float64]  # (made,)
-    nearest: NDArray[np.int64]  # (made,), places of the training images
+    distances: NDArray[np.float64]  # (generated,)
+    nearest: NDArray[np.int64]  # (generated,), places of the training images
     held_out: NDArray[np.float64]  # distances (held out,)
 
     @property
@@ -34,10 +34,10 @@ class Nearness:
 
 @dataclass(frozen=True)
 class Memorisation:
-    """What made images have of training ones, against what other patients' images have.
+    """What generated images have of training ones, against what other patients' images have.
 
     `plain` compares pixel by pixel; `moved` after every shift of a few pixels, mirrored as well, brightness apart.
-    Distances are root mean squared differences. A made image is a copy where either is smaller than nearly all
+    Distances are root mean squared differences. A generated image is a copy where either is smaller than nearly all
     held-out images' is; one that was enlarged as well may pass.
     """
 
@@ -50,25 +50,25 @@ class Memorisation:
 
     @property
     def farther_share(self) -> float:
-        """How often a made image lies farther from its nearest patient than a held-out one; 0.5 if alike."""
-        made, held_out = self.plain.distances, self.plain.held_out
-        return auroc(np.repeat([True, False], [len(made), len(held_out)]), np.concatenate([made, held_out]))
+        """How often a generated image lies farther from its nearest patient than a held-out one; 0.5 if alike."""
+        generated, held_out = self.plain.distances, self.plain.held_out
+        return auroc(np.repeat([True, False], [len(generated), len(held_out)]), np.concatenate([generated, held_out]))
 
     @property
     def z(self) -> float:
-        """The Mann-Whitney statistic of that share, standard normal where made and held-out images are alike.
+        """The Mann-Whitney statistic of that share, standard normal where generated and held-out images are alike.
 
-        Far below 0 made images lie nearer throughout (Meehan, Chaudhuri & Dasgupta 2020, arXiv:2004.05675): they copy,
-        or they are blurred, for the mean of all patients lies near everyone.
+        Far below 0 generated images lie nearer throughout (Meehan, Chaudhuri & Dasgupta 2020, arXiv:2004.05675): they
+        copy, or they are blurred, for the mean of all patients lies near everyone.
         """
-        made, held_out = len(self.plain.distances), len(self.plain.held_out)
-        return (self.farther_share - 0.5) / math.sqrt((made + held_out + 1) / (12 * made * held_out))
+        generated, held_out = len(self.plain.distances), len(self.plain.held_out)
+        return (self.farther_share - 0.5) / math.sqrt((generated + held_out + 1) / (12 * generated * held_out))
 
 
-def memorisation(made: Tensor, training: Tensor, held_out: Tensor) -> Memorisation:
-    """What `made` images have of `training` ones, all (N, C, S, S) in [0, 1]; `held_out` are other patients'."""
-    plain = [image.flatten(1) for image in (made, training, held_out)]
-    small = [_small(images) for images in (made, training, held_out)]
+def memorisation(generated: Tensor, training: Tensor, held_out: Tensor) -> Memorisation:
+    """What `generated` images have of `training` ones, all (N, C, S, S) in [0, 1]; `held_out` are other patients'."""
+    plain = [image.flatten(1) for image in (generated, training, held_out)]
+    small = [_small(images) for images in (generated, training, held_out)]
     patients = _middle(small[1], SHIFT, SHIFT)
     moved = [[_nearest(view, patients) for view in _views(images)] for images in (small[0], small[2])]
     return Memorisation(

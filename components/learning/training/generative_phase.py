@@ -61,7 +61,7 @@ class GenerativePhase:
         )
 
     def step(self, step: int) -> dict[str, Tensor]:
-        """The generator, then the discriminator on what it made; images, noise and changes depend on seed and step."""
+        """The generator, then the discriminator on its images. Images, noise and changes depend on seed and step."""
         random = np.random.default_rng((self._seed, step))
         place = torch.from_numpy(random.choice(len(self._labels), self._settings.batch_size)).to(self._fabric.device)
         noise = draw_noise(random, len(place), self.modules["generator"].latent, self._fabric.device)  # type: ignore[arg-type]
@@ -102,7 +102,7 @@ class GenerativePhase:
             return self._accumulation.backward(discriminator_loss(said[0], said[1], relativistic=False))
 
     def _changed(self, images: Tensor, changes: int) -> Tensor:
-        """Images as the discriminator sees them, real and made changed alike.
+        """Images as the discriminator sees them, real and generated changed alike.
 
         So a few hundred patients suffice (Zhao et al. 2020, arXiv:2006.10738).
         """
@@ -112,19 +112,19 @@ class GenerativePhase:
         generator, average = self.modules["generator"], self.average.state
         own = {key: value.detach().clone() for key, value in generator.state_dict().items()}
         generator.load_state_dict(average)
-        made = sample_images(generator, self._validation.labels, self._seed, self._fabric.device)
+        generated = sample_images(generator, self._validation.labels, self._seed, self._fabric.device)
         generator.load_state_dict(own)
-        return {"validation_likeness": likeness(made, self._validation.images)}
+        return {"validation_likeness": likeness(generated, self._validation.images)}
 
 
-def likeness(made: Tensor, real: Tensor) -> float:
+def likeness(generated: Tensor, real: Tensor) -> float:
     """How alike two samples of images (N, 1, S, S) are: 0 where they come from one distribution, below where not.
 
     Less the squared maximum mean discrepancy, unbiased, with the cubic kernel (Bińkowski et al. 2018,
     arXiv:1801.01401), of images averaged to 16 x 16 pixels instead of a network's features.
     """
     one, other = (
-        F.adaptive_avg_pool2d(images.double().mean(1, keepdim=True), SEEN).flatten(1) for images in (made, real)
+        F.adaptive_avg_pool2d(images.double().mean(1, keepdim=True), SEEN).flatten(1) for images in (generated, real)
     )
     own = sum(float((_kernel(x, x).sum() - _kernel(x, x).trace()) / (len(x) * (len(x) - 1))) for x in (one, other))
     return 2 * float(_kernel(one, other).mean()) - own

@@ -24,7 +24,7 @@ from components.learning.datasets.pairs import Pair, load_pairs
 from components.learning.inference.calibration import temperature_of, threshold_for
 from components.learning.inference.classifier import InferenceSettings, logits_of, positive
 from components.learning.models import build
-from components.learning.synthetic.synthetic_images import MAKES, synthetic_images, with_synthetic
+from components.learning.synthetic.generated_images import MAKES, generated_images, with_generated
 from components.learning.training.adversarial_phase import AdversarialPhase, choose_interpolation, interpolated
 from components.learning.training.classifier_phase import ClassifierPhase
 from components.learning.training.features import make_features
@@ -128,11 +128,11 @@ def _classifier(context: TrainingContext, settings: ClassifierTraining) -> Train
     classes = classes_of(folder)
     training, validation = _sides(folder, classes)
     seen = {row.image_id for row in training.rows}
-    if settings.extra:
-        extra = synthetic_images(context.layout.model(settings.extra), training, validation, device)
-        training = with_synthetic(training, extra)
-        about = f"{len(extra.kept)} images of {classes[extra.label]} made by {settings.extra}"
-        print(f"{about}; {int(extra.check.copies.sum())} left out, because they copy a patient")
+    if settings.generated:
+        generated = generated_images(context.layout.model(settings.generated), training, validation, device)
+        training = with_generated(training, generated)
+        about = f"{len(generated.kept)} images of {classes[generated.label]} made by {settings.generated}"
+        print(f"{about}; {int(generated.check.copies.sum())} left out, because they copy a patient")
     network = build(settings.network, classes=len(classes))
     start = settings.weights
     if context.start:
@@ -208,8 +208,8 @@ def start_digest(context: TrainingContext, settings: NetworkTraining) -> str:
             return sha256_of(Path(folder) / WEIGHTS)
         case AdversarialTraining(generator=name):
             return sha256_of(layout.model(name) / WEIGHTS)
-        case ClassifierTraining(weights=name, extra=extra):
-            made = "".join(sha256_of(layout.model(extra) / name) for name in (WEIGHTS, CONFIG)) if extra else ""
+        case ClassifierTraining(weights=name, generated=generated):
+            made = "".join(sha256_of(layout.model(generated) / name) for name in (WEIGHTS, CONFIG)) if generated else ""
             start = sha256_of(context.start / WEIGHTS if context.start else Path(name)) if name else ""
             return made + start
         case _:

@@ -72,31 +72,31 @@ def fit(phase: Phase, plan: Plan, checkpoints: Checkpoints, reporter: Reporter) 
     """
     progress = _resume(phase, checkpoints)
     base_rates = {name: [group["initial_lr"] for group in o.param_groups] for name, o in phase.optimisers.items()}
-    report_every, watch = max(1, plan.steps // REPORTS), Watch()
+    report_every, monitor = max(1, plan.steps // REPORTS), FiniteLossMonitor()
     with checkpoints:
         while progress.step < plan.steps:
             _set_rates(phase, base_rates, rate_factor(plan.schedule, progress.step, plan.steps))
             losses = phase.step(progress.step)
             progress.step += 1
-            watch.look(progress.step, losses)
+            monitor.update(progress.step, losses)
             last = progress.step == plan.steps
             keeps = last or progress.step % plan.checkpoint_every == 0
             if keeps or progress.step % report_every == 0:
-                _report(losses, watch, progress, plan, checkpoints, reporter)
+                _report(losses, monitor, progress, plan, checkpoints, reporter)
             if last or progress.step % plan.validate_every == 0:
                 _validate(phase, progress, reporter)
             if keeps:
-                _keep(phase, progress, checkpoints)
+                _save_checkpoint(phase, progress, checkpoints)
     return progress
 
 
-class Watch:
+class FiniteLossMonitor:
     """Remembers the first step whose losses were no numbers, on the device, so that looking waits for nothing."""
 
     def __init__(self) -> None:
         self._first: Tensor | None = None
 
-    def look(self, step: int, losses: dict[str, Tensor]) -> None:
+    def update(self, step: int, losses: dict[str, Tensor]) -> None:
         finite = is_finite(list(losses.values()))
         if self._first is None:
             self._first = torch.zeros((), dtype=torch.int64, device=finite.device)
@@ -122,14 +122,14 @@ def _set_rates(phase: Phase, base: dict[str, list[float]], factor: float) -> Non
 
 def _report(
     losses: dict[str, Tensor],
-    watch: Watch,
+    monitor: FiniteLossMonitor,
     progress: Progress,
     plan: Plan,
     checkpoints: Checkpoints,
     reporter: Reporter,
 ) -> None:
     values = {name: float(loss.detach()) for name, loss in losses.items()}
-    if broken := watch.first():
+    if broken := monitor.first():
         raise _diverged(broken, f"losses, found {values} at step {progress.step}", checkpoints)
     progress.history.append({"step": progress.step, **values})
     reporter.losses(progress.step, plan.steps, values)
@@ -139,7 +139,7 @@ def _diverged(step: int, found: str, checkpoints: Checkpoints) -> TrainingDiverg
     checkpoints.wait()
     return TrainingDiverged(
         f"step {step}: expected finite {found}. The last good checkpoint, of step {checkpoints.last_good}, is in "
-        f"{checkpoints.folder}; lower the rate, or set precision to 32-true, and run again."
+        f"{checkpoints.folder}; lower learning_rate, or set precision to 32-true, and run again."
     )
 
 
@@ -153,7 +153,7 @@ def _validate(phase: Phase, progress: Progress, reporter: Reporter) -> None:
         progress.best_state = copied(phase.average.state)
 
 
-def _keep(phase: Phase, progress: Progress, checkpoints: Checkpoints) -> None:
+def _save_checkpoint(phase: Phase, progress: Progress, checkpoints: Checkpoints) -> None:
     """A checkpoint is good or it is not written: an infinite gradient breaks weights a step before it breaks a loss."""
     state = _state(phase, progress)
     broken = [name for name, module in state["modules"].items() if not _all_finite(module)]

@@ -19,7 +19,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 import torch
-from tests.learning.training.test_sharing import gradients, relativistic_gradients
+from tests.learning.training.test_accumulation import gradients, relativistic_gradients
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 

@@ -18,8 +18,8 @@ MAKES = "makes"  # in a generator's configuration: the label, how many images, t
 
 
 @dataclass(frozen=True)
-class SyntheticImages:
-    """All that was made, (N, C, S, S) in [0, 1], of one label, and what of it copies a patient."""
+class GeneratedImages:
+    """All that was generated, (N, C, S, S) in [0, 1], of one label, and what of it copies a patient."""
 
     images: Tensor
     label: int
@@ -30,23 +30,25 @@ class SyntheticImages:
         return self.images[torch.from_numpy(~self.check.copies)]
 
 
-def synthetic_images(
+def generated_images(
     folder: Path, training: LabelledImages, validation: LabelledImages, device: torch.device
-) -> SyntheticImages:
+) -> GeneratedImages:
     """What the generative training in `folder` makes. Raises `StepError` where another training left the folder."""
     network, config = load_weights(folder)
     if MAKES not in config:
         raise StepError(
-            f"{folder}: expected a training that makes images, found another. Correct extra in params.yaml."
+            f"{folder}: expected a training that makes images, found another. Correct `generated` in params.yaml."
         )
     wanted = config[MAKES]
     labels = torch.full((wanted["images"],), wanted["label"])
-    made = sample_images(network.to(device), labels, wanted["seed"], device)
-    images = made.expand(-1, training.images.shape[1], -1, -1)
-    return SyntheticImages(images, wanted["label"], memorisation(images, training.images, validation.images))
+    generated = sample_images(network.to(device), labels, wanted["seed"], device)
+    images = generated.expand(-1, training.images.shape[1], -1, -1)
+    return GeneratedImages(images, wanted["label"], memorisation(images, training.images, validation.images))
 
 
-def with_synthetic(training: LabelledImages, extra: SyntheticImages) -> LabelledImages:
-    """`training`, and what is kept of `extra`; the rows stay those of patients."""
-    labels = torch.full((len(extra.kept),), extra.label)
-    return LabelledImages(torch.cat([training.images, extra.kept]), torch.cat([training.labels, labels]), training.rows)
+def with_generated(training: LabelledImages, generated: GeneratedImages) -> LabelledImages:
+    """`training`, and what is kept of `generated`; the rows stay those of patients."""
+    labels = torch.full((len(generated.kept),), generated.label)
+    return LabelledImages(
+        torch.cat([training.images, generated.kept]), torch.cat([training.labels, labels]), training.rows
+    )
