@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from components.handover import StepError
-from flows import pipeline
+from flows import pipeline, tasks
 from flows.board import Board
 from flows.stages import Outcome, Result, read_graph, stale
 from tests.flows.conftest import PROJECT, alive, ending, eventually, written_pid
@@ -156,4 +156,4 @@ def test_a_stage_that_needs_nothing_new_is_cached_without_asking_dvc(toy: Toy) -
     assert "only" in stale(root)
     board = Board(Console(file=io.StringIO()), (stage,))
     session = pipeline.Session(root, (stage,), {}, board, threading.Event(), embedded=False)
-    assert pipeline._up_to_date(session, stage, [Result("before", Outcome.CACHED)]).outcome is Outcome.CACHED
+    assert tasks._up_to_date(session, stage, [Result("before", Outcome.CACHED)]).outcome is Outcome.CACHED
