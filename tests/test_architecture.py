@@ -194,3 +194,12 @@ def test_the_graph_s_stages_are_modules_with_a_test() -> None:
         verb = module.removeprefix("components.")
         assert stage.command.startswith("python -m components.") and module in MODULES
         assert re.match(rf"{verb}(_\w+)?(@|$)", stage.name)
+
+
+def test_no_file_is_longer_than_300_lines() -> None:
+    """Of code, tests, templates and settings; a longer one has more than one subject."""
+    kinds = (".py", ".jinja", ".css", ".js", ".yaml", ".md")
+    listed = subprocess.run(["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    files = [PROJECT / name for name in listed.splitlines() if name.endswith(kinds)]
+    assert len(files) > 300
+    assert [str(path) for path in files if path.is_file() and len(path.read_text().splitlines()) > 300] == []
