@@ -46,7 +46,7 @@ class _Readable(click.Group):
 @click.version_option(package_name="medsr")
 @click.option("--debug", is_flag=True, help="Show where an error comes from.")
 def main(debug: bool) -> None:
-    """Super-resolution and reading of medical images. Research software, not a medical device."""
+    """Super-resolution and classification of medical images. Research software, not a medical device."""
     collect_seldom()
 
 
@@ -147,7 +147,7 @@ def deploy(server: str, notify: str) -> None:
 @click.option("--gradcam", type=click.Path(path_type=Path, dir_okay=False), help="PNG that shows where it looked.")
 @AS_JSON
 def classify(source: Path, model: Path | None, gradcam: Path | None, as_json: bool) -> None:
-    """Read the image IN with the champion: the finding's probability and what the threshold makes of it."""
+    """Classify the image IN with the champion: the probability of the finding, and the decision."""
     from components.classify import classify_file
     from components.imaging.decoding import UnreadableImage
 

@@ -46,7 +46,7 @@ def _signature(folder: Path) -> Any:
         return ModelSignature(Schema([TensorSpec(np.dtype(np.int64), (-1,))]), Schema([grey]))
     if folder.name not in CLASSIFIERS:
         return ModelSignature(Schema([grey]), Schema([grey]))
-    channels = (config.get("inference") or config["classical"])["channels"]
+    channels = (config.get("reading") or config["classical"])["channels"]
     images, probabilities = TensorSpec(floats, (-1, channels, -1, -1)), TensorSpec(floats, (-1, -1))
     return ModelSignature(Schema([images]), Schema([probabilities]))
 

@@ -31,7 +31,7 @@ class Network(PythonModel):  # type: ignore[misc]
         if "percentiles" in config:
             self._answer = _sharpener(folder)
         else:
-            self._answer = _classifier(folder) if "inference" in config or "classical" in config else _maker(folder)
+            self._answer = _classifier(folder) if "reading" in config or "classical" in config else _maker(folder)
 
     # MLflow reads these hints, and of arrays knows the bare type alone
     def predict(

@@ -89,14 +89,14 @@ def test_nobody_else_is_let_in_nor_told_at_another_address(
 def test_the_called_title_says_where_an_image_goes(spool: Spool) -> None:
     archive = settings(1).node.destinations[0]
     node = {
-        "routes": (Route("MEDSR", "archive"), Route("SHARP", "inference")),
-        "destinations": (archive, replace(archive, name="inference")),
+        "routes": (Route("MEDSR", "archive"), Route("SHARP", "reading")),
+        "destinations": (archive, replace(archive, name="reading")),
     }
     with listening(spool, **node) as port:
         for called in ("MEDSR", "SHARP"):
             with associated(port, CTImageStorage, called=called) as association:
                 assert association.send_c_store(drawn()).Status == SUCCESS
-    assert [job.destination for job in spool.listed(WAITING)] == ["archive", "inference"]
+    assert [job.destination for job in spool.listed(WAITING)] == ["archive", "reading"]
 
 
 def test_what_is_no_image_is_not_offered_a_place(port: int) -> None:

@@ -84,7 +84,7 @@ def load_network_classifier(folder: Path) -> NetworkClassifier:
 def classifier_of(network: nn.Module, config: dict[str, Any], name: str) -> NetworkClassifier:
     """The classifier that `config` describes. Raises `StepError`, naming `name`, where it describes none."""
     try:
-        found = dict(config["inference"])
+        found = dict(config["reading"])  # the name under which registered versions keep it
         found["augmentation"] = Augmentation(**found["augmentation"])
         found["classes"], found["percentiles"] = tuple(found["classes"]), tuple(found["percentiles"])
         return NetworkClassifier(network, InferenceSettings(**found))

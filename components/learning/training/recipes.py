@@ -156,7 +156,7 @@ def _classifier(context: TrainingContext, settings: ClassifierTraining) -> Train
             "classes": list(classes),
             "start": start,
             TRAINED_ON: sorted(seen),
-            "inference": inference.described(),
+            "reading": inference.described(),
         }
         return progress.best_state, {"network": {**settings.network, "classes": len(classes)}, **described}
 

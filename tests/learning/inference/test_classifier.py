@@ -20,7 +20,7 @@ def saved(folder: Path, **changes: object) -> InferenceSettings:
     settings = {"views": 3, "temperature": 2.0, "threshold": 0.4, "seed": 9} | changes
     settings = InferenceSettings(("normal", "ill"), 28, 1, (0.1, 99.9), VARIED, **settings)  # type: ignore[arg-type]
     torch.manual_seed(0)
-    save_weights(folder, build(NETWORK).state_dict(), {"network": NETWORK, "inference": settings.described()})
+    save_weights(folder, build(NETWORK).state_dict(), {"network": NETWORK, "reading": settings.described()})
     return settings
 
 
@@ -64,7 +64,7 @@ def test_a_temperature_moves_probabilities_towards_the_middle() -> None:
 def test_a_configuration_that_is_no_classifiers_is_refused_by_name(tmp_path: Path) -> None:
     saved(tmp_path)
     config = read_json(tmp_path / "config.json")
-    del config["inference"]["temperature"]
+    del config["reading"]["temperature"]
     write_json(tmp_path / "config.json", config)
     with pytest.raises(StepError, match=r"expected the configuration of a classifier; .*temperature"):
         load_network_classifier(tmp_path)
