@@ -12,49 +12,58 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Sized
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress
 
-from components.dicom import identity
 from components.dicom.burned_in import read_reviewed
 from components.dicom.deidentify import Pseudonyms
 from components.dicom.duplicates import duplicates
-from components.dicom.identity import Identity
 from components.handover import IndexRow, Layout, StepError, write_rows
-from components.handover.names import REVIEWED
+from components.handover.names import INDEX, REVIEWED
 from components.params import Params
 from components.params.run_step import run_step
+from components.sources.file_register import FileRegister, Origin
 from components.sources.intake import Intake, Taken, take
 from components.sources.items import Item
-from components.sources.registry import open_source
+from components.sources.listing import look
+from components.sources.registry import is_public, open_source
 
 SALT_VARIABLE = "MEDSR_SALT"
+PUBLIC_SALT = b"the pseudonyms of public sources are no secret"  # so that everybody gets the same data/raw of them
 DUPLICATE = "duplicate of "
+IMAGES = "images"  # the folder in data/raw
 
 
 def run(layout: Layout, settings: Params) -> list[IndexRow]:
     """Fills `data/raw`; the rows of its index, ordered by task, source and file name.
 
-    Raises `StepError`, and leaves `data/raw` empty, where a source is missing, too much of it is bad, or identity is
-    left in a file.
+    Raises `StepError` where a source is missing, too much of it is bad, or identity is left in a file. `data/raw` stays
+    as the last good run left it until the new one is whole.
     """
-    shutil.rmtree(layout.raw, ignore_errors=True)
-    staging = layout.raw / ".staging"
-    staging.mkdir(parents=True)
+    look(layout, settings)  # first: a file that comes while this runs is news to the next run
+    staging, replaced = layout.data / ".raw-staging", layout.data / ".raw-replaced"
+    if replaced.exists() and not layout.raw.exists():
+        replaced.rename(layout.raw)  # a run was killed between the two renames below
+    for left_over in (staging, replaced):
+        shutil.rmtree(left_over, ignore_errors=True)
+    (staging / IMAGES).mkdir(parents=True)
     try:
         rows = _rows(layout, settings, staging)
-        write_rows(layout.index, IndexRow, rows)
-    except BaseException:
-        shutil.rmtree(layout.raw)
-        raise
-    shutil.rmtree(staging)
+        write_rows(staging / INDEX, IndexRow, rows)
+        if layout.raw.exists():
+            layout.raw.rename(replaced)
+        staging.rename(layout.raw)
+    finally:
+        for left_over in (staging, replaced):
+            shutil.rmtree(left_over, ignore_errors=True)
     return rows
 
 
 def salt(layout: Layout) -> bytes:
-    """The secret behind all pseudonyms: from `MEDSR_SALT`, else from `data/.salt`, which is made on first use."""
+    """The secret behind the pseudonyms of private sources: `MEDSR_SALT`, else `data/.salt`, made on first use."""
     given = os.environ.get(SALT_VARIABLE)
     if given:
         return given.encode()
@@ -64,35 +73,49 @@ def salt(layout: Layout) -> bytes:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(secrets.token_hex(32) + "\n")
         print(f"Made {path}, the secret behind all pseudonyms. Keep it, and keep it to yourself: it is not in git.")
-    found = path.read_bytes().strip()
-    if len(found) < 16:
-        raise StepError(f"{path}: expected a secret of 16 characters or more, found {len(found)}. Remove the file.")
-    return found
+    secret = path.read_bytes().strip()
+    if len(secret) < 16:
+        raise StepError(f"{path}: expected a secret of 16 characters or more, found {len(secret)}. Remove the file.")
+    return secret
 
 
 def _rows(layout: Layout, settings: Params, staging: Path) -> list[IndexRow]:
-    intake = Intake(staging, Pseudonyms(salt(layout)), read_reviewed(layout.data / REVIEWED))
-    wanted = settings.ingest
+    sources = settings.ingest
+    reviewed, numbers = read_reviewed(layout.data / REVIEWED), count(1)
+    sharpened = sources.super_resolution + sources.train_only  # in this order: of duplicates the first is kept
     rows = []
-    sharpened = wanted.super_resolution + wanted.train_only  # in this order: of duplicates the first is kept
-    for task, sources in (("super_resolution", sharpened), ("classification", wanted.classification)):
-        taken = [one for source in sources for one in _take_source(source, task, intake, settings)]
-        rows += _keep(taken, layout)
+    for task, names in (("super_resolution", sharpened), ("classification", sources.classification)):
+        taken: list[Taken] = []
+        for source in names:
+            pseudonyms = Pseudonyms(PUBLIC_SALT if is_public(source) else salt(layout))
+            intake = Intake(staging, pseudonyms, reviewed, numbers)
+            taken += _take_source(source, task, intake, settings, FileRegister(layout.files))
+        rows += _keep(taken, staging)
     return sorted(rows, key=lambda row: (row.task, row.source, row.file_name))
 
 
-def _take_source(source: str, task: str, intake: Intake, settings: Params) -> list[Taken]:
-    items = open_source(source, settings)
-    taken = [take(item, source, task, intake) for item in _with_progress(items, source)]
+def _take_source(source: str, task: str, intake: Intake, settings: Params, register: FileRegister) -> list[Taken]:
+    taken: list[Taken] = []
+    origins: list[Origin] = []
+    try:
+        for item in _with_progress(open_source(source, settings), source):
+            key = item.name if is_public(source) else intake.pseudonyms.file(source, item.name)
+            path = "" if item.path is None or item.simulated else str(item.path.absolute())
+            origin = Origin(key=key, image_id="", source=source, name=item.name, path=path)
+            origins.append(origin)
+            taken.append(take(replace(item, name=key), source, task, intake))
+            origins[-1] = replace(origin, image_id=taken[-1].row.image_id)
+    finally:
+        register.record(origins)  # also of a run that fails: its message names keys
     if not taken:
         raise StepError(f"source {source}: expected images, found no file. See ingest in params.yaml.")
-    taken = _names_redacted(taken)
     bad = [one.row for one in taken if one.image is None]
     if len(bad) > settings.ingest.max_bad_share * len(taken):
         listed = "\n  ".join(f"{row.file_name}: {row.reason}" for row in bad)
         raise StepError(
             f"source {source}: {len(bad)} of {len(taken)} files are bad, more than ingest.max_bad_share "
-            f"({settings.ingest.max_bad_share:g}) allows. Mend or remove them, or raise the share.\n  {listed}"
+            f"({settings.ingest.max_bad_share:g}) allows. Mend or remove them, or raise the share. `medsr where NAME` "
+            f"says where a file lies.\n  {listed}"
         )
     return taken
 
@@ -103,30 +126,19 @@ def _with_progress(items: Iterable[Item], source: str) -> Iterable[Item]:
         yield from progress.track(items, total=len(items) if isinstance(items, Sized) else None, description=source)
 
 
-def _names_redacted(taken: list[Taken]) -> list[Taken]:
-    """File names and reasons without identity; of a file that could not be read, without anybody's in the source."""
-    everybody = Identity({word: origin for one in taken for word, origin in one.known.values.items()})
-    redacted = []
-    for one in taken:
-        known = everybody if one.image is None else one.known
-        name, reason = identity.redact(one.row.file_name, known), identity.redact(one.row.reason, known)
-        redacted.append(replace(one, row=replace(one.row, file_name=name, reason=reason)))
-    return redacted
-
-
-def _keep(taken: list[Taken], layout: Layout) -> list[IndexRow]:
-    """Moves what is kept into `data/raw/images`; the others become quarantined rows."""
+def _keep(taken: list[Taken], staging: Path) -> list[IndexRow]:
+    """Moves what is kept into the folder of images; the others become quarantined rows."""
     rows = [one.row for one in taken if one.image is None]
     images = [(one.row, one.image) for one in taken if one.image is not None]
     found = duplicates([image for _, image in images])
-    (layout.raw / "images").mkdir(exist_ok=True)
     for place, (row, image) in enumerate(images):
         if place in found:
             kept = images[found[place].of][0].image_id
             rows.append(replace(row, quarantined=True, reason=f"{DUPLICATE}{kept}: {found[place].reason}"))
+            image.path.unlink()
         else:
-            path = f"images/{row.image_id}{image.path.suffix}"
-            image.path.replace(layout.raw / path)
+            path = f"{IMAGES}/{row.image_id}{image.path.suffix}"
+            image.path.replace(staging / path)
             rows.append(replace(row, path=path))
     return rows
 

@@ -66,13 +66,13 @@ def run(ctx: click.Context, profile: str | None, verbose: bool) -> None:
 def plan(as_json: bool) -> None:
     """Say what `medsr run` would do, and why."""
     from components import params
-    from flows import arrivals, stages
+    from components.sources import listing
+    from flows import stages
 
     graph, stale = stages.read_graph(Path()), stages.stale(Path())
-    news = arrivals.compare(Layout(), params.load_here()).changed
+    news = listing.compare(Layout(), params.load_here()).changes
     if news:
-        told = tuple(f"{source}: other files than at the last run" for source in news)
-        stale[arrivals.STAGE] = (*stale.get(arrivals.STAGE, ()), *told)
+        stale[listing.STAGE] = (*stale.get(listing.STAGE, ()), *map(str, news))
     planned = stages.plan(graph, stale)
     if as_json:
         click.echo(json.dumps(planned, indent=2))
@@ -80,6 +80,30 @@ def plan(as_json: bool) -> None:
     for stage, reasons in planned.items():
         click.echo(f"{stage}: {'; '.join(reasons)}")
     click.echo(f"{len(planned)} of {len(graph)} stages would run; what follows them may turn out unchanged")
+
+
+@main.command()
+@click.argument("name", metavar="IMAGE_ID")
+@AS_JSON
+def where(name: str, as_json: bool) -> None:
+    """Say which file the image IMAGE_ID, or the file that tables name by a key, came from.
+
+    Only this command shows names of files, from data/.files.sqlite, which never leaves the machine that ingested them.
+    """
+    from components.sources.file_register import FileRegister
+
+    layout = Layout()
+    origins = FileRegister(layout.files).find(name)
+    if not origins:
+        raise StepError(
+            f"{layout.files}: expected a file whose key or image_id is {name}, found none. The register lies where the "
+            "images were ingested."
+        )
+    if as_json:
+        click.echo(json.dumps([asdict(origin) for origin in origins], indent=2))
+        return
+    for origin in origins:
+        click.echo(f"{origin.source}: {origin.path or origin.name}")
 
 
 @main.command()

@@ -44,17 +44,17 @@ def _data_check(quiet_minutes: float = 5.0) -> str:
 
     from components import params
     from components.handover import Layout
-    from flows import arrivals
+    from components.sources import listing
 
     with _nameless():
-        seen, left = arrivals.compare(Layout(), params.load_here()), arrivals.left_over(Layout())
-    if not seen.changed and not left:
+        seen, left = listing.compare(Layout(), params.load_here()), listing.left_over(Layout())
+    changes = "; ".join(map(str, seen.changes))
+    if not seen.changes and not left:
         said = "nothing new in any source"
     elif seen.youngest_s < 60 * quiet_minutes:
-        said = f"{', '.join(seen.changed)}: still arriving, the newest file is {seen.youngest_s:.0f} s old"
+        said = f"{changes}; still arriving, the newest file is {seen.youngest_s:.0f} s old"
     else:
-        what = "other files than at the last run" if seen.changed else "seen by a run that did not come to ingest them"
-        said = f"{', '.join(seen.changed or left)}: {what}"
+        said = changes or f"{', '.join(left)}: seen by a run that did not come to ingest them"
         emit_event("medsr.data.arrived", resource={"prefect.resource.id": "medsr.data"}, payload={"said": said})
     get_run_logger().info(said)
     return said

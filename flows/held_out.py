@@ -14,6 +14,7 @@ from pathlib import Path
 from components.handover import Layout, SplitRow, StepError, read_rows, write_rows
 from components.handover.names import INDEX, REVIEWED
 from components.params import Params
+from components.sources.file_register import FileRegister
 
 
 def is_prepared(folder: Path) -> bool:
@@ -33,7 +34,9 @@ def from_dicom(layout: Layout, settings: Params, folder: Path) -> Iterator[tuple
 
     own = replace(
         settings,
-        ingest=replace(settings.ingest, super_resolution=(f"dicom:{folder}",), train_only=(), classification=()),
+        ingest=replace(
+            settings.ingest, super_resolution=(f"dicom:{folder.absolute()}",), train_only=(), classification=()
+        ),
     )
     with tempfile.TemporaryDirectory(prefix="medsr-held-out-") as place:
         apart = Layout(Path(place))
@@ -44,7 +47,10 @@ def from_dicom(layout: Layout, settings: Params, folder: Path) -> Iterator[tuple
         if not (apart.data / ".salt").is_file():
             (apart.data / ".salt").write_text(secrets.token_hex(32))  # pseudonyms that mean nothing afterwards
         with redirect_stdout(sys.stderr):  # progress; the answer alone goes to the standard output
-            names = [row.file_name for row in ingest.run(apart, own)]
+            try:
+                names = [row.file_name for row in ingest.run(apart, own)]
+            finally:
+                FileRegister(layout.files).record(FileRegister(apart.files).all())  # so that `medsr where` knows them
             splits = _without_learned(layout, split.hold_all_out(apart, own))
             write_rows(apart.splits, SplitRow, splits)
             left_out = [f"{name}: {row.reason}" for name, row in zip(names, splits, strict=True) if row.reason]

@@ -12,7 +12,8 @@ from rich.console import Console
 from components import params
 from components.handover import Layout, Replacing, StepError
 from components.handover.names import PARAMS
-from flows import arrivals, prefect_server
+from components.sources import listing
+from flows import prefect_server
 from flows.board import Board
 from flows.dvc_locks import release_dead_locks
 from flows.stages import Outcome, Result, Stage, plan, read_graph, stale_in_turn
@@ -49,8 +50,8 @@ def bring_up_to_date(
     if profile is not None:
         console.print(set_profile(root / PARAMS, profile))
     settings = params.load(root / PARAMS)
-    for source in arrivals.look(Layout(root), settings):
-        console.print(f"{source}: other files than at the last run")
+    for change in listing.look(Layout(root), settings):
+        console.print(str(change))
     release_dead_locks(root)
     stages, reasons = tuple(read_graph(root)), _stale(root, console)
     if EVALUATE in plan(list(stages), reasons):

@@ -96,11 +96,12 @@ def read_graph(root: Path) -> list[Stage]:
 def stale(root: Path) -> dict[str, tuple[str, ...]]:
     """Stages whose own command, inputs or outputs differ from the last run, with the reasons.
 
-    What merely follows such a stage is not named: its inputs are still the old ones. Raises `Busy` while another run is
-    at work on a stage.
+    What merely follows such a stage is not named: its inputs are still the old ones; nor is what DVC calls changed each
+    time. Raises `Busy` while another run is at work on a stage.
     """
     with _repository(root) as repository:
-        names = {stage.addressing: _name(stage) for stage in repository.index.stages if stage.cmd}
+        stages = [stage for stage in repository.index.stages if stage.cmd and not stage.always_changed]
+        names = {stage.addressing: _name(stage) for stage in stages}
         status = repository.status()
     return {names[key]: tuple(_reasons(entries)) for key, entries in status.items() if key in names}
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import stat
 from dataclasses import replace
@@ -17,6 +19,7 @@ from components.params import Params
 from components.sources import pydicom_data
 from components.sources.intake import content_hash
 from tests.drawing import dicom, shapes, write_dicom
+from tests.origins import name_of, with_names
 from tests.settings import PARAMS, small
 
 REVIEWED = PARAMS.parent / "data" / "reviewed_regions.csv"
@@ -138,7 +141,7 @@ def test_the_same_run_gives_the_same_table(tmp_path: Path) -> None:
         write_dicom(tmp_path / "in" / f"{number}.dcm", dicom(stored(number), "MR"))
     first = ingest.run(Layout(tmp_path / "a"), settings(f"dicom:{tmp_path / 'in'}"))
     assert ingest.run(Layout(tmp_path / "b"), settings(f"dicom:{tmp_path / 'in'}")) == first
-    assert not list((tmp_path / "a").rglob(".staging"))
+    assert sorted(path.name for path in (tmp_path / "a" / "data").iterdir()) == [".files.sqlite", "raw"]
 
 
 def test_too_much_that_is_bad_stops_the_run_and_names_it(tmp_path: Path) -> None:
@@ -146,8 +149,11 @@ def test_too_much_that_is_bad_stops_the_run_and_names_it(tmp_path: Path) -> None
     (tmp_path / "in" / "empty.dcm").touch()
     (tmp_path / "in" / "text.dcm").write_text("no image")
     source, layout = f"dicom:{tmp_path / 'in'}", Layout(tmp_path)
-    with pytest.raises(StepError, match=r"2 of 3(?s:.*)empty.dcm: empty file(?s:.*)text.dcm"):
+    with pytest.raises(StepError, match=r"2 of 3") as caught:
         ingest.run(layout, settings(source, max_bad_share=0.6))
+    assert re.findall(r"\S+\.(?:dcm|txt)", str(caught.value)) == [], "its keys alone"
+    assert "empty.dcm: empty file" in with_names(layout, str(caught.value))
+    assert "text.dcm: broken DICOM" in with_names(layout, str(caught.value))
     assert not layout.raw.exists()
     assert len(ingest.run(layout, settings(source, max_bad_share=0.7))) == 3
 
@@ -160,30 +166,88 @@ def test_identity_left_in_a_file_stops_the_run_without_showing_it(
     with pytest.raises(StepError, match="AccessionNumber is left in AccessionNumber") as caught:
         ingest.run(Layout(tmp_path), settings(f"dicom:{tmp_path / 'in'}"))
     assert "ACC778899" not in str(caught.value)
+    assert "`medsr where a.dcm` says which file it is" in with_names(Layout(tmp_path), str(caught.value))
     assert not Layout(tmp_path).raw.exists()
 
 
-def test_no_identity_reaches_the_table(tmp_path: Path) -> None:
-    write_dicom(tmp_path / "in" / "Doe_Jane" / "MRN-0012345.dcm", dicom(stored(), "MR"))
-    write_dicom(tmp_path / "in" / "Doe_Jane" / "twin.dcm", dicom(stored(), "MR"))
-    (tmp_path / "in" / "Doe_Jane_broken.dcm").touch()
-    layout = Layout(tmp_path)
-    ingest.run(layout, settings(f"dicom:{tmp_path / 'in'}"))
-    table = layout.index.read_text().lower()
-    assert "[removed]_broken.dcm" in table
-    assert not [word for word in ("doe", "jane", "0012345") if word in table]
+NAMES = (
+    "Doe_Jane/MRN-0012345.dcm",
+    "Doe_Jane/IM2",  # of a header that another tool has cleaned
+    "王小東/IM0001.dcm",
+    "张三丰/IM0001.dcm",
+    "Mu\u0308ller_Jo\u0308rg.dcm",  # with combining marks, as macOS spells it
+    "Weiß-Yıldız.dcm",
+    "PARKJIWON2.dcm",
+    "Ng_Li.dcm",
+    "12345678_ct_19610203.dcm",
+    "Nachlass/Strauß.dcm",
+    os.fsdecode(b"M\xfcller.dcm"),
+)
+
+
+def test_no_part_of_a_file_name_leaves_the_register(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    archive, layout = tmp_path / "in", Layout(tmp_path)
+    for number, name in enumerate(NAMES):
+        write_dicom(archive / name, dicom(stored(number), "MR", PatientName="", PatientID=f"{number}"))
+    (archive / "Nachlass/Strauß.dcm").write_bytes(b"DICM no more")
+    rows = ingest.run(layout, settings(f"dicom:{archive}"))
+    assert len({row.file_name for row in rows}) == len(NAMES)
+    assert all(re.fullmatch("F[0-9a-f]{12}", row.file_name) for row in rows)
+    parts = {part for name in NAMES for part in re.split(r"[/_.\d\s-]+", name) if part.lower() not in ("", "dcm", "im")}
+    written = [layout.index.read_bytes(), *(path.read_bytes() for path in layout.raw.rglob("*.dcm"))]
+    shown = "".join(capfd.readouterr()) + ingest.summary(rows)
+    assert [part for part in parts if any(os.fsencode(part) in text for text in [*written, os.fsencode(shown)])] == []
+    assert {name_of(layout, row.file_name) for row in rows} == set(NAMES)
+    assert stat.S_IMODE(layout.files.stat().st_mode) == 0o600
+
+
+def test_names_of_public_files_stay_and_their_pseudonyms_need_no_secret(
+    default: tuple[Layout, dict[str, IndexRow]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout, rows = default
+    assert name_of(layout, rows["liver.dcm"].image_id) == "liver.dcm"
+    monkeypatch.setenv("MEDSR_SALT", "another salt for tests")
+    other = Layout(tmp_path)
+    ingest.run(other, settings("leaves:1", classification=("simulated",)))
+    cohort = {row.image_id: row.patient_id for row in rows.values() if row.source == "simulated"}
+    again = {row.image_id: row.patient_id for row in read_rows(other.index, IndexRow) if row.source == "simulated"}
+    assert again == cohort
+    for path in (other.raw / "images").glob("*.dcm"):
+        assert path.read_bytes() == (layout.raw / "images" / path.name).read_bytes()
+    assert not (other.data / ".salt").exists()
+
+
+def test_the_last_good_run_stays_until_the_next_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_dicom(tmp_path / "in" / "a.dcm", dicom(stored(), "MR"))
+    layout, wanted = Layout(tmp_path), settings(f"dicom:{tmp_path / 'in'}", max_bad_share=0.4)
+    ingest.run(layout, wanted)
+    before = {path: path.read_bytes() for path in layout.raw.rglob("*") if path.is_file()}
+    (tmp_path / "in" / "b.dcm").touch()
+    with pytest.raises(StepError, match="1 of 2 files are bad"):
+        ingest.run(layout, wanted)
+    layout.raw.rename(layout.data / ".raw-replaced")  # killed between the two renames
+    with pytest.raises(StepError, match="1 of 2 files are bad"):
+        ingest.run(layout, wanted)
+    assert {path: path.read_bytes() for path in layout.raw.rglob("*") if path.is_file()} == before
+    (tmp_path / "in" / "b.dcm").unlink()
+    (tmp_path / "in" / "a.dcm").unlink()
+    write_dicom(tmp_path / "in" / "c.dcm", dicom(stored(3), "MR"))
+    (row,) = ingest.run(layout, wanted)
+    assert [path.name for path in (layout.raw / "images").iterdir()] == [f"{row.image_id}.dcm"], "a.dcm was withdrawn"
 
 
 def test_pictures_are_stored_as_float32_with_their_true_range(tmp_path: Path) -> None:
     (tmp_path / "in" / "ill").mkdir(parents=True)
     Image.fromarray(stored()).save(tmp_path / "in" / "ill" / "a.png")
     layout = Layout(tmp_path)
-    (row,) = ingest.run(layout, settings(f"pictures:{tmp_path / 'in'}"))
+    source = f"pictures:{tmp_path / 'in'}"
+    row, sharpened = ingest.run(layout, settings(source, classification=(source,)))
     pixels = read_image(layout.raw / row.path)
     assert row.path.endswith(".npy") and pixels.dtype == np.float32
     np.testing.assert_array_equal(pixels[0], stored())
     assert (row.label, row.bits_stored, row.maximum) == ("ill", 16, float(stored().max()))
     assert row.patient_id.startswith("P") and len(row.patient_id) == 13
+    assert sharpened.label == "", "a folder's name is a label where labels are asked for, and nowhere else"
 
 
 def test_both_tasks_may_use_one_source(tmp_path: Path) -> None:

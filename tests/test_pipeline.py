@@ -32,6 +32,7 @@ from tests.flows.conftest import eventually
 from tests.journey import DIGESTS, commit, digests, drawn, medsr, run, undisturbed
 from tests.killing import StageKiller
 from tests.object_store import ObjectStore, served
+from tests.origins import name_of
 from tests.services import with_home
 from tests.tracing import untraced
 
@@ -125,7 +126,9 @@ def test_every_method_is_scored_on_every_held_out_image_of_patients_never_seen(r
 
 def test_nothing_is_lost_in_silence(root: Path, finished: str) -> None:
     layout = Layout(root)
-    turned_away = {row.file_name: row.reason for row in read_rows(layout.index, IndexRow) if row.quarantined}
+    turned_away = {
+        name_of(layout, row.file_name): row.reason for row in read_rows(layout.index, IndexRow) if row.quarantined
+    }
     assert set(turned_away) == {"again.dcm", "broken.dcm"} or set(turned_away) == {"3.dcm", "broken.dcm"}
     assert "less than expected" in turned_away["broken.dcm"]
 

@@ -15,6 +15,7 @@ from components.handover.sr_rows import SampleScore
 from components.promotion import ledger
 from tests.flows.conftest import eventually
 from tests.journey import PROJECT, commit, draw, drawn, medsr, run, undisturbed
+from tests.origins import name_of
 from tests.services import Services, schedule, up, with_home
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(900)]
@@ -45,7 +46,7 @@ def test_new_images_are_learned_from_compared_and_promoted_by_schedule_and_rolle
     schedule(root, PROJECT, training_alone)
     with up(root, with_home(root)) as services:
         assert eventually(lambda: "Completed" in states(services), 900), states(services)
-    names = {row.file_name for row in read_rows(layout.index, IndexRow) if not row.quarantined}
+    names = {name_of(layout, row.file_name) for row in read_rows(layout.index, IndexRow) if not row.quarantined}
     assert {f"{number}.dcm" for number in range(16, 22)} <= {Path(name).name for name in names}
     champion, previous = (registry.by_alias(layout, "sr-generator", alias) for alias in ("champion", "previous"))
     assert before and previous and champion

@@ -59,6 +59,10 @@ class Pseudonyms:
         """`P` and 12 hexadecimal digits."""
         return "P" + self._digest("patient", *identifiers).hex()[:12]
 
+    def file(self, source: str, name: str) -> str:
+        """`F` and 12 hexadecimal digits, for the file `name` of `source`: its name may tell who is in it."""
+        return "F" + self._digest("file", source, name).hex()[:12]
+
     def uid(self, original: str) -> str:
         """A UID under 2.25; one that the standard registers stays, because it names no instance."""
         if not original or UID(original).name != original:
@@ -66,7 +70,7 @@ class Pseudonyms:
         return f"2.25.{int.from_bytes(self._digest('uid', original)[:16], 'big')}"
 
     def _digest(self, *parts: str) -> bytes:
-        return hmac.digest(self._salt, "\0".join(parts).encode(), hashlib.sha256)
+        return hmac.digest(self._salt, "\0".join(parts).encode("utf-8", "surrogateescape"), hashlib.sha256)
 
 
 def deidentify(original: Dataset, pseudonyms: Pseudonyms) -> FileDataset:

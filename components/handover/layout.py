@@ -108,6 +108,11 @@ class Layout:
         return self.data / "sources.json"
 
     @property
+    def files(self) -> Path:
+        """Which file each image came from; for whoever holds the archive, never in git or DVC."""
+        return self.data / ".files.sqlite"
+
+    @property
     def champion(self) -> Path:
         """The weights in service when the run began, put there from the registry; only `.gitignore` without any."""
         return self.data / "champion"

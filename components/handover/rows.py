@@ -31,7 +31,7 @@ class IndexRow:
     simulated: bool
     minimum: float | None  # true range of the values, after rescale
     maximum: float | None
-    file_name: str  # as it came, identity removed
+    file_name: str  # in a public source; elsewhere its key, `F` and 12 hex digits: see `medsr where`
     path: str  # below data/raw; empty when quarantined
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from components.handover import StepError
 from components.params import Params
 from components.sources.items import DicomFile
-from components.sources.tables import read_table
+from components.sources.tables import read_table, require_files
 
 LABELS = "labels.csv"
 
@@ -26,8 +26,6 @@ def items(place: str, settings: Params) -> Iterable[DicomFile]:
 def _labels(path: Path, names: set[str]) -> dict[str, str]:
     if not path.is_file():
         return {}
-    labels = {row["file"]: row["label"] for row in read_table(path, "file", "label")}
-    missing = sorted(set(labels) - names)
-    if missing:
-        raise StepError(f"{path}: labels {len(missing)} file(s) that are not there, such as {', '.join(missing[:5])}.")
-    return labels
+    rows = read_table(path, "file", "label")
+    require_files(path, (line for line, row in enumerate(rows, start=2) if row["file"] not in names))
+    return {row["file"]: row["label"] for row in rows}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,25 +27,23 @@ SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 
 @dataclass(frozen=True)
 class Taken:
-    """One item that was met: quarantined where there is no `image`. `known` is what its name may not show."""
+    """One item that was met: quarantined where there is no `image`."""
 
     row: IndexRow
     image: Stored | None
-    known: Identity
 
 
 @dataclass
 class Intake:
-    """Where items go, and what all of them share."""
+    """Where the items of a source go, and what all of them share."""
 
     staging: Path
     pseudonyms: Pseudonyms
     reviewed: Reviewed
-    files: int = 0
+    numbers: Iterator[int]  # of files in `staging`, which several sources may share
 
     def next_file(self, suffix: str) -> Path:
-        self.files += 1
-        return self.staging / f"{self.files:07d}{suffix}"
+        return self.staging / f"{next(self.numbers):07d}{suffix}"
 
 
 def take(item: Item, source: str, task: str, intake: Intake) -> Taken:
@@ -81,8 +80,8 @@ def _take_dicom(item: DicomFile, row: IndexRow, intake: Intake) -> Taken:
     row, shape = _with_pixels(row, decode(image, item.name).pixels)
     path = intake.next_file(".dcm")
     image.save_as(path, enforce_file_format=True)
-    _refuse_leaks(path, known, row.image_id)
-    return Taken(_with_header(row, image), stored(image, item.name, path, row.sha256, shape), known)
+    _refuse_leaks(path, known, item.name)
+    return Taken(_with_header(row, image), stored(image, item.name, path, row.sha256, shape))
 
 
 def _take_picture(item: Picture, row: IndexRow, intake: Intake) -> Taken:
@@ -100,23 +99,30 @@ def _take_picture(item: Picture, row: IndexRow, intake: Intake) -> Taken:
     )
     path = intake.next_file(".npy")
     np.save(path, content.pixels, allow_pickle=False)
-    return Taken(row, Stored(item.name, path, row.sha256, shape, content.bits), Identity({}))
+    return Taken(row, Stored(item.name, path, row.sha256, shape, content.bits))
 
 
 def _quarantined(item: Item, row: IndexRow, reason: str) -> Taken:
+    """What a library says of a file may quote it: no word of its header, its name or its folders stays in `reason`."""
     content = item.path.read_bytes() if isinstance(item, DicomFile) else item.name.encode()
-    known = identity.collect_file(item.path) if isinstance(item, DicomFile) else Identity({})
     image_id = hashlib.sha256(content).hexdigest()[:16]
-    return Taken(replace(row, image_id=image_id, quarantined=True, reason=reason), None, known)
+    if item.path is not None:
+        for path in sorted({str(item.path), repr(str(item.path)), str(item.path.resolve())}, key=len, reverse=True):
+            reason = reason.replace(path, "the file")
+        reason = reason.replace(item.path.name, "the file")
+    if isinstance(item, DicomFile):
+        reason = identity.redact(reason, identity.collect_file(item.path))
+    return Taken(replace(row, image_id=image_id, quarantined=True, reason=reason), None)
 
 
-def _refuse_leaks(path: Path, known: Identity, image_id: str) -> None:
+def _refuse_leaks(path: Path, known: Identity, name: str) -> None:
     found = identity.leaks(path, known)
     if found:
         listed = "\n  ".join(f"{leak.origin} is left in {leak.place}" for leak in found)
         raise StepError(
-            f"image {image_id}: expected no identity after de-identification, found {len(found)} value(s). Nothing was "
-            f"kept. Take the file out of the source, or mend components/dicom/deidentify.py.\n  {listed}"
+            f"file {name}: expected no identity after de-identification, found {len(found)} value(s). Nothing was "
+            f"kept. `medsr where {name}` says which file it is: take it out of the source, or mend "
+            f"components/dicom/deidentify.py.\n  {listed}"
         )
 
 
@@ -124,7 +130,7 @@ def _blank_row(item: Item, source: str, task: str) -> IndexRow:
     return IndexRow(
         image_id="", source=source, patient_id="", study="", series="", modality="", body_part="", rows=None,
         columns=None, frames=None, bits_stored=None, photometric="", pixel_spacing_mm="", transfer_syntax="", sha256="",
-        label=item.label, quarantined=False, reason="", task=task,
+        label=item.label if task == "classification" else "", quarantined=False, reason="", task=task,
         simulated=item.simulated, minimum=None, maximum=None, file_name=item.name,
         path="",
     )  # fmt: skip

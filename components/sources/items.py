@@ -13,7 +13,7 @@ from components.imaging.picture_files import PixelArray
 class DicomFile:
     """A file that says it is DICOM."""
 
-    name: str  # as it came, below its source
+    name: str  # below its source; ingest puts a key in its place where it may tell who was imaged
     path: Path
     label: str = ""
     simulated: bool = False
@@ -29,6 +29,7 @@ class Picture:
     label: str = ""
     modality: str = "OT"
     simulated: bool = False
+    path: Path | None = None  # of its file, where it has one for itself
 
 
 Item = DicomFile | Picture

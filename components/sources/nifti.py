@@ -55,4 +55,6 @@ def _picture(file: Path, relative: Path) -> Picture:
     subject = re.search(r"sub-[A-Za-z0-9]+", name)
     ending = stem.rpartition("_")[2]
     modality = next((one for one, endings in MODALITIES.items() if ending in endings), "OT")
-    return Picture(name, subject[0] if subject else stem, partial(read_volume, file, name), modality=modality)
+    return Picture(
+        name, subject[0] if subject else stem, partial(read_volume, file, name), modality=modality, path=file
+    )

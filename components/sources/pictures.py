@@ -10,7 +10,7 @@ from components.handover import StepError
 from components.imaging.picture_files import read_pixels
 from components.params import Params
 from components.sources.items import Picture
-from components.sources.tables import read_table
+from components.sources.tables import read_table, require_files
 
 
 def items(place: str, settings: Params) -> Iterable[Picture]:
@@ -30,14 +30,12 @@ def _of_folder(folder: Path, file: Path) -> Picture:
     relative = file.relative_to(folder)
     name = relative.as_posix()
     label = relative.parts[0] if len(relative.parts) > 1 else ""
-    return Picture(name, name, partial(read_pixels, file, name), label)
+    return Picture(name, name, partial(read_pixels, file, name), label, path=file)
 
 
 def _of_table(table: Path) -> list[Picture]:
     rows = read_table(table, "file", "label")
-    missing = [row["file"] for row in rows if not (table.parent / row["file"]).is_file()]
-    if missing:
-        raise StepError(f"{table}: names {len(missing)} file(s) that are not there, such as {', '.join(missing[:5])}.")
+    require_files(table, (line for line, row in enumerate(rows, start=2) if not (table.parent / row["file"]).is_file()))
     return [
         Picture(
             name=row["file"],
@@ -45,6 +43,7 @@ def _of_table(table: Path) -> list[Picture]:
             read=partial(read_pixels, table.parent / row["file"], row["file"]),
             label=row["label"],
             modality=row.get("modality") or "OT",
+            path=table.parent / row["file"],
         )
         for row in rows
     ]

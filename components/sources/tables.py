@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from pathlib import Path
 
 from components.handover import StepError
@@ -20,3 +21,11 @@ def read_table(path: Path, *columns: str) -> list[dict[str, str]]:
     if missing:
         raise StepError(f"{path}: expected the columns {', '.join(columns)}; missing {', '.join(missing)}.")
     return rows
+
+
+def require_files(table: Path, lines: Iterable[int]) -> None:
+    """Raises `StepError` where `table` names files that are not there, in `lines`: their names may tell of a person."""
+    missing = list(lines)
+    if missing:
+        shown = ", ".join(map(str, missing[:5])) + (", …" if len(missing) > 5 else "")
+        raise StepError(f"{table}: expected the files it names, missing {len(missing)} of them: see line {shown}.")

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from components.enhance import EnhancedImage
 from components.handover import Layout, StepError
 from components.imaging.decoding import UnreadableImage
 from components.params import ParamsError, load_here
-from flows import arrivals
+from components.sources import listing
+from components.sources.file_register import FileRegister, Origin
 from flows.cli import main
 from flows.doctor import Check
 from tests import natural_pictures
@@ -109,11 +111,11 @@ def test_plan_tells_of_new_files_and_leaves_the_news_to_the_run(toy: Toy, monkey
     (root / "data").mkdir()
     (root / "archive" / "a.dcm").write_bytes(b"a")
     monkeypatch.chdir(root)
-    before = arrivals.compare(Layout(), load_here())
+    before = listing.compare(Layout(), load_here())
     for _ in range(2):
         told = json.loads(medsr("plan", "--json").stdout)["ingest"]
-        assert told[-1] == "dicom:archive: other files than at the last run"
-    assert arrivals.compare(Layout(), load_here()).changed == before.changed == ("dicom:archive",)
+        assert told[-1] == "dicom:archive: 1 files came, 0 went, 0 changed since the last run"
+    assert listing.compare(Layout(), load_here()).changes == before.changes != ()
 
 
 def test_plan_outside_a_project_fails_readably(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,3 +226,14 @@ def test_classify_without_a_champion_says_how_to_get_one(tmp_path: Path, monkeyp
     (tmp_path / "a.png").write_bytes(b"")
     answer = medsr("classify", "a.png")
     assert answer.exit_code == 1 and "models:/classifier@champion: expected a promoted model" in answer.stderr
+
+
+def test_where_names_the_file_an_image_came_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    origin = Origin(key="F0", image_id="a" * 16, source="dicom:in", name="Doe/1.dcm", path="/in/Doe/1.dcm")
+    FileRegister(Layout().files).record([origin])
+    assert medsr("where", "F0").stdout == medsr("where", "a" * 16).stdout == "dicom:in: /in/Doe/1.dcm\n"
+    (told,) = json.loads(medsr("where", "F0", "--json").stdout)
+    assert told == asdict(origin)
+    unknown = medsr("where", "F1")
+    assert unknown.exit_code == 1 and "expected a file whose key or image_id is F1, found none" in unknown.stderr

@@ -16,7 +16,8 @@ from components import params
 from components.adapters import registry, training_runs
 from components.handover import Layout, read_record
 from components.monitoring import enhancement_log, image_statistics
-from flows import arrivals, deployed, enhancement
+from components.sources import listing
+from flows import deployed, enhancement
 from tests.drawing import dicom, shapes, write_dicom
 from tests.flows.conftest import PROJECT, all_that_prefect_stored, eventually
 from tests.settings import content
@@ -33,7 +34,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "data").mkdir()
     (tmp_path / "archive").mkdir()
     (tmp_path / "archive" / "a.dcm").write_bytes(b"a")
-    arrivals.look(Layout(tmp_path), params.load(tmp_path / "params.yaml"))
+    listing.look(Layout(tmp_path), params.load(tmp_path / "params.yaml"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -55,13 +56,14 @@ def test_a_check_tells_the_server_of_new_files_once_they_rest(
     assert deployed.data_check() == "nothing new in any source"
     new = root / "archive" / "b.dcm"
     new.write_bytes(b"b")
-    assert deployed.data_check().startswith("dicom:archive: still arriving, the newest file is")
+    said = "dicom:archive: 1 files came, 0 went, 0 changed since the last run"
+    assert deployed.data_check().startswith(f"{said}; still arriving, the newest file is")
     in_an_hour = time.time() + 3600
-    monkeypatch.setattr(arrivals, "time", SimpleNamespace(time=lambda: in_an_hour))
-    assert deployed.data_check() == "dicom:archive: other files than at the last run"
+    monkeypatch.setattr(listing, "time", SimpleNamespace(time=lambda: in_an_hour))
+    assert deployed.data_check() == said
     assert eventually(lambda: bool(events(began, "medsr.data.arrived")), 180)
     # they arrive in the order in which they were sent: by now those of the checks before would be there
-    assert events(began, "medsr.data.arrived") == ["dicom:archive: other files than at the last run"]
+    assert events(began, "medsr.data.arrived") == [said]
 
 
 def test_a_check_tells_again_of_files_that_the_run_after_the_first_did_not_ingest(

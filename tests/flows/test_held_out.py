@@ -14,6 +14,7 @@ from components.learning.datasets.pairs import load_pairs
 from flows import held_out
 from flows.cli import main
 from tests.drawing import dicom, shapes, write_dicom
+from tests.origins import with_names
 from tests.settings import content, small
 
 
@@ -38,7 +39,7 @@ def test_every_image_is_ready_to_be_scored_or_named_with_its_reason(tmp_path: Pa
         assert held_out.is_prepared(prepared) and not held_out.is_prepared(folder)
         assert len(load_pairs(prepared, "test", 4)) == 3
     assert not prepared.exists()
-    reasons = dict(line.split(": ", 1) for line in left_out)
+    reasons = dict(with_names(Layout(tmp_path), line).split(": ", 1) for line in left_out)
     assert set(reasons) in ({"1.dcm", "small.dcm", "cut.dcm"}, {"twice.dcm", "small.dcm", "cut.dcm"})
     assert "below split.min_side" in reasons["small.dcm"] and "less than expected" in reasons["cut.dcm"]
 
@@ -66,15 +67,16 @@ def test_a_patient_the_project_learned_from_is_left_out_by_name(
     write_rows(layout.splits, SplitRow, [learned])
     with held_out.from_dicom(layout, small(), folder) as (prepared, left_out):
         assert len(load_pairs(prepared, "test", 4)) == images
-    found = [line for line in left_out if line.startswith("0.dcm")]
-    assert found == ([f"0.dcm: its patient is on the {side} side of {layout.splits}"] if side != "test" else [])
+    told = [line for line in left_out if with_names(layout, line).startswith("0.dcm")]
+    reasons = [line.partition(": ")[2] for line in told]
+    assert reasons == ([f"its patient is on the {side} side of {layout.splits}"] if side != "test" else [])
 
 
 def test_a_folder_with_nothing_to_score_says_why(tmp_path: Path, folder: Path) -> None:
     for name in ("0", "1", "2", "twice", "cut"):
         (folder / f"{name}.dcm").unlink()
     with (
-        pytest.raises(StepError, match=r"expected an image to score, found none\.\n  small\.dcm: 40 x 40"),
+        pytest.raises(StepError, match=r"expected an image to score, found none\.\n  F[0-9a-f]{12}: 40 x 40"),
         held_out.from_dicom(Layout(tmp_path), small(), folder),
     ):
         pass
@@ -88,7 +90,7 @@ def test_one_command_scores_a_model_on_a_folder_of_dicom(
     asked = ["evaluate", "--model", "data/models/rrdb", "--data", str(folder), "--write-inputs", "inputs"]
     done = CliRunner().invoke(main, asked)
     assert done.exit_code == 0, done.output
-    assert "left out: small.dcm: 40 x 40 pixels" in done.stderr
+    assert "left out: small.dcm: 40 x 40 pixels" in with_names(project, done.stderr)
     assert "rrdb against bicubic: better for" in done.output and "of 3 patients" in done.output
     assert len(list(Path("inputs").glob("*.png"))) == 3
     done = CliRunner().invoke(main, ["evaluate", "--model", "data/models/rrdb", "--data", str(folder), "--json"])

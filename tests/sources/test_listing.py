@@ -12,7 +12,8 @@ import yaml
 
 from components.handover import Layout, StepError, read_json
 from components.params import Params
-from flows import arrivals
+from components.sources import listing
+from components.sources.listing import Change
 from tests.settings import small
 
 
@@ -36,14 +37,20 @@ ARCHIVE = "dicom:archive"
 
 
 def test_what_is_new_is_seen_once(layout: Layout) -> None:
-    assert arrivals.look(layout, settings(ARCHIVE)) == (ARCHIVE,)
-    assert arrivals.look(layout, settings(ARCHIVE)) == ()
-    assert read_json(layout.sources)[ARCHIVE]["files"] == 2
+    assert listing.look(layout, settings(ARCHIVE)) == (Change(ARCHIVE, came=2, went=0, altered=0),)
+    assert listing.look(layout, settings(ARCHIVE)) == ()
+    assert read_json(layout.sources)["sources"][ARCHIVE]["files"] == 2
 
 
-@pytest.mark.parametrize("change", ["add", "alter", "rename", "remove"])
-def test_every_kind_of_change_is_seen(layout: Layout, change: str) -> None:
-    arrivals.look(layout, settings(ARCHIVE))
+@pytest.mark.parametrize(
+    ("change", "files"), [("add", (1, 0, 0)), ("alter", (0, 0, 1)), ("rename", (1, 1, 0)), ("remove", (0, 1, 0))]
+)
+@pytest.mark.parametrize("kind", ["dicom", "pictures", "nifti"])
+def test_every_kind_of_change_is_seen_in_every_kind_of_folder(
+    layout: Layout, kind: str, change: str, files: tuple[int, int, int]
+) -> None:
+    source = f"{kind}:archive"
+    listing.look(layout, settings(source))
     first = layout.root / "archive" / "a.dcm"
     if change == "add":
         (first.parent / "c.dcm").write_bytes(b"c")
@@ -53,31 +60,42 @@ def test_every_kind_of_change_is_seen(layout: Layout, change: str) -> None:
         first.rename(first.with_name("z.dcm"))
     else:
         first.unlink()
-    assert arrivals.look(layout, settings(ARCHIVE)) == (ARCHIVE,)
-    assert arrivals.look(layout, settings(ARCHIVE)) == ()
+    assert listing.look(layout, settings(source)) == (Change(source, *files),)
+    assert listing.look(layout, settings(source)) == ()
+
+
+def test_a_set_in_one_file_is_seen_to_change(layout: Layout) -> None:
+    (layout.root / "set.npz").write_bytes(b"a")
+    source = "npz:set.npz"
+    assert listing.look(layout, settings(source)) == (Change(source, 1, 0, 0),)
+    (layout.root / "set.npz").write_bytes(b"b")
+    assert listing.look(layout, settings(source)) == (Change(source, 0, 0, 1),)
+    assert listing.look(layout, settings(source)) == ()
 
 
 def test_a_file_that_was_only_touched_is_the_same(layout: Layout) -> None:
-    arrivals.look(layout, settings(ARCHIVE))
+    listing.look(layout, settings(ARCHIVE))
     os.utime(layout.root / "archive" / "a.dcm", (1, 1))
-    assert arrivals.look(layout, settings(ARCHIVE)) == ()
+    assert listing.look(layout, settings(ARCHIVE)) == ()
 
 
 def test_an_archive_that_moved_as_a_whole_gives_the_same_digest(layout: Layout) -> None:
-    arrivals.look(layout, settings(ARCHIVE))
-    before = read_json(layout.sources)[ARCHIVE]
+    listing.look(layout, settings(ARCHIVE))
+    before = read_json(layout.sources)["sources"][ARCHIVE]
     (layout.root / "archive").rename(layout.root / "elsewhere")
-    arrivals.look(layout, settings("dicom:elsewhere"))
-    assert read_json(layout.sources) == {"dicom:elsewhere": before}, "and the source that was there before is gone"
+    listing.look(layout, settings("dicom:elsewhere"))
+    assert read_json(layout.sources)["sources"] == {"dicom:elsewhere": before}, (
+        "and the source that was there before is gone"
+    )
 
 
 def test_comparing_changes_nothing_and_says_how_young_the_news_is(layout: Layout) -> None:
-    arrivals.look(layout, settings(ARCHIVE))
+    listing.look(layout, settings(ARCHIVE))
     before = layout.sources.read_text()
     new = layout.root / "archive" / "c.dcm"
     new.write_bytes(b"c")
-    seen = arrivals.compare(layout, settings(ARCHIVE))
-    assert seen.changed == (ARCHIVE,) and 0 <= seen.youngest_s < 300
+    seen = listing.compare(layout, settings(ARCHIVE))
+    assert seen.changes == (Change(ARCHIVE, 1, 0, 0),) and 0 <= seen.youngest_s < 300
     assert layout.sources.read_text() == before
 
 
@@ -85,64 +103,65 @@ def test_comparing_changes_nothing_and_says_how_young_the_news_is(layout: Layout
 def test_how_young_a_file_is_goes_by_when_it_came_whatever_its_mtime_says(layout: Layout, days: float) -> None:
     for path in (layout.root / "archive").rglob("*.dcm"):
         os.utime(path, (time.time() + 86_400 * days,) * 2)
-    assert 0 <= arrivals.compare(layout, settings(ARCHIVE)).youngest_s < 300
+    assert 0 <= listing.compare(layout, settings(ARCHIVE)).youngest_s < 300
 
 
 def test_a_clock_that_was_put_back_makes_no_file_younger_than_new(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(arrivals, "time", SimpleNamespace(time=lambda: 1e9))
-    assert arrivals.compare(layout, settings(ARCHIVE)).youngest_s == 0
+    monkeypatch.setattr(listing, "time", SimpleNamespace(time=lambda: 1e9))
+    assert listing.compare(layout, settings(ARCHIVE)).youngest_s == 0
 
 
 def test_a_name_that_is_not_utf_8_counts_as_any_other(layout: Layout) -> None:
     named = layout.root / "archive" / os.fsdecode(b"M\xfcller.dcm")
     named.write_bytes(b"c")
-    assert arrivals.look(layout, settings(ARCHIVE)) == (ARCHIVE,)
-    assert arrivals.look(layout, settings(ARCHIVE)) == () and read_json(layout.sources)[ARCHIVE]["files"] == 3
+    assert listing.look(layout, settings(ARCHIVE)) == (Change(ARCHIVE, 3, 0, 0),)
+    assert listing.look(layout, settings(ARCHIVE)) == () and read_json(layout.sources)["sources"][ARCHIVE]["files"] == 3
     named.rename(named.with_name(os.fsdecode(b"M\xf6ller.dcm")))
-    assert arrivals.look(layout, settings(ARCHIVE)) == (ARCHIVE,)
+    assert listing.look(layout, settings(ARCHIVE)) == (Change(ARCHIVE, 1, 1, 0),)
 
 
 def test_what_a_run_saw_is_left_over_until_ingest_has_ended_well(layout: Layout) -> None:
-    assert arrivals.left_over(layout) == ()
-    arrivals.look(layout, settings(ARCHIVE))
-    assert arrivals.left_over(layout) == (), "that run may be under way"
+    assert listing.left_over(layout) == ()
+    listing.look(layout, settings(ARCHIVE))
+    assert listing.left_over(layout) == (), "that run may be under way"
     hours_ago = time.time() - 7 * 3600
     os.utime(layout.sources, (hours_ago, hours_ago))
     lock, seen = layout.root / "dvc.lock", hashlib.md5(layout.sources.read_bytes()).hexdigest()
     for digest, left in (("0" * 32, (ARCHIVE,)), (seen, ())):
         dependency = {"path": "data/sources.json", "hash": "md5", "md5": digest}
         lock.write_text(yaml.safe_dump({"stages": {"ingest": {"cmd": "true", "deps": [dependency]}}}))
-        assert arrivals.left_over(layout) == left
+        assert listing.left_over(layout) == left
     lock.unlink()
-    assert arrivals.left_over(layout) == (ARCHIVE,), "no run has ever come that far"
+    assert listing.left_over(layout) == (ARCHIVE,), "no run has ever come that far"
 
 
 def test_a_file_that_did_not_change_is_not_read_again(layout: Layout) -> None:
-    arrivals.look(layout, settings(ARCHIVE))
+    listing.look(layout, settings(ARCHIVE))
     kept = layout.root / "archive" / "a.dcm"
     status = kept.stat()
     kept.write_bytes(b"x")
     os.utime(kept, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert arrivals.look(layout, settings(ARCHIVE)) == (), "size and time say that it is the same"
+    assert listing.look(layout, settings(ARCHIVE)) == (), "size and time say that it is the same"
 
 
 def test_a_list_is_followed_to_the_files_it_names(layout: Layout) -> None:
     (layout.root / "archive" / "list.csv").write_text("file,label\na.dcm,1\nstudy/b.dcm,0\n")
     source = "pictures:archive/list.csv"
-    arrivals.look(layout, settings(source))
+    listing.look(layout, settings(source))
     (layout.root / "archive" / "study" / "b.dcm").write_bytes(b"other")
     (layout.root / "archive" / "unlisted.dcm").write_bytes(b"c")
-    assert arrivals.look(layout, settings(source)) == (source,)
-    assert read_json(layout.sources)[source]["files"] == 3, "the list and what it names"
+    assert listing.look(layout, settings(source)) == (Change(source, 0, 0, 1),)
+    assert read_json(layout.sources)["sources"][source]["files"] == 3, "the list and what it names"
 
 
 def test_sources_inside_packages_change_with_the_code_alone(layout: Layout) -> None:
-    assert arrivals.look(layout, settings("pydicom-data")) == ()
-    assert not layout.sources.exists()
+    assert listing.look(layout, settings("pydicom-data")) == ()
+    assert read_json(layout.sources) == {"outside": [], "sources": {}}
+    assert not layout.files.exists()
 
 
 def test_a_source_that_is_not_there_is_named(layout: Layout) -> None:
     with pytest.raises(StepError, match=r"source dicom:nowhere: expected a folder or a file.*params\.yaml"):
-        arrivals.look(layout, settings("dicom:nowhere"))
+        listing.look(layout, settings("dicom:nowhere"))
