@@ -22,7 +22,7 @@ from components.handover.names import CONFIG, INDEX, WEIGHTS
 from components.learning.datasets.labelled import LabelledImages, classes_of, load_labelled
 from components.learning.datasets.pairs import Pair, load_pairs
 from components.learning.inference.calibration import temperature_of, threshold_for
-from components.learning.inference.classifier import InferenceSettings, logits_of, positive
+from components.learning.inference.classifier import InferenceSettings, logits_of, positive_probabilities
 from components.learning.models import build
 from components.learning.synthetic.generated_images import MAKES, generated_images, with_generated
 from components.learning.training.adversarial_phase import AdversarialPhase, choose_interpolation, interpolated
@@ -149,7 +149,7 @@ def _classifier(context: TrainingContext, settings: ClassifierTraining) -> Train
         asked = (settings.augmentation, settings.views, context.params.seed)
         logits = logits_of(network, validation.images, device, *asked)
         temperature = temperature_of(logits, validation.labels)
-        scores = positive(logits, temperature)
+        scores = positive_probabilities(logits, temperature)
         threshold = threshold_for(settings.sensitivity, validation.labels.bool().numpy(), scores)
         inference = InferenceSettings(classes, settings.size, channels, percentiles, *asked, temperature, threshold)
         described = {
@@ -170,7 +170,7 @@ def _generative(context: TrainingContext, settings: GenerativeTraining) -> Train
     sizes = {"classes": len(classes), "size": training.images.shape[-1]}
     networks = build(settings.network, **sizes), build(settings.discriminator, **sizes)
     phase = GenerativePhase(*networks, settings, context.fabric, training, validation, seed)
-    smaller = int(2 * training.labels.sum() <= len(training.labels))  # the positive where both are equal
+    smaller = int(2 * training.labels.sum() <= len(training.labels))  # the positive class where both are equal
     config = {
         "network": {**settings.network, **sizes},
         "classes": list(classes),

@@ -5,7 +5,12 @@ import pytest
 import torch
 
 from components.handover import StepError, read_json, write_json
-from components.learning.inference.classifier import InferenceSettings, load_network_classifier, logits_of, positive
+from components.learning.inference.classifier import (
+    InferenceSettings,
+    load_network_classifier,
+    logits_of,
+    positive_probabilities,
+)
 from components.learning.models import build
 from components.learning.weights import save_weights
 from components.params.trainings import Augmentation
@@ -57,7 +62,7 @@ def test_one_view_is_the_image_itself_and_more_are_an_average(tmp_path: Path) ->
 
 def test_a_temperature_moves_probabilities_towards_the_middle() -> None:
     logits = torch.tensor([[0.0, 2.0], [1.0, 0.0]])
-    hot, cold = positive(logits, 4.0), positive(logits, 1.0)
+    hot, cold = positive_probabilities(logits, 4.0), positive_probabilities(logits, 1.0)
     assert (np.abs(hot - 0.5) < np.abs(cold - 0.5)).all() and ((hot > 0.5) == (cold > 0.5)).all()
 
 

@@ -116,7 +116,7 @@ def test_a_half_precision_network_is_summed_up_in_single_precision() -> None:
 
 
 def test_a_network_of_another_scale_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"expected an answer of \(1, 1, 80, 80\)"):
+    with pytest.raises(ValueError, match=r"expected an output of \(1, 1, 80, 80\)"):
         sharpen_tiled(nearest(2), torch.rand(1, 1, 20, 20), 4, 32, 8)
 
 
