@@ -39,14 +39,14 @@ def drawn(count: int, seed: int) -> FeatureSet:
 
 @pytest.mark.parametrize("settings", [SETTINGS, TREE, replace(SETTINGS, components=3.0), replace(SETTINGS, select=0)])
 def test_a_head_reads_as_scikit_learn_does(settings: ClassicalTraining, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = []
-    own = fitting._head
-    monkeypatch.setattr(fitting, "_head", lambda pipeline, side: kept.append(pipeline) or own(pipeline, side))
+    pipelines = []
+    make_head = fitting._head
+    monkeypatch.setattr(fitting, "_head", lambda *both: pipelines.append(both[0]) or make_head(*both))
     validation, test = drawn(40, 1), drawn(60, 2)
     fitted = fit(drawn(80, 0), validation, settings, 0)
-    calibrated = CalibratedClassifierCV(FrozenEstimator(kept[0]), method="sigmoid")
-    wanted = calibrated.fit(validation.features, validation.truth).predict_proba(test.features)[:, 1]
-    np.testing.assert_allclose(fitted.head.probabilities(test.features), wanted, rtol=1e-9)
+    calibrated = CalibratedClassifierCV(FrozenEstimator(pipelines[0]), method="sigmoid")
+    expected = calibrated.fit(validation.features, validation.truth).predict_proba(test.features)[:, 1]
+    np.testing.assert_allclose(fitted.head.probabilities(test.features), expected, rtol=1e-9)
 
 
 def test_what_tells_the_label_is_selected_and_the_best_candidate_chosen() -> None:
@@ -61,9 +61,9 @@ def test_what_tells_the_label_is_selected_and_the_best_candidate_chosen() -> Non
 def test_a_patient_lies_in_one_fold_alone() -> None:
     """Features that name the patient tell nothing of another: leaking folds would score them perfectly."""
     random = np.random.default_rng(0)
-    own = random.normal(size=(30, 6)).repeat(4, 0)
+    features = random.normal(size=(30, 6)).repeat(4, 0)
     truth = (np.arange(30) % 2 == 1).repeat(4)
-    named = FeatureSet(own, truth, [f"P{number // 4}" for number in range(120)])
+    named = FeatureSet(features, truth, [f"P{number // 4}" for number in range(120)])
     fitted = fit(named, named, replace(SETTINGS, select=0, candidates=(10.0,)), 0)
     assert fitted.candidate_scores[0]["cross_validated_auroc"] < 0.8
 
@@ -71,7 +71,7 @@ def test_a_patient_lies_in_one_fold_alone() -> None:
 def test_too_few_patients_of_a_class_are_refused() -> None:
     few = drawn(80, 0)
     few = replace(
-        few, patients=["P0" if found else patient for found, patient in zip(few.truth, few.patients, strict=True)]
+        few, patients=["P0" if positive else patient for positive, patient in zip(few.truth, few.patients, strict=True)]
     )
     with pytest.raises(StepError, match="at least 3 training patients with the finding, found 1, one a fold"):
         fit(few, drawn(40, 1), SETTINGS, 0)

@@ -28,8 +28,8 @@ def test_a_bright_disc_is_found(tmp_path_factory: pytest.TempPathFactory, name: 
     fitted, classifier = train(data, extractor, settings, (0.1, 99.9), 0)
     validation = feature_set(extractor, data.validation, settings)
     assert auroc(validation.truth, fitted.head.probabilities(validation.features)) > 0.9
-    found = fitted.head.probabilities(validation.features)[validation.truth]
-    assert (found >= classifier.threshold).mean() >= settings.sensitivity
+    positives = fitted.head.probabilities(validation.features)[validation.truth]
+    assert (positives >= classifier.threshold).mean() >= settings.sensitivity
 
 
 def test_deep_features_remember_what_their_network_saw(trained: Layout) -> None:

@@ -100,7 +100,7 @@ class GenerativePhase:
         discriminator = self._wrapped["discriminator"]
         with self._accumulation.no_sync(discriminator, micro_batch):
             logits = [discriminator(self._augmented(images, augmentation_seed), labels) for images in (real, generated)]
-            return self._accumulation.backward(discriminator_loss(*logits, relativistic=False))
+            return self._accumulation.backward(discriminator_loss(logits[0], logits[1], relativistic=False))
 
     def _augmented(self, images: Tensor, augmentation_seed: int) -> Tensor:
         """`images` as the discriminator sees them, real and generated ones augmented alike.

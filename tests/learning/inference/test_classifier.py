@@ -55,9 +55,9 @@ def test_an_image_is_read_alike_alone_and_among_others(tmp_path: Path) -> None:
 def test_one_view_is_the_image_itself_and_more_are_an_average(tmp_path: Path) -> None:
     saved(tmp_path)
     network, image = load_network_classifier(tmp_path).network, torch.rand(1, 1, 28, 28)
-    one, three = (logits_of(network, image, torch.device("cpu"), VARIED, views, 9) for views in (1, 3))
-    torch.testing.assert_close(one, network(image).detach(), atol=1e-5, rtol=1e-4)
-    assert not torch.allclose(one, three)
+    one_view, three_views = (logits_of(network, image, torch.device("cpu"), VARIED, views, 9) for views in (1, 3))
+    torch.testing.assert_close(one_view, network(image).detach(), atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(one_view, three_views)
 
 
 def test_a_temperature_moves_probabilities_towards_the_middle() -> None:

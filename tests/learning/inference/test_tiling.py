@@ -90,7 +90,7 @@ def test_bands_are_the_image_and_no_higher_than_a_tile() -> None:
 def test_half_precision_moves_no_pixel_by_more_than_is_promised(trained: Layout, name: str) -> None:
     network, _ = load_weights(trained.model(name))
     image = torch.from_numpy(shapes(64, 48))[None, None]
-    exact, half = (sharpen_tiled(network, image, 4, half=wanted) for wanted in (False, True))
+    exact, half = (sharpen_tiled(network, image, 4, half=in_half) for in_half in (False, True))
     assert 0 < float((half - exact).square().mean().sqrt()) < 5e-4
 
 
