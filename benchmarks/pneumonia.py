@@ -26,7 +26,12 @@ from components.handover import LabelledRow, Layout, Replacing, StepError, finge
 from components.learning.datasets.labelled import LabelledImages
 from components.learning.device import best_device, usable_precision
 from components.learning.inference.calibration import temperature_of, threshold_for
-from components.learning.inference.classifier import InferenceSettings, NetworkClassifier, logits_of, positive
+from components.learning.inference.classifier import (
+    InferenceSettings,
+    NetworkClassifier,
+    logits_of,
+    positive_probabilities,
+)
 from components.learning.metrics.ranking import auroc, calibration_error
 from components.learning.models import build
 from components.learning.training.checkpoint import Checkpoints
@@ -135,7 +140,7 @@ def measure(splits: dict[str, LabelledImages], recipe: ClassifierTraining, seed:
     asked = (recipe.augmentation, recipe.views, seed)
     logits = logits_of(network, splits["val"].images, fabric.device, *asked)
     temperature = temperature_of(logits, splits["val"].labels)
-    read = positive(logits, temperature)
+    read = positive_probabilities(logits, temperature)
     threshold = threshold_for(recipe.sensitivity, splits["val"].labels.bool().numpy(), read)
     classifier = NetworkClassifier(
         network, InferenceSettings(CLASSES, SIDE, 1, (0.0, 100.0), *asked, temperature, threshold)

@@ -38,7 +38,7 @@ def run(layout: Layout, params: Params, name: str, tracked: bool = True) -> RunR
         fitted, classifier = train(data, extractor, settings, params.prepare.percentiles, params.seed)
         config = {"name": name, "training": asdict(settings), TRAINED_ON: seen, "chosen": fitted.chosen}
         weights = save_classifier(folder, classifier, config)
-        write_history(folder / HISTORY, [{"step": n, **line} for n, line in enumerate(fitted.tried, 1)])
+        write_history(folder / HISTORY, [{"step": n, **line} for n, line in enumerate(fitted.candidate_scores, 1)])
         seconds = round(time.monotonic() - started, 3)
         run_id, model_id = _logged(run_, fitted, folder) if run_ else ("", "")
         record = RunRecord(
@@ -55,7 +55,7 @@ def run(layout: Layout, params: Params, name: str, tracked: bool = True) -> RunR
 
 
 def _logged(run_: TrackedRun, fitted: Fitted, folder: Path) -> tuple[str, str]:
-    for number, line in enumerate(fitted.tried, 1):
+    for number, line in enumerate(fitted.candidate_scores, 1):
         run_.scores(number, line)
     return run_.finish(folder)
 

@@ -1,4 +1,4 @@
-"""Any trained classifier from its folder, whichever way it reads."""
+"""Loads any trained classifier, neural network or classical, from its folder."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from components.learning.inference.classifier import load_network_classifier
 
 
 class Classifier(Protocol):
-    """What a classifier offers, whether a network reads (`NetworkClassifier`) or not (`ClassicalClassifier`)."""
+    """The interface that `NetworkClassifier` and `ClassicalClassifier` share."""
 
     @property
-    def classes(self) -> tuple[str, ...]: ...  # the negative one first
+    def classes(self) -> tuple[str, ...]: ...  # the negative class first
     @property
     def size(self) -> int: ...  # pixels a side
     @property
     def channels(self) -> int: ...
     @property
-    def percentiles(self) -> tuple[float, float]: ...  # of an image: what became 0 and 1
+    def percentiles(self) -> tuple[float, float]: ...  # of an image's values: mapped to 0 and 1
     @property
-    def threshold(self) -> float: ...  # of the positive class's probability; from it on an image counts as found
+    def threshold(self) -> float: ...  # an image with this probability or more is positive
 
     def probabilities(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Of the positive class, (N,); `images` are (N, channels, size, size) in [0, 1]."""
+        """Probabilities of the positive class, (N,), for `images` (N, channels, size, size) in [0, 1]."""
         ...
 
 

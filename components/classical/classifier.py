@@ -22,29 +22,29 @@ from components.handover.names import CONFIG, WEIGHTS
 from components.params.trainings import Denoiser
 
 Extractor = Handmade | Deep | Centroids
-SECTION = "classical"  # of the configuration; its presence tells such a classifier from a network
+SECTION = "classical"  # key in `config.json` that only a classical classifier has
 
 
 @dataclass(frozen=True)
 class ClassicalClassifier:
-    """What measures features, what decides on them, and what both were made for."""
+    """A feature extractor, the head that classifies its features, and the settings both need."""
 
     extractor: Extractor
     head: Head
-    classes: tuple[str, ...]  # the negative one first
+    classes: tuple[str, ...]  # the negative class first
     size: int  # pixels a side
     channels: int
-    percentiles: tuple[float, float]  # of an image: what became 0 and 1
+    percentiles: tuple[float, float]  # of an image's values: mapped to 0 and 1
     denoise: Denoiser
-    threshold: float  # of the positive class's probability; from it on an image counts as found
+    threshold: float  # an image with this probability or more is positive
 
     def probabilities(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Of the positive class, (N,); `images` are (N, channels, size, size) in [0, 1], colour read as its mean."""
+        """Probabilities of the positive class, (N,), for `images` (N, channels, size, size) in [0, 1]."""
         return self.head.probabilities(measure(self.extractor, images, self.denoise))
 
 
 def measure(extractor: Extractor, images: NDArray[np.float32], denoise: Denoiser) -> NDArray[np.float64]:
-    """(N, features) of `images` (N, channels, rows, columns) in [0, 1]."""
+    """Features (N, features) of `images` (N, channels, rows, columns) in [0, 1]; colour is averaged to grey."""
     grey = images.mean(1)
     return np.stack(
         [extractor.features(denoised(image, denoise)) for image in track(grey, "features", disable=len(grey) < 100)]
@@ -52,35 +52,35 @@ def measure(extractor: Extractor, images: NDArray[np.float32], denoise: Denoiser
 
 
 def save_classifier(folder: Path, classifier: ClassicalClassifier, config: dict[str, Any]) -> str:
-    """Writes `weights.safetensors` and `config.json`, and gives the weights' SHA-256."""
+    """Writes `weights.safetensors` and `config.json`; returns the weights' SHA-256."""
     tensors = {f"head.{name}": value for name, value in classifier.head.tensors().items()}
     tensors |= {f"extractor.{name}": value for name, value in classifier.extractor.tensors().items()}
     with Replacing(folder / WEIGHTS) as temporary:
         save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, temporary)
-    own = {
+    fields = {
         name: getattr(classifier, name)
         for name in ("classes", "size", "channels", "percentiles", "denoise", "threshold")
     }
-    write_json(folder / CONFIG, config | {SECTION: own | {"extractor": _described(classifier.extractor)}})
+    write_json(folder / CONFIG, config | {SECTION: fields | {"extractor": _extractor_config(classifier.extractor)}})
     return sha256_of(folder / WEIGHTS)
 
 
 def load_classical(folder: Path) -> ClassicalClassifier:
     """The classifier in `folder`. Raises `StepError` where it holds none."""
     try:
-        own = dict(read_json(folder / CONFIG)[SECTION])
+        fields = dict(read_json(folder / CONFIG)[SECTION])
         tensors = load_file(folder / WEIGHTS)
-        head = head_from(_below("head.", tensors))
-        extractor = _extractor(own.pop("extractor"), _below("extractor.", tensors))
-        own["classes"], own["percentiles"] = tuple(own["classes"]), tuple(own["percentiles"])
-        return ClassicalClassifier(extractor, head, **own)
+        head = head_from(_tensors_under("head.", tensors))
+        extractor = _extractor_from(fields.pop("extractor"), _tensors_under("extractor.", tensors))
+        fields["classes"], fields["percentiles"] = tuple(fields["classes"]), tuple(fields["percentiles"])
+        return ClassicalClassifier(extractor, head, **fields)
     except (FileNotFoundError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise StepError(
             f"{folder}: expected {WEIGHTS} that fit {CONFIG}; {error}. Train this classifier again."
         ) from error
 
 
-def _described(extractor: Extractor) -> dict[str, Any]:
+def _extractor_config(extractor: Extractor) -> dict[str, Any]:
     match extractor:
         case Handmade(region):
             return {"kind": "handmade", "region": region}
@@ -89,20 +89,20 @@ def _described(extractor: Extractor) -> dict[str, Any]:
         case Centroids():
             return {"kind": "centroids"}
         case _:
-            raise TypeError(f"no extractor: {type(extractor).__name__}")
+            raise TypeError(f"expected an extractor, found {type(extractor).__name__}")
 
 
-def _extractor(described: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Extractor:
-    match described["kind"]:
+def _extractor_from(config: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Extractor:
+    match config["kind"]:
         case "handmade":
-            return Handmade(described["region"])
+            return Handmade(config["region"])
         case "deep":
-            return deep_from(described["network"], tensors)
+            return deep_from(config["network"], tensors)
         case "centroids":
             return Centroids(**tensors)
         case kind:
             raise ValueError(f"expected handmade, deep or centroids, found {kind!r}")
 
 
-def _below(prefix: str, tensors: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def _tensors_under(prefix: str, tensors: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,4 +1,4 @@
-"""Features that a network learned: what the classifier sees just before it decides."""
+"""Features of a trained network: the last feature maps of the classifier, averaged."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Deep:
 
     @torch.inference_mode()
     def features(self, image: Image) -> NDArray[np.float64]:
-        """(features,): the last feature maps of one image (rows, columns) in [0, 1], averaged."""
-        seen = self.network.last_features(torch.from_numpy(np.ascontiguousarray(image))[None, None])  # type: ignore[operator]
-        return np.asarray(seen[0].double().numpy())
+        """The averaged last feature maps of one image (rows, columns) in [0, 1]: (features,)."""
+        features = self.network.last_features(torch.from_numpy(np.ascontiguousarray(image))[None, None])  # type: ignore[operator]
+        return np.asarray(features[0].double().numpy())
 
     def tensors(self) -> dict[str, NDArray[Any]]:
         return {name: value.cpu().numpy() for name, value in self.network.state_dict().items()}

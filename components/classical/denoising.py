@@ -1,4 +1,4 @@
-"""Noise taken from an image before features are measured, by the methods of libraries."""
+"""Denoises an image before features are measured, by published methods."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Image = NDArray[np.float32]
 
 
 def denoised(image: Image, method: Denoiser) -> Image:
-    """`image` (rows, columns) in [0, 1] without its noise; itself where it has none.
+    """`image` (rows, columns) in [0, 1] without its noise; unchanged with method `none` or without noise.
 
-    The noise's strength is estimated from the finest wavelets of the image itself (Donoho & Johnstone 1994).
+    The noise's standard deviation is estimated from the finest wavelets of the image (Donoho & Johnstone 1994).
     """
     sigma = float(estimate_sigma(image)) if np.ptp(image) else 0.0
-    if method == "none" or not sigma > 0:  # nor where it is not a number: no detail at all
+    if method == "none" or not sigma > 0:  # sigma is not a number where there is no detail
         return image
     return np.asarray(np.clip(DENOISERS[method](image, sigma), 0, 1), np.float32)
 

@@ -1,9 +1,10 @@
-"""Fits a head to features: selection, principal components, and a decision whose strength cross-validation chooses."""
+"""Fits a head to features: selection, principal components, and an SVM or a tree tuned by cross-validation."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -23,12 +24,12 @@ from components.handover import StepError
 from components.params.trainings import ClassicalTraining
 
 Values = NDArray[np.float64]
-CALIBRATION_FOLDS = 2  # scikit-learn asks for folds even where, as here, nothing is fitted again in them
+CALIBRATION_FOLDS = 2  # scikit-learn requires folds, though a frozen estimator is not fitted again in them
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Features of images, (N, features), with what they are learned from."""
+class FeatureSet:
+    """Features of images (N, features), whether each image shows the finding, and its patient."""
 
     features: Values
     truth: NDArray[np.bool_]
@@ -37,17 +38,17 @@ class Measured:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A head and how it was chosen: the cross-validated AUROC of each candidate, its mean and spread over folds."""
+    """A head, the `chosen` candidate, and each candidate's cross-validated AUROC: mean and spread over folds."""
 
     head: Head
-    tried: list[dict[str, float]]
+    candidate_scores: list[dict[str, float]]
     chosen: float
 
 
-def fit(training: Measured, validation: Measured, settings: ClassicalTraining, seed: int) -> Fitted:
-    """Fitted to training patients, a fold's patients all on one side; calibrated on validation patients.
+def fit(training: FeatureSet, validation: FeatureSet, settings: ClassicalTraining, seed: int) -> Fitted:
+    """Fits a head to training patients and calibrates it on validation patients. No patient is in two folds.
 
-    Raises `StepError` where there are fewer patients of a class than folds.
+    Raises `StepError` where a class has fewer patients than folds, or where `components` are more than PCA can give.
     """
     _check_patients(training, settings.folds, "training", "one a fold. Add images, or lower folds in params.yaml")
     _check_patients(validation, CALIBRATION_FOLDS, "validation", "to calibrate on. Add images, or split again")
@@ -60,27 +61,26 @@ def fit(training: Measured, validation: Measured, settings: ClassicalTraining, s
         scoring="roc_auc",
         cv=StratifiedGroupKFold(settings.folds, shuffle=True, random_state=seed),
     ).fit(training.features, training.truth, groups=training.patients)
-    found = search.cv_results_
-    scores = zip(candidates, found["mean_test_score"], found["std_test_score"], strict=True)
-    tried = [
-        {parameter: float(one), "cross_validated_auroc": float(mean), "cross_validated_auroc_std": float(std)}
-        for one, mean, std in scores
+    results = search.cv_results_
+    candidate_scores = [
+        {parameter: float(candidate), "cross_validated_auroc": float(mean), "cross_validated_auroc_std": float(std)}
+        for candidate, mean, std in zip(candidates, results["mean_test_score"], results["std_test_score"], strict=True)
     ]
     head = _head(search.best_estimator_, validation)
-    return Fitted(head, tried, float(search.best_params_[f"decide__{parameter}"]))
+    return Fitted(head, candidate_scores, float(search.best_params_[f"decide__{parameter}"]))
 
 
-def _check_patients(side: Measured, least: int, name: str, remedy: str) -> None:
-    for label, found in (("with the finding", side.truth), ("without it", ~side.truth)):
-        count = len({patient for patient, one in zip(side.patients, found, strict=True) if one})
+def _check_patients(side: FeatureSet, least: int, name: str, remedy: str) -> None:
+    for label, members in (("with the finding", side.truth), ("without it", ~side.truth)):
+        count = len(set(compress(side.patients, members)))
         if count < least:
             raise StepError(
                 f"classical training: expected at least {least} {name} patients {label}, found {count}, {remedy}."
             )
 
 
-def _check_components(training: Measured, settings: ClassicalTraining) -> None:
-    """A whole number of components needs as many features, and as many images outside every fold."""
+def _check_components(training: FeatureSet, settings: ClassicalTraining) -> None:
+    """PCA gives no more components than there are features, or images outside a fold."""
     kept = min(settings.select or training.features.shape[1], training.features.shape[1])
     most = min(kept, len(training.truth) * (settings.folds - 1) // settings.folds)
     if settings.components > most:
@@ -96,15 +96,15 @@ def _pipeline(settings: ClassicalTraining, features: int, seed: int) -> Pipeline
     if 0 < settings.select < features:
         steps.append(("select", SelectKBest(partial(mutual_info_classif, random_state=seed), k=settings.select)))
     if settings.components:
-        wanted = settings.components if settings.components < 1 else int(settings.components)
-        steps.append(("compress", PCA(wanted, svd_solver="full")))
+        components = settings.components if settings.components < 1 else int(settings.components)
+        steps.append(("compress", PCA(components, svd_solver="full")))
     decide = SVC(class_weight="balanced")
     if settings.model == "tree":
         decide = DecisionTreeClassifier(class_weight="balanced", min_samples_leaf=5, random_state=seed)
     return Pipeline([*steps, ("decide", decide)])
 
 
-def _head(pipeline: Pipeline, validation: Measured) -> Head:
+def _head(pipeline: Pipeline, validation: FeatureSet) -> Head:
     calibrated = CalibratedClassifierCV(FrozenEstimator(pipeline), method="sigmoid", cv=CALIBRATION_FOLDS).fit(
         validation.features, validation.truth
     )
@@ -116,7 +116,7 @@ def _head(pipeline: Pipeline, validation: Measured) -> Head:
 
 
 def _affine(pipeline: Pipeline) -> tuple[NDArray[np.int64], Values, Values]:
-    """All that comes before the decision as one selection, one shift and one matrix."""
+    """The steps before the decision as a selection, a shift and a matrix."""
     scale, select = pipeline.named_steps["scale"], pipeline.named_steps.get("select")
     selected = np.arange(len(scale.mean_)) if select is None else np.flatnonzero(select.get_support())
     centre, spread = scale.mean_[selected], scale.scale_[selected]
@@ -127,13 +127,13 @@ def _affine(pipeline: Pipeline) -> tuple[NDArray[np.int64], Values, Values]:
 
 
 def _vectors(machine: SVC) -> SupportVectors:
-    gamma = np.asarray(machine._gamma, np.float64)  # what gamma="scale" came to; scikit-learn tells it nowhere else
+    gamma = np.asarray(machine._gamma, np.float64)  # the value of gamma="scale", which no public attribute has
     return SupportVectors(machine.support_vectors_, machine.dual_coef_[0], np.asarray(machine.intercept_[0]), gamma)
 
 
 def _tree(model: DecisionTreeClassifier) -> Tree:
     tree = model.tree_
-    leaf, own = tree.children_left < 0, np.arange(tree.node_count)
+    leaf, nodes = tree.children_left < 0, np.arange(tree.node_count)
     share = tree.value[:, 0, 1] / tree.value[:, 0].sum(1)
-    below, above = np.where(leaf, own, tree.children_left), np.where(leaf, own, tree.children_right)
+    below, above = np.where(leaf, nodes, tree.children_left), np.where(leaf, nodes, tree.children_right)
     return Tree(np.where(leaf, 0, tree.feature), tree.threshold, below, above, share)

@@ -1,4 +1,4 @@
-"""Features made by hand: grey values, texture and shape of the lungs and the body."""
+"""Handcrafted features: grey values, texture and shape of the lungs and the body."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ ANGLES = (0, np.pi / 4, np.pi / 2, 3 * np.pi / 4)
 HARALICK = ("contrast", "dissimilarity", "homogeneity", "energy", "correlation", "entropy")
 RADII = (1, 2)  # of local binary patterns, pixels
 PERCENTILES = (5, 25, 50, 75, 95)
-CELLS = 4  # a side, of the histograms of gradients
-LEVELS_OF_HEART = (0.5, 0.65, 0.8, 0.95)  # heights in the lungs, from their top, at which the middle is measured
+CELLS = 4  # of the histograms of gradients, along each side of the image
+LEVELS_OF_HEART = (0.5, 0.65, 0.8, 0.95)  # heights in the lungs, from their top, where the ratio is measured
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Handmade:
         """(features,) of one image (rows, columns) in [0, 1], the same ones for every image."""
         thorax = segment(image)
         mask = thorax.region(self.region)
-        found = [intensity(image[mask]), intensity(image[thorax.right]) - intensity(image[thorax.left])]
-        found += [texture(image, mask), shape(thorax), gradients(image)]
-        return np.nan_to_num(np.concatenate(found))
+        groups = [intensity(image[mask]), intensity(image[thorax.right]) - intensity(image[thorax.left])]
+        groups += [texture(image, mask), shape(thorax), gradients(image)]
+        return np.nan_to_num(np.concatenate(groups))
 
     def tensors(self) -> dict[str, NDArray[Any]]:
         return {}
@@ -76,16 +76,13 @@ def _patterns(image: Image, mask: Mask, radius: int) -> NDArray[np.float64]:
 
 
 def shape(thorax: Thorax) -> NDArray[np.float64]:
-    """Size, form and place of each lung, and how much of the thorax's width lies between them.
-
-    The latter is what a radiologist measures as the cardiothoracic ratio (Danzer 1919), at several heights.
-    """
+    """Size, shape and position of each lung, and the cardiothoracic ratio (Danzer 1919) at several heights."""
     body = max(int(thorax.body.sum()), 1)
-    found = [float(thorax.lungs_found), thorax.body.mean(), thorax.right.sum() / body, thorax.left.sum() / body]
-    return np.concatenate([found, _form(thorax.right), _form(thorax.left), _middle(thorax)])
+    areas = [float(thorax.lungs_found), thorax.body.mean(), thorax.right.sum() / body, thorax.left.sum() / body]
+    return np.concatenate([areas, _lung_shape(thorax.right), _lung_shape(thorax.left), _heart_width(thorax)])
 
 
-def _form(mask: Mask) -> NDArray[np.float64]:
+def _lung_shape(mask: Mask) -> NDArray[np.float64]:
     if not mask.any():
         return np.zeros(7)
     part, (rows, columns) = regionprops(mask.astype(np.uint8))[0], mask.shape
@@ -94,8 +91,8 @@ def _form(mask: Mask) -> NDArray[np.float64]:
     return np.array([part.solidity, part.eccentricity, part.extent, row / rows, column / columns, *sides])
 
 
-def _middle(thorax: Thorax) -> NDArray[np.float64]:
-    """Between the lungs, as a share of their whole width: at each of `LEVELS_OF_HEART`, the mean and the widest."""
+def _heart_width(thorax: Thorax) -> NDArray[np.float64]:
+    """Width between the lungs over their outer width: at each of `LEVELS_OF_HEART`, the mean, the lower half's most."""
     rows = np.flatnonzero(thorax.right.any(1) & thorax.left.any(1))
     if not len(rows):
         return np.zeros(len(LEVELS_OF_HEART) + 2)
@@ -104,8 +101,8 @@ def _middle(thorax: Thorax) -> NDArray[np.float64]:
     inner = left.argmax(1) - (width - right[:, ::-1].argmax(1))
     outer = (width - left[:, ::-1].argmax(1)) - right.argmax(1)
     shares = np.clip(inner / np.maximum(outer, 1), 0, 1)
-    at = (np.array(LEVELS_OF_HEART) * (len(rows) - 1)).astype(np.int64)
-    return np.array([*shares[at], shares.mean(), shares[len(rows) // 2 :].max()])
+    heights = (np.array(LEVELS_OF_HEART) * (len(rows) - 1)).astype(np.int64)
+    return np.array([*shares[heights], shares.mean(), shares[len(rows) // 2 :].max()])
 
 
 def gradients(image: Image) -> NDArray[np.float64]:

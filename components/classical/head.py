@@ -1,6 +1,6 @@
-"""From features to a probability: a projection, then a support vector machine or a decision tree, as arrays.
+"""Head of a classical classifier: a projection, then a support vector machine or a decision tree, then a probability.
 
-scikit-learn fits them (`fitting.py`); what it found is kept as plain arrays, so that weights outlive its versions.
+scikit-learn fits it (`fitting.py`). Its parameters are plain arrays, readable whatever version is installed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class SupportVectors:
     gamma: Values  # ()
 
     def scores(self, projected: Values) -> Values:
-        """Signed, 0 on the border, (N,)."""
+        """The decision function, (N,): 0 on the border, above it on the positive side."""
         squared = (projected**2).sum(1)[:, None] - 2 * projected @ self.vectors.T + (self.vectors**2).sum(1)
         return np.asarray(np.exp(-self.gamma * squared) @ self.weights + self.intercept)
 
@@ -35,25 +35,26 @@ class Tree:
 
     feature: NDArray[np.int64]
     border: Values
-    below: NDArray[np.int64]  # the next node where it is
-    above: NDArray[np.int64]
-    share: Values  # of positives among the training images at a node
+    below: NDArray[np.int64]  # the next node if it is
+    above: NDArray[np.int64]  # the next node if it is not
+    share: Values  # of positives among the training images at the node
 
     def scores(self, projected: Values) -> Values:
         """The share of positives in the leaf, (N,)."""
         node = np.zeros(len(projected), np.int64)
-        asked = projected.astype(np.float32)  # as scikit-learn's trees compare
+        values = projected.astype(np.float32)  # as scikit-learn's trees compare
         while True:
-            low = asked[np.arange(len(node)), self.feature[node]] <= self.border[node]
-            following = np.where(low, self.below[node], self.above[node])
-            if np.array_equal(following, node):
+            low = values[np.arange(len(node)), self.feature[node]] <= self.border[node]
+            child = np.where(low, self.below[node], self.above[node])
+            if np.array_equal(child, node):
                 return self.share[node]
-            node = following
+            node = child
 
 
 @dataclass(frozen=True)
 class Head:
-    """`(features[selected] - centre) @ projection`, decided on, and the score made a probability (Platt 1999)."""
+    """`decision` scores `(features[selected] - centre) @ projection`; `slope` and `offset` turn the score into a
+    probability (Platt 1999)."""
 
     selected: NDArray[np.int64]
     centre: Values
@@ -63,17 +64,17 @@ class Head:
     decision: SupportVectors | Tree
 
     def probabilities(self, features: Values) -> Values:
-        """Of the positive class, (N,); `features` (N, features)."""
+        """Probabilities of the positive class, (N,), for `features` (N, features)."""
         scores = self.decision.scores((features[:, self.selected] - self.centre) @ self.projection)
         return np.asarray(1 / (1 + np.exp(self.slope * scores + self.offset)))
 
     def tensors(self) -> dict[str, NDArray[Any]]:
-        own = {name: value for name, value in vars(self).items() if name != "decision"}
-        return own | {f"decision.{name}": value for name, value in vars(self.decision).items()}
+        fields = {name: value for name, value in vars(self).items() if name != "decision"}
+        return fields | {f"decision.{name}": value for name, value in vars(self.decision).items()}
 
 
 def head_from(tensors: dict[str, NDArray[Any]]) -> Head:
-    """The head that `Head.tensors` gave. Raises `KeyError` or `TypeError` where it is not one."""
-    own = {name: value for name, value in tensors.items() if not name.startswith("decision.")}
-    inner = {name.removeprefix("decision."): value for name, value in tensors.items() if name not in own}
-    return Head(**own, decision=SupportVectors(**inner) if "vectors" in inner else Tree(**inner))
+    """The head whose `Head.tensors` these are. Raises `KeyError` or `TypeError` where they are no head's."""
+    fields = {name: value for name, value in tensors.items() if not name.startswith("decision.")}
+    decision = {name.removeprefix("decision."): value for name, value in tensors.items() if name not in fields}
+    return Head(**fields, decision=SupportVectors(**decision) if "vectors" in decision else Tree(**decision))

@@ -1,4 +1,4 @@
-"""Trains a classical classifier: what measures features, then the head that decides on them."""
+"""Trains a classical classifier: the feature extractor, then the head that classifies its features."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from components.classical.centroids import learn_centroids
 from components.classical.classifier import ClassicalClassifier, Extractor, measure
 from components.classical.deep import Deep
 from components.classical.denoising import denoised
-from components.classical.fitting import Fitted, Measured, fit
+from components.classical.fitting import FeatureSet, Fitted, fit
 from components.classical.handmade import Handmade
 from components.handover import CLASSIFIER, Layout
 from components.learning.datasets.labelled import LabelledImages, classes_of, load_labelled
@@ -21,7 +21,7 @@ from components.params.trainings import ClassicalTraining
 
 @dataclass(frozen=True)
 class Data:
-    """What a classical classifier is trained and calibrated on."""
+    """Training and validation images of a classical classifier."""
 
     classes: tuple[str, ...]
     training: LabelledImages
@@ -36,20 +36,20 @@ def load_data(layout: Layout) -> Data:
 
 
 def make_extractor(layout: Layout, settings: ClassicalTraining, data: Data, seed: int) -> tuple[Extractor, list[str]]:
-    """What measures features, and the images it was learned from, by id; those the head will learn from included."""
-    own = {row.image_id for row in data.training.rows}
+    """The feature extractor, and the ids of the images that it and the head learn from."""
+    training_ids = {row.image_id for row in data.training.rows}
     match settings.features:
         case "handmade":
-            return Handmade(settings.region), sorted(own)
+            return Handmade(settings.region), sorted(training_ids)
         case "deep":
             network, config = load_weights(layout.model(CLASSIFIER))
-            return Deep(network, config["network"]), sorted(own | set(config[TRAINED_ON]))
+            return Deep(network, config["network"]), sorted(training_ids | set(config[TRAINED_ON]))
         case "centroids":
             grey = data.training.images.numpy().mean(1)
             clean = np.stack([denoised(image, settings.denoise) for image in grey])
-            return learn_centroids(clean, settings.centroids, settings.patch_size, seed), sorted(own)
+            return learn_centroids(clean, settings.centroids, settings.patch_size, seed), sorted(training_ids)
         case _:
-            raise ValueError(f"no features: {settings.features}")
+            raise ValueError(f"expected handmade, deep or centroids, found {settings.features!r}")
 
 
 def train(
@@ -59,17 +59,17 @@ def train(
     percentiles: tuple[float, float],
     seed: int,
 ) -> tuple[Fitted, ClassicalClassifier]:
-    """The head that was fitted, and the classifier it makes; `percentiles` of an image became 0 and 1 in `data`."""
-    training, validation = (measured(extractor, side, settings) for side in (data.training, data.validation))
+    """The fitted head and the classifier with it; `percentiles` of an image are mapped to 0 and 1 in `data`."""
+    training, validation = (feature_set(extractor, side, settings) for side in (data.training, data.validation))
     fitted = fit(training, validation, settings, seed)
     scores = fitted.head.probabilities(validation.features)
     channels, size = data.training.images.shape[1:3]
     threshold = threshold_for(settings.sensitivity, validation.truth, scores)
-    about = (data.classes, size, channels, percentiles, settings.denoise, threshold)
-    return fitted, ClassicalClassifier(extractor, fitted.head, *about)
+    image_format = (data.classes, size, channels, percentiles)
+    return fitted, ClassicalClassifier(extractor, fitted.head, *image_format, settings.denoise, threshold)
 
 
-def measured(extractor: Extractor, side: LabelledImages, settings: ClassicalTraining) -> Measured:
-    """The features of one side of the split."""
+def feature_set(extractor: Extractor, side: LabelledImages, settings: ClassicalTraining) -> FeatureSet:
+    """The features of one split, with the truth and the patient of each image."""
     features = measure(extractor, side.images.numpy(), settings.denoise)
-    return Measured(features, side.labels.bool().numpy(), [row.patient_id for row in side.rows])
+    return FeatureSet(features, side.labels.bool().numpy(), [row.patient_id for row in side.rows])

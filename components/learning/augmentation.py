@@ -1,4 +1,4 @@
-"""Training images varied on the device, each in its own way, and the fixed views of a reading in test time."""
+"""Augmentation of training images on the device, and the fixed views of test-time augmentation."""
 
 from __future__ import annotations
 
@@ -17,29 +17,30 @@ from components.params.trainings import Augmentation
 def augmented(images: Tensor, settings: Augmentation, random: np.random.Generator, alike: bool = False) -> Tensor:
     """`images` (N, C, H, W) in [0, 1], each turned, moved, scaled, mirrored, brightened and made noisy by its own draw.
 
-    What `random` gives decides everything; `alike` draws once for all. torchvision's transforms draw once for a whole
-    batch, so the geometry goes through one sampling grid an image here; what moves in from outside repeats the border.
+    All draws come from `random`; with `alike` the images share one draw. torchvision's transforms always share one draw
+    per batch, so the geometry here uses one sampling grid per image. Pixels from outside an image repeat its border.
     """
 
-    def draw(most: float) -> NDArray[np.float64]:
-        return random.uniform(-most, most, 1).repeat(len(images)) if alike else random.uniform(-most, most, len(images))
+    def draw(limit: float) -> NDArray[np.float64]:
+        draws = random.uniform(-limit, limit, 1 if alike else len(images))
+        return draws.repeat(len(images)) if alike else draws
 
     moved = _moved(images, settings, draw)
     if settings.intensity:
-        gamma, contrast, brightness = (_each(draw(settings.intensity), images) for _ in range(3))
+        gamma, contrast, brightness = (_per_image(draw(settings.intensity), images) for _ in range(3))
         moved = moved.clamp(0, 1).pow(gamma.exp())
         mean = moved.mean((1, 2, 3), keepdim=True)
         moved = (moved - mean) * (1 + contrast) + mean + brightness / 2
     if settings.noise:
         noise = torch.from_numpy(random.standard_normal(images.shape, np.float32)).to(images)
-        moved = moved + noise * _each(draw(settings.noise), images)
+        moved = moved + noise * _per_image(draw(settings.noise), images)
     return moved.clamp(0, 1)
 
 
 def view(images: Tensor, settings: Augmentation, number: int, seed: int) -> Tensor:
-    """View `number` of `images` (N, C, H, W): 0 is the image itself, each other one alteration, alike for all images.
+    """View `number` of `images` (N, C, H, W): 0 is the image itself, any other one alteration shared by all images.
 
-    An image's view does not depend on what is read beside it. Noise is left out: it tells nothing.
+    An image's view does not depend on the rest of the batch. Views add no noise: it carries no information.
     """
     if number == 0:
         return images
@@ -51,8 +52,8 @@ def mixed(images: Tensor, targets: Tensor, alpha: float, random: np.random.Gener
     if not alpha:
         return images, targets
     share = float(random.beta(alpha, alpha))
-    other = torch.from_numpy(random.permutation(len(images))).to(images.device)
-    return share * images + (1 - share) * images[other], share * targets + (1 - share) * targets[other]
+    partner = torch.from_numpy(random.permutation(len(images))).to(images.device)
+    return share * images + (1 - share) * images[partner], share * targets + (1 - share) * targets[partner]
 
 
 def _moved(images: Tensor, settings: Augmentation, draw: Callable[[float], NDArray[np.float64]]) -> Tensor:
@@ -68,5 +69,5 @@ def _moved(images: Tensor, settings: Augmentation, draw: Callable[[float], NDArr
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
-def _each(values: NDArray[np.float64], images: Tensor) -> Tensor:
+def _per_image(values: NDArray[np.float64], images: Tensor) -> Tensor:
     return torch.from_numpy(values).to(images).view(-1, 1, 1, 1)

@@ -1,4 +1,4 @@
-"""Which device computes, and what it is good at."""
+"""Chooses the device that computes, and its precision."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def usable_precision(wanted: str, device: torch.device) -> str:
-    """`wanted`, or full precision on a device that cannot compute in bfloat16."""
-    return "32-true" if wanted == "bf16-mixed" and not half_is_fast(device) else wanted
+def usable_precision(precision: str, device: torch.device) -> str:
+    """`precision`, or full precision in place of bfloat16 on a device that is not fast at it."""
+    return "32-true" if precision == "bf16-mixed" and not half_is_fast(device) else precision
 
 
 def half_is_fast(device: torch.device) -> bool:
-    """Whether the device computes in bfloat16 itself; a processor that only imitates it is faster in float32."""
+    """Whether the device computes in bfloat16 natively; a processor that emulates it is faster in float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu" or not torch.ops.mkldnn._is_mkldnn_bf16_supported():

@@ -14,11 +14,11 @@ from components.handover import LabelledRow, PreparedRow, Replacing, StepError, 
 from components.handover.names import CONFIG, WEIGHTS
 from components.learning.models import build
 
-TRAINED_ON = "trained_on"  # in a model's configuration: the images it, and what it started from, learned from
+TRAINED_ON = "trained_on"  # key in `config.json`: ids of the images that the model, or its start, was trained on
 
 
 def save_weights(folder: Path, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> str:
-    """Writes both files and gives the weights' SHA-256. `config["network"]` is what `build` takes."""
+    """Writes both files and returns the weights' SHA-256. `config["network"]` is what `build` takes."""
     with Replacing(folder / WEIGHTS) as temporary:
         save_file({key: value.detach().cpu().contiguous() for key, value in state.items()}, temporary)
     write_json(folder / CONFIG, dict(config))
@@ -42,9 +42,9 @@ def check_unseen(
     """Raises `StepError` naming the images of `held_out` that the weights in `folder` were trained on."""
     if TRAINED_ON not in config:
         raise StepError(f"{folder}: does not say which images its weights were trained on. Train it again.")
-    seen = sorted({row.image_id for row in held_out} & set(config[TRAINED_ON]))
-    if seen:
+    leaked = sorted({row.image_id for row in held_out} & set(config[TRAINED_ON]))
+    if leaked:
         raise StepError(
-            f"{folder}: expected weights that saw no held-out image, found {', '.join(seen)} among those they were "
+            f"{folder}: expected weights that saw no held-out image, found {', '.join(leaked)} among those they were "
             f"trained on. {remedy}"
         )

@@ -1,7 +1,6 @@
-"""Scores by the protocol of the published tables, to check networks against papers; never of medical images.
+"""Scores of natural pictures by the protocol of the published tables, to check networks against papers.
 
-Values are 8-bit luma, 0 to 255. The scores of medical images, in [0, 1] of an image's range, are in
-`components/evidence/scoring.py`.
+Values are 8-bit luma, 0 to 255. Scores of medical images are in `components/evidence/scoring.py`, on values in [0, 1].
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ WHITE = 255
 
 @dataclass(frozen=True)
 class PictureScore:
-    """A row of the table; PSNR is infinite where an estimate is the original."""
+    """A row of the table; PSNR is infinite where the estimate equals the original."""
 
     name: str
     psnr_db: float
@@ -35,7 +34,7 @@ class PictureScore:
 
 @dataclass(frozen=True)
 class Table:
-    """One model on one folder, luma in 8 bits, `scale` border pixels left out."""
+    """Scores of one model on one folder, on 8-bit luma without `scale` border pixels."""
 
     model: str
     scale: int
@@ -44,22 +43,22 @@ class Table:
 
     @property
     def mean(self) -> PictureScore:
-        """Over pictures, as published: not over their pixels."""
+        """The mean over pictures, as published, not over pixels."""
         scores = self.images
         return PictureScore(
             "mean", statistics.fmean(s.psnr_db for s in scores), statistics.fmean(s.ssim for s in scores)
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON, which knows no infinity: `null` stands for it."""
+        """The table for JSON, with `null` for infinity."""
         rows = [asdict(row) for row in (*self.images, self.mean)]
         for row in rows:
             row["psnr_db"] = row["psnr_db"] if math.isfinite(row["psnr_db"]) else None
-        about = {"model": self.model, "scale": self.scale, "low_resolution": self.low_resolution}
-        return {**about, "images": rows[:-1], "mean": rows[-1]}
+        header = {"model": self.model, "scale": self.scale, "low_resolution": self.low_resolution}
+        return {**header, "images": rows[:-1], "mean": rows[-1]}
 
     def lines(self) -> Iterator[str]:
-        """For the terminal, with the digits that papers print."""
+        """The table for the terminal, with the digits that papers print."""
         width = max(len(row.name) for row in (*self.images, self.mean))
         yield f"{'name':<{width}}  psnr_db    ssim"
         yield from (f"{row.name:<{width}}  {row.psnr_db:7.2f}  {row.ssim:.4f}" for row in (*self.images, self.mean))
@@ -67,23 +66,23 @@ class Table:
 
 
 def score(upscale: Upscale, low: Tensor, high: Tensor, scale: int) -> tuple[float, float, Tensor]:
-    """PSNR in dB and SSIM of what `upscale` makes of `low`, and that estimate, `(1, H, W)` in 8-bit luma.
+    """PSNR in dB, SSIM, and the estimate that `upscale` makes of `low`, `(1, H, W)` in 8-bit luma.
 
-    `low` `(C, h, w)` and `high` `(C, scale * h, scale * w)` are 8-bit pictures. Both become luma in 8 bits first, the
-    low-resolution one is enlarged, the estimate rounded to 8 bits, `scale` pixels at the border are left out. Of the
-    usual orders this is the one that gives bicubic on Set5 x4 its published 28.42 dB / 0.8101 (28.416 / 0.81011).
-    Enlarging colours before taking luma gives 28.419 / 0.81021, luma kept in fractions 28.432 / 0.8113.
+    `low` `(C, h, w)` and `high` `(C, scale * h, scale * w)` are 8-bit pictures. Both become 8-bit luma first. Then
+    `upscale` enlarges `low`, the estimate is rounded to 8 bits, and `scale` pixels at the border are left out. This
+    order of steps gives bicubic on Set5 x4 its published 28.42 dB / 0.8101 (28.416 / 0.81011). Enlarging colours
+    before taking luma gives 28.419 / 0.81021, luma kept in fractions 28.432 / 0.8113.
     """
-    wanted = luma(high)
+    reference = luma(high)
     unit = upscale((luma(low) / WHITE).unsqueeze(0)).squeeze(0)
     estimate = (unit.float() * WHITE).round().clamp(0, WHITE)
-    x, y = (crop_border(image, scale).unsqueeze(0) for image in (estimate, wanted))
+    x, y = (crop_border(image, scale).unsqueeze(0) for image in (estimate, reference))
     return float(psnr(x, y, WHITE)), float(ssim(x, y, WHITE)), estimate
 
 
 def luma(picture: Tensor) -> Tensor:
-    """`(1, H, W)` float32 in whole numbers, of an 8-bit `picture` `(C, H, W)`: RGB becomes 16 to 235, as MATLAB's
-    `rgb2ycbcr`; a grey picture stays what it is, 0 to 255, as in the published scripts."""
+    """Luma of an 8-bit `picture` `(C, H, W)`: `(1, H, W)` float32 in whole numbers. RGB becomes 16 to 235, as by
+    MATLAB's `rgb2ycbcr`. A grey picture keeps its values, 0 to 255, as in the published scripts."""
     if picture.shape[0] == 1:
         return picture.float()
     weights = torch.tensor(LUMA_WEIGHTS, dtype=torch.float64).view(3, 1, 1) / WHITE
@@ -91,7 +90,7 @@ def luma(picture: Tensor) -> Tensor:
 
 
 def reduced(picture: Tensor, scale: int) -> Tensor:
-    """The 8-bit `picture` `(C, H, W)` made smaller as by MATLAB's `imresize`, 8-bit `(C, H / scale, W / scale)`.
+    """The 8-bit `picture` `(C, H, W)` reduced as by MATLAB's `imresize`, 8-bit `(C, H / scale, W / scale)`.
 
     Raises `ValueError` where a side is no multiple of `scale`.
     """
@@ -100,9 +99,9 @@ def reduced(picture: Tensor, scale: int) -> Tensor:
 
 
 def cropped(picture: Tensor, scale: int) -> Tensor:
-    """`picture` `(C, H, W)` without the rows at the bottom and columns at the right that make no multiple of `scale`.
+    """`picture` `(C, H, W)` without the last rows and columns that exceed a multiple of `scale`.
 
-    Raises `ValueError` where too little is left to be scored.
+    Raises `ValueError` where the rest is too small to be scored.
     """
     rows, columns = (length - length % scale for length in picture.shape[1:])
     least = WINDOW_SIDE + 2 * scale

@@ -23,29 +23,29 @@ TILE, OVERLAP = 320, 32  # low-resolution pixels: the pictures of the usual x4 t
 
 
 def score(images: Path, low: Path | None, scale: int, model: str) -> Table:
-    """The published scores of `model`, `bicubic` or a folder of weights, on the pictures in `images`.
+    """Scores of `model`, `bicubic` or a folder of weights, on the pictures in `images`, by the published protocol.
 
-    Low-resolution pictures come from the folder `low`, or from beside the originals, or are made here; see
-    `folder.paired`. Raises `StepError` naming every picture that cannot be scored.
+    Low-resolution pictures come from the folder `low` or from beside the originals (`folder.paired`), or are reduced
+    originals. Raises `StepError` naming every picture that cannot be scored.
     """
-    upscale, found = _upscale(model, scale), paired(images, low, scale)
+    upscale, originals = _upscale(model, scale), paired(images, low, scale)
     rows, problems = [], []
-    for picture in found:
+    for picture in originals:
         try:
-            *measured, _ = protocol.score(upscale, *read_pair(picture, scale), scale)
-            rows.append(PictureScore(picture.name, *measured))
+            *scores, _ = protocol.score(upscale, *read_pair(picture, scale), scale)
+            rows.append(PictureScore(picture.name, *scores))
         except UnusablePicture as error:
             problems.append(f"{picture.path}: {error}")
     refuse(problems)
-    return Table(model, scale, "found" if found[0].low else "made here", tuple(rows))
+    return Table(model, scale, "found" if originals[0].low else "made here", tuple(rows))
 
 
 def _upscale(model: str, scale: int) -> Upscale:
     if model == BICUBIC:
         return bicubic_upscale(scale)
     network, config = load_weights(Path(model))
-    if config["network"].get("scale") != scale:
-        found = config["network"].get("scale", "none")
-        raise StepError(f"{model}: expected a network of scale {scale}, found {found}. Ask for that --scale.")
+    network_scale = config["network"].get("scale", "none")
+    if network_scale != scale:
+        raise StepError(f"{model}: expected a network of scale {scale}, found {network_scale}. Ask for that --scale.")
     network = network.to(best_device())
-    return lambda image: sharpen_tiled(network, image, scale, TILE, OVERLAP, half=False)  # as papers compute
+    return lambda image: sharpen_tiled(network, image, scale, TILE, OVERLAP, half=False)  # full precision, as in papers

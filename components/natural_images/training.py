@@ -1,4 +1,4 @@
-"""Makes folders of natural pictures into what `components.train` trains on."""
+"""Prepares folders of natural pictures for training by `components.train`."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ from components.params.trainings import AdversarialTraining, PixelTraining
 def settings(
     layout: Layout, path: Path, name: str, profile: str | None = None, steps: int | None = None
 ) -> tuple[Params, int]:
-    """What `components.train.run` takes to train `name` on pictures, and the scale it learns.
+    """The settings with which `components.train.run` trains `name` on pictures, and the scale it learns.
 
-    The settings in `path` for `profile` (the one it names, if none is given), with three differences: weights are
-    fresh, since those that a profile may start from saw other images; values are no percentiles of a picture but its
-    luma / 255; the content loss sees random features where the settings name the classifier's: there is none here.
+    They are those in `path` for `profile` (by default the one that `path` names), with three differences. Weights are
+    fresh, since those that a profile may start from saw other images. Values are luma / 255, without percentiles.
+    The content loss uses random features in place of the classifier's, which does not exist here.
     Raises `StepError` where `name` is no generator, or starts from one that is not trained yet.
     """
-    written = load(path, profile)
-    training = _generator(written, name)
+    params = load(path, profile)
+    training = _generator(params, name)
     training = replace(training, steps=steps or training.steps)
     if isinstance(training, PixelTraining):
         training = replace(training, start="")
     else:
         _check_start(layout, name, training.generator)
         training = _without_classifier(training)
-    of_luma = replace(written.prepare, percentile_low=0.0, percentile_high=100.0)
-    return replace(written, prepare=of_luma, train=written.train | {name: training}), training.scale
+    full_range = replace(params.prepare, percentile_low=0.0, percentile_high=100.0)
+    return replace(params, prepare=full_range, train=params.train | {name: training}), training.scale
 
 
-def _generator(made: Params, name: str) -> PixelTraining | AdversarialTraining:
-    training = made.train.get(name)
+def _generator(params: Params, name: str) -> PixelTraining | AdversarialTraining:
+    training = params.train.get(name)
     if not isinstance(training, PixelTraining | AdversarialTraining):
-        raise StepError(f"params.yaml: expected a generator under {made.profile}.train, found no {name}. Add it.")
+        raise StepError(f"params.yaml: expected a generator under {params.profile}.train, found no {name}. Add it.")
     return training
 
 
@@ -74,9 +74,9 @@ def _check_start(layout: Layout, name: str, generator: str) -> None:
 def prepare(layout: Layout, training: Path, validation: Path, scale: int) -> list[PreparedRow]:
     """Writes `layout.super_resolution` anew from two folders of pictures, one picture in memory at a time.
 
-    Training takes it as it takes medical images: luma / 255, and luma of the picture reduced as MATLAB's `imresize`
-    does, in 8 bits. Raises `StepError` naming every picture that is unreadable, too small, or there twice; what was
-    there before then stays.
+    A pair is luma / 255 of a picture and of the picture reduced as by MATLAB's `imresize`, in 8 bits, in the files of
+    medical images. Raises `StepError` naming every picture that is unreadable, too small, or a duplicate. The folder
+    then keeps its previous content.
     """
     if (layout.root / GRAPH).exists():
         raise StepError(f"{layout.root}: holds a pipeline, whose images and models would be lost. Name another folder.")
@@ -92,30 +92,30 @@ def prepare(layout: Layout, training: Path, validation: Path, scale: int) -> lis
     return rows
 
 
-def _write_all(into: Path, folders: dict[str, Path], scale: int) -> list[PreparedRow]:
+def _write_all(target: Path, sources: dict[str, Path], scale: int) -> list[PreparedRow]:
     rows: dict[str, PreparedRow] = {}
     problems = []
-    for split, folder in folders.items():
+    for split, folder in sources.items():
         for picture in pictures(folder):
             try:
-                row = _write(into, picture, split, scale, rows)
+                row = _write(target, picture, split, scale, rows)
                 rows[row.image_id] = row
             except UnusablePicture as error:
                 problems.append(f"{picture.path}: {error}")
     refuse(problems)
-    write_rows(into / INDEX, PreparedRow, rows.values())
+    write_rows(target / INDEX, PreparedRow, rows.values())
     return list(rows.values())
 
 
-def _write(into: Path, picture: Picture, split: str, scale: int, before: dict[str, PreparedRow]) -> PreparedRow:
+def _write(folder: Path, picture: Picture, split: str, scale: int, earlier: dict[str, PreparedRow]) -> PreparedRow:
     high = read_original(picture.path, scale)
     image_id = _content_id(high)
-    if image_id in before:
-        raise UnusablePicture(f"the same picture as {before[image_id].patient_id} to {before[image_id].split}")
+    if image_id in earlier:
+        raise UnusablePicture(f"the same picture as {earlier[image_id].patient_id} to {earlier[image_id].split}")
     hr, lr = (luma(image)[0].numpy() / WHITE for image in (high, reduced(high, scale)))
     sample = f"{image_id}-0"
     arrays = {"hr": hr, "mask": np.ones(hr.shape, np.bool_), f"lr_x{scale}": lr}
-    np.savez(into / f"{sample}.npz", allow_pickle=False, **arrays)
+    np.savez(folder / f"{sample}.npz", allow_pickle=False, **arrays)
     rows, columns = hr.shape
     return PreparedRow(
         sample_id=sample,
@@ -139,10 +139,10 @@ def _content_id(picture: Tensor) -> str:
 def make_ready(
     layout: Layout, path: Path, name: str, training: Path, validation: Path, profile: str | None, steps: int | None
 ) -> Params:
-    """`settings`, and `prepare` at the scale they say; of processes that train together the first one prepares."""
-    made, scale = settings(layout, path, name, profile, steps)
+    """Returns `settings` and calls `prepare` at their scale. Of processes that train together the first prepares."""
+    params, scale = settings(layout, path, name, profile, steps)
     if os.environ.get("LOCAL_RANK", "0") == "0":  # the others are started by the first, once it is here
         rows = prepare(layout, training, validation, scale)
-        sides = [row.split for row in rows]
-        print(f"{sides.count('train')} pictures to train on, {sides.count('validation')} to validate, at x{scale}")
-    return made
+        splits = [row.split for row in rows]
+        print(f"{splits.count('train')} pictures to train on, {splits.count('validation')} to validate, at x{scale}")
+    return params

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from components.classical.classifier import measure
-from components.classical.training import load_data, make_extractor, measured, train
+from components.classical.training import feature_set, load_data, make_extractor, train
 from components.handover import Layout
 from components.handover.methods import CLASSICAL
 from components.learning.metrics.ranking import auroc
@@ -26,10 +26,10 @@ def test_a_bright_disc_is_found(tmp_path_factory: pytest.TempPathFactory, name: 
     extractor, seen = make_extractor(layout, settings, data, 0)
     assert seen == sorted(row.image_id for row in data.training.rows)
     fitted, classifier = train(data, extractor, settings, (0.1, 99.9), 0)
-    validation = measured(extractor, data.validation, settings)
+    validation = feature_set(extractor, data.validation, settings)
     assert auroc(validation.truth, fitted.head.probabilities(validation.features)) > 0.9
-    found = fitted.head.probabilities(validation.features)[validation.truth]
-    assert (found >= classifier.threshold).mean() >= settings.sensitivity
+    positives = fitted.head.probabilities(validation.features)[validation.truth]
+    assert (positives >= classifier.threshold).mean() >= settings.sensitivity
 
 
 def test_deep_features_remember_what_their_network_saw(trained: Layout) -> None:

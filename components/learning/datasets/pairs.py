@@ -1,4 +1,4 @@
-"""Prepared images as pairs of tensors: the small one that goes in, the large one it was made of."""
+"""Prepared images as pairs of tensors: the low-resolution input and the high-resolution original."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from components.handover.names import INDEX
 
 @dataclass(frozen=True)
 class Pair:
-    """One frame: `low` `(1, h, w)` and `high` `(1, scale * h, scale * w)` float32 in about [0, 1]; `body` bool."""
+    """One frame: `low` `(1, h, w)` and `high` `(1, scale * h, scale * w)` float32 in about [0, 1]; `body` its mask."""
 
     row: PreparedRow
     low: Tensor
@@ -25,7 +25,7 @@ class Pair:
 
 
 def load_pairs(folder: Path, split: str, scale: int) -> list[Pair]:
-    """All frames of one side of the split. Raises `StepError` where there are none, or none at that scale."""
+    """All frames of one split. Raises `StepError` where there are none, or none at that scale."""
     return list(iterate_pairs(folder, split, scale))
 
 
@@ -35,7 +35,7 @@ def iterate_pairs(folder: Path, split: str, scale: int) -> Iterator[Pair]:
 
 
 def rows_of(folder: Path, split: str) -> list[PreparedRow]:
-    """The frames on one side of the split. Raises `StepError` where there are none."""
+    """The frames of one split. Raises `StepError` where there are none."""
     rows = [row for row in read_rows(folder / INDEX, PreparedRow) if row.split == split]
     if not rows:
         raise StepError(f"{folder / INDEX}: expected images in the {split} split, found none. See data/splits.csv.")
@@ -52,6 +52,6 @@ def _pair(folder: Path, row: PreparedRow, scale: int) -> Pair:
 
 
 def held_out_digest(folder: Path) -> str:
-    """One digest of every held-out image: scores under the same one may be compared."""
+    """Digest of the held-out images. Scores with the same digest are comparable."""
     rows = [row for row in read_rows(folder / INDEX, PreparedRow) if row.split == "test"]
     return fingerprint(*((row.sample_id, sha256_of(folder / row.file)) for row in rows))

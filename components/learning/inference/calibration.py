@@ -1,4 +1,4 @@
-"""From logits to probabilities that mean what they say, and the threshold that decides; both from validation."""
+"""Calibration of probabilities by temperature, and the decision threshold; both from validation patients."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from components.handover import StepError
 
-LEAST, MOST = 0.05, 20.0  # temperatures that are believed: a few validation images could ask for any
+LEAST, MOST = 0.05, 20.0  # bounds of the temperature: few validation images can fit any
 
 
 def temperature_of(logits: Tensor, labels: Tensor) -> float:
@@ -28,12 +28,12 @@ def temperature_of(logits: Tensor, labels: Tensor) -> float:
         return loss
 
     optimiser.step(closure)  # type: ignore[no-untyped-call]
-    found = float(log_temperature.detach().exp())
-    return min(MOST, max(LEAST, found)) if math.isfinite(found) else 1.0
+    temperature = float(log_temperature.detach().exp())
+    return min(MOST, max(LEAST, temperature)) if math.isfinite(temperature) else 1.0
 
 
 def threshold_for(sensitivity: float, truth: NDArray[np.bool_], scores: NDArray[np.floating]) -> float:
-    """The highest threshold that still finds at least `sensitivity` of the positives; scores at it count as found."""
+    """The highest threshold with at least `sensitivity` on the positives; a score equal to it counts as positive."""
     positives = np.sort(scores[truth])[::-1]
     if not len(positives):
         raise StepError("expected positive cases among the validation patients to choose a threshold, found none.")

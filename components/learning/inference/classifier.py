@@ -21,12 +21,12 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class InferenceSettings:
-    """How a network is asked: what its images are brought to, how often they are looked at, what decides."""
+    """How a network classifies: the format of its images, its test-time views, its temperature and threshold."""
 
-    classes: tuple[str, ...]  # the negative one first
+    classes: tuple[str, ...]  # the negative class first
     size: int  # pixels a side
     channels: int
-    percentiles: tuple[float, float]  # of an image: what became 0 and 1
+    percentiles: tuple[float, float]  # of an image's values: mapped to 0 and 1
     augmentation: Augmentation
     views: int
     seed: int  # of the views
@@ -34,13 +34,13 @@ class InferenceSettings:
     threshold: float
 
     def described(self) -> dict[str, Any]:
-        """As `config.json` keeps it."""
+        """As in `config.json`."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class NetworkClassifier:
-    """A network and the settings in which it reads."""
+    """A network and its inference settings."""
 
     network: nn.Module
     settings: InferenceSettings
@@ -63,17 +63,17 @@ class NetworkClassifier:
 
     @property
     def threshold(self) -> float:
-        """Of the positive class's probability; from it on an image counts as found."""
+        """An image with this probability of the positive class, or more, is positive."""
         return self.settings.threshold
 
     def probabilities(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Of the positive class, (N,); `images` are (N, channels, size, size) in [0, 1]."""
+        """Probabilities of the positive class, (N,), for `images` (N, channels, size, size) in [0, 1]."""
         device = next(self.network.parameters()).device
         settings = self.settings
         logits = logits_of(
             self.network, torch.from_numpy(images), device, settings.augmentation, settings.views, settings.seed
         )
-        return positive(logits, settings.temperature)
+        return positive_probabilities(logits, settings.temperature)
 
 
 def load_network_classifier(folder: Path) -> NetworkClassifier:
@@ -82,12 +82,12 @@ def load_network_classifier(folder: Path) -> NetworkClassifier:
 
 
 def classifier_of(network: nn.Module, config: dict[str, Any], name: str) -> NetworkClassifier:
-    """The classifier that `config` describes. Raises `StepError`, naming `name`, where it describes none."""
+    """The classifier that `config` describes. Raises `StepError`, naming `name`, where there is none."""
     try:
-        found = dict(config["reading"])  # the name under which registered versions keep it
-        found["augmentation"] = Augmentation(**found["augmentation"])
-        found["classes"], found["percentiles"] = tuple(found["classes"]), tuple(found["percentiles"])
-        return NetworkClassifier(network, InferenceSettings(**found))
+        settings = dict(config["reading"])  # the key in registered versions
+        settings["augmentation"] = Augmentation(**settings["augmentation"])
+        settings["classes"], settings["percentiles"] = tuple(settings["classes"]), tuple(settings["percentiles"])
+        return NetworkClassifier(network, InferenceSettings(**settings))
     except (KeyError, TypeError) as error:
         raise StepError(f"{name}: expected the configuration of a classifier; {error}. Train it again.") from error
 
@@ -96,17 +96,17 @@ def classifier_of(network: nn.Module, config: dict[str, Any], name: str) -> Netw
 def logits_of(
     network: nn.Module, images: Tensor, device: torch.device, augmentation: Augmentation, views: int, seed: int
 ) -> Tensor:
-    """Logits (N, classes), the mean over `views`, in float32 on the CPU; `images` (N, C, S, S), read in batches."""
+    """Logits (N, classes) of `images` (N, C, S, S), the mean over `views`, in float32 on the CPU; works in batches."""
     network.eval()
-    found = []
-    for part in torch.split(images, BATCH):
-        seen = part.to(device)
-        looks = [network(view(seen, augmentation, number, seed)).float() for number in range(views)]
-        found.append(torch.stack(looks).mean(0).cpu())
-    return torch.cat(found)
+    logits = []
+    for chunk in torch.split(images, BATCH):
+        batch = chunk.to(device)
+        view_logits = [network(view(batch, augmentation, number, seed)).float() for number in range(views)]
+        logits.append(torch.stack(view_logits).mean(0).cpu())
+    return torch.cat(logits)
 
 
-def positive(logits: Tensor, temperature: float) -> NDArray[np.float64]:
-    """The positive class's probability, (N,), of logits (N, 2)."""
+def positive_probabilities(logits: Tensor, temperature: float) -> NDArray[np.float64]:
+    """The probabilities of the positive class, (N,), from logits (N, 2)."""
     probabilities: NDArray[np.float64] = (logits.double() / temperature).softmax(1)[:, 1].numpy()
     return probabilities

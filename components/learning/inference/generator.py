@@ -1,4 +1,4 @@
-"""A network ready to sharpen, and the name under which the registry knows it."""
+"""A super-resolution network ready for inference, with its name in the registry."""
 
 from __future__ import annotations
 
@@ -15,4 +15,4 @@ class Generator:
     scale: int
     name: str  # registered model
     version: str
-    percentiles: tuple[float, float]  # of an image's values: what became 0 and 1 in training
+    percentiles: tuple[float, float]  # of an image's values: mapped to 0 and 1 in training

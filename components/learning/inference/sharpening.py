@@ -1,8 +1,8 @@
-"""One frame, in its own values, sharpened by a network that knows images in [0, 1] and bright for dense.
+"""Sharpens one frame, in its stored values, with a network trained on images in [0, 1], dense tissue bright.
 
-What lies outside the frame's percentile range is not shown to the network and not lost either: it is enlarged
-bicubically and added. Colour goes through bicubically, lightness through the network. Results come in bands of rows, so
-that a radiograph of sixteen times the pixels is never in memory as a whole.
+The network does not see what exceeds the frame's percentile range: that is enlarged bicubically and added. The network
+enlarges lightness, bicubic interpolation enlarges colour. Results come in bands of rows, so that a radiograph of
+sixteen times the pixels is never in memory as a whole.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from components.imaging.intensity import LUMA_WEIGHTS, percentile_range
 from components.learning.inference.generator import Generator
 from components.learning.inference.tiling import OVERLAP, TILE, Rows, sharpen_bands
 
-REACH = 3  # rows beyond its own that bicubic enlargement of a band looks at
+REACH = 3  # rows above and below a band that its bicubic enlargement depends on
 
 Stored = NDArray[np.integer[Any]]
-Values = NDArray[np.floating[Any]]  # float64 for more bits than 24; what comes out is as what went in
+Values = NDArray[np.floating[Any]]  # float64 where float32 would lose bits; results have the same type
 
 
 def sharpen_grey(
@@ -36,9 +36,9 @@ def sharpen_grey(
 ) -> Iterator[Values]:
     """`values` (rows, columns) with `generator.scale` times as many of both, in the same unit, not rounded.
 
-    They come as bands of whole rows, from top to bottom, and no more of `values` is converted at a time. `mirrored`
-    says that larger values are darker (MONOCHROME1). Pixels under `padding` hold no image: they take no part in the
-    range and count as background; what comes out in their place is not an image either.
+    They come as bands of whole rows, from top to bottom; only the rows of a band are converted at a time. `mirrored`
+    says that larger values are darker (MONOCHROME1). Pixels under `padding` hold no image: the range leaves them out,
+    the network gets background in their place, and the result there is no image either.
     """
     low, high = _range(values if padding is None or padding.all() else values[~padding], generator.percentiles)
 
@@ -67,18 +67,18 @@ def sharpen_colour(values: Stored | Values, generator: Generator, tile: int = TI
     """
     luma, first = _luma(values), 0
 
-    def tint(start: int, stop: int, channel: int) -> Values:
+    def chroma(start: int, stop: int, channel: int) -> Values:
         return as_values(values[start:stop, :, channel]) - luma[start:stop]
 
     for sharp in sharpen_grey(luma, generator, tile):
         rows = slice(first, first + len(sharp) // generator.scale)
-        tints = (_enlarge(partial(tint, channel=n), rows, len(values), generator.scale) for n in range(3))
-        yield np.stack([sharp + one for one in tints], axis=-1)
+        chromas = (_enlarge(partial(chroma, channel=n), rows, len(values), generator.scale) for n in range(3))
+        yield np.stack([sharp + enlarged for enlarged in chromas], axis=-1)
         first = rows.stop
 
 
 def as_values(stored: Stored | Values) -> Values:
-    """A copy to calculate with: double precision where single would lose bits."""
+    """A floating-point copy, in float64 where float32 would lose bits."""
     return stored.astype(np.float64 if stored.dtype.itemsize > 2 and stored.dtype != np.float32 else np.float32)
 
 
@@ -90,7 +90,7 @@ def _luma(values: Stored | Values) -> Values:
 
 
 def _range(values: Stored | Values, percentiles: tuple[float, float]) -> tuple[float, float]:
-    """What becomes 0 and 1; a width of 1 where all values are one, as in a film's blank frame."""
+    """The values mapped to 0 and 1; 1 apart where all values are equal, as in a blank frame of a cine loop."""
     if values.min() == values.max():
         return float(values.min()), float(values.min()) + 1
     return percentile_range(values, *percentiles)
@@ -99,7 +99,7 @@ def _range(values: Stored | Values, percentiles: tuple[float, float]) -> tuple[f
 def _sharpen_unit(
     unit: Callable[[int, int], Values], shape: tuple[int, ...], generator: Generator, tile: int
 ) -> Iterator[Values]:
-    """The network's answer to `unit`, with what lies outside [0, 1] of it; `unit(start, stop)` gives these rows."""
+    """The network's output for `unit`, plus what exceeds [0, 1] in it; `unit(start, stop)` gives these rows."""
 
     def inside(start: int, stop: int) -> Tensor:
         return torch.from_numpy(np.clip(unit(start, stop), 0, 1).astype(np.float32, copy=False))[None, None]
@@ -118,7 +118,7 @@ def _sharpen_unit(
 
 
 def _enlarge(take: Callable[[int, int], Values], rows: slice, height: int, scale: int) -> Values:
-    """The `rows` that `take` gives, enlarged as they would be in the whole image of `height` rows."""
+    """The `rows` of `take`, enlarged bicubically as part of the whole image of `height` rows."""
     above, below = max(0, rows.start - REACH), min(height, rows.stop + REACH)
     values = take(above, below)
     if not values.any():

@@ -1,4 +1,4 @@
-"""A network over an image of any size, in bounded memory: overlapping tiles, blended smoothly, a band at a time."""
+"""Applies a network to an image of any size in bounded memory: overlapping tiles, blended, a band of rows at a time."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch.nn import functional
 
 from components.learning.device import half_is_fast
 
-TILE, OVERLAP = 256, 32  # low-resolution pixels; what every score and every enhanced image is made with
-MIN_SIDE = 16  # pixels; smaller images are padded with their edge, so that every network has something to look at
-BAND_VALUES = 2**24  # high-resolution pixels of a row of tiles: 64 MiB; tiles of wider images are flatter for it
+TILE, OVERLAP = 256, 32  # low-resolution pixels, for every score and every enhanced image
+MIN_SIDE = 16  # pixels; smaller images are padded with their edge to the least size that every network takes
+BAND_VALUES = 2**24  # high-resolution pixels of a row of tiles: 64 MiB; wider images get flatter tiles
 LEAST_HEIGHT = 2 * OVERLAP  # of a tile, low-resolution pixels, however wide the image
-ROWS_AT_ONCE = 32  # low-resolution rows that are handed on together
+ROWS_AT_ONCE = 32  # low-resolution rows of a band that is passed on
 BATCH = {"cpu": 1, "cuda": 8}  # tiles at once: one fills a processor's cache, a GPU wants more
 
 
@@ -30,7 +30,7 @@ class _Span:
 
 @dataclass(frozen=True)
 class Rows:
-    """An image that is there a few rows at a time: `take(start, stop)` gives (B, 1, stop - start, `width`)."""
+    """An image that is read a few rows at a time: `take(start, stop)` gives (B, 1, stop - start, `width`)."""
 
     height: int
     width: int
@@ -46,9 +46,9 @@ class Rows:
 def sharpen_tiled(
     network: nn.Module, image: Tensor, scale: int, tile: int = TILE, overlap: int = OVERLAP, half: bool | None = None
 ) -> Tensor:
-    """The network's answer to the whole of `image` (B, 1, H, W): float32 (B, 1, H * scale, W * scale), on the CPU.
+    """The network's output for `image` (B, 1, H, W): float32 (B, 1, H * scale, W * scale), on the CPU.
 
-    As `sharpen_bands`, put together.
+    Joins the bands of `sharpen_bands`.
     """
     return torch.cat(list(sharpen_bands(network, image, scale, tile, overlap, half)), 2)
 
@@ -62,16 +62,16 @@ def sharpen_bands(
     overlap: int = OVERLAP,
     half: bool | None = None,
 ) -> Iterator[Tensor]:
-    """Bands of the answer from top to bottom, each float32 (B, 1, rows * scale, W * scale), on the CPU.
+    """Bands of the network's output from top to bottom, float32 (B, 1, rows * scale, W * scale), on the CPU.
 
-    A band has `ROWS_AT_ONCE` low-resolution rows or fewer. Memory is bounded by a row of tiles, of `BAND_VALUES` pixels
-    unless the image is wider than that allows for `LEAST_HEIGHT` rows; of `Rows` no more are asked for. `tile` and
-    `overlap` count low-resolution pixels. A tile's outermost quarter overlap has no weight, the next half rises as
+    A band has `ROWS_AT_ONCE` low-resolution rows or fewer. Only one row of tiles is in memory, and of `Rows` no more is
+    read: `BAND_VALUES` pixels, or `LEAST_HEIGHT` rows where the image is wider than that. `tile` and `overlap` count
+    low-resolution pixels. The outermost quarter of an overlap has no weight; over the next half the weight rises as
     a raised cosine. The result equals the untiled one to float32 rounding (1e-5 for values in [0, 1]) where a pixel
     depends on none further away than a quarter overlap. `half` computes in bfloat16 between the outer layers, by
-    default where the device is fast at it: that moves a trained generator's pixels by a few thousandths of the
-    range at most, 5e-4 in root mean square. The network is used, and left, in evaluation mode. Raises `ValueError`
-    where tile and overlap do not fit, or the network answers with another size.
+    default where the device is fast at it. That changes a trained generator's pixels by a few thousandths of the range
+    at most, 5e-4 in root mean square. Puts the network in evaluation mode. Raises `ValueError` where tile and overlap
+    do not fit, or the network's output has another size.
     """
     if not 0 <= overlap < tile or tile < MIN_SIDE:
         raise ValueError(f"expected tile >= {MIN_SIDE} and 0 <= overlap < tile, found tile {tile}, overlap {overlap}")
@@ -88,12 +88,12 @@ def sharpen_bands(
         left_over = band[..., done * scale :, :].clone()  # a view would keep the whole band alive
         band = band[..., : done * scale, : source.width * scale]
         for part in torch.split(band, ROWS_AT_ONCE * scale, 2):
-            yield part.clone()  # a view that is held on to would keep the whole band while the next one is made
+            yield part.clone()  # a view would keep the whole band while the next one is computed
         del band, part
 
 
 def _height(tile: int, width: int, scale: int) -> int:
-    """The tile's height in an image of `width`: flatter where a row of squares would be too much to hold."""
+    """The tile's height in an image of `width`: less than `tile` where a row of squares needs too much memory."""
     return min(tile, max(LEAST_HEIGHT, BAND_VALUES // (width * scale**2)))
 
 
@@ -107,10 +107,10 @@ def _band(network: nn.Module, rows: Tensor, columns: list[_Span], scale: int, ha
     device = next(network.parameters(), rows).device
     batch = BATCH.get(device.type, 1)
     for first in range(0, len(columns), batch):
-        places = columns[first : first + batch]
-        pieces = _sharpen(network, [rows[..., place.start : place.stop] for place in places], scale, device, half)
-        for place, piece in zip(places, pieces, strict=True):
-            result[..., place.start * scale : place.stop * scale] += piece * place.weights
+        spans = columns[first : first + batch]
+        outputs = _sharpen(network, [rows[..., span.start : span.stop] for span in spans], scale, device, half)
+        for span, output in zip(spans, outputs, strict=True):
+            result[..., span.start * scale : span.stop * scale] += output * span.weights
     return result
 
 
@@ -120,20 +120,16 @@ def _sharpen(
     half = half_is_fast(device) if half is None else half
     batch = torch.cat(tiles).to(device, next(network.parameters(), tiles[0]).dtype)
     with torch.autocast(device.type, torch.bfloat16, enabled=half):
-        answer = network(batch.contiguous(memory_format=torch.channels_last)).float().cpu()
+        output = network(batch.contiguous(memory_format=torch.channels_last)).float().cpu()
     expected = (*batch.shape[:2], batch.shape[2] * scale, batch.shape[3] * scale)
-    if tuple(answer.shape) != expected:
-        raise ValueError(
-            f"network: expected an answer of {expected} to {tuple(batch.shape)}, got {tuple(answer.shape)}"
-        )
-    return torch.split(answer, tiles[0].shape[0])
+    if tuple(output.shape) != expected:
+        sizes = f"{expected} from {tuple(batch.shape)}, found {tuple(output.shape)}"
+        raise ValueError(f"network: expected an output of {sizes}")
+    return torch.split(output, tiles[0].shape[0])
 
 
 def _spans(length: int, tile: int, overlap: int, scale: int) -> list[_Span]:
-    """The fewest tiles that cover an axis, of one size, no larger than need be: little is computed twice.
-
-    At every pixel their weights sum to 1.
-    """
+    """The fewest tiles that cover an axis, all of the smallest such size. Their weights sum to 1 at every pixel."""
     count = max(1, -(-(length - overlap) // (tile - overlap)))
     size = max(-(-(length + (count - 1) * overlap) // count), min(length, MIN_SIDE))
     starts = [i * (length - size) // max(1, count - 1) for i in range(count)]
@@ -148,7 +144,7 @@ def _spans(length: int, tile: int, overlap: int, scale: int) -> list[_Span]:
 
 
 def _window(start: int, size: int, length: int, overlap: int, scale: int) -> Tensor:
-    """Weights of one tile, (size * scale,): falling towards its neighbours, 1 towards the image's own border."""
+    """Weights of one tile, (size * scale,): they fall towards its neighbours and stay 1 at the image's border."""
     from_start = (torch.arange(size * scale, dtype=torch.float64) + 0.5) / scale
     window = torch.ones_like(from_start)
     if start > 0:
@@ -161,5 +157,5 @@ def _window(start: int, size: int, length: int, overlap: int, scale: int) -> Ten
 def _ramp(distance: Tensor, overlap: int) -> Tensor:
     if overlap == 0:
         return torch.ones_like(distance)
-    risen = ((distance - overlap / 4) / (overlap / 2)).clamp(0, 1)
-    return 0.5 - 0.5 * torch.cos(torch.pi * risen)
+    progress = ((distance - overlap / 4) / (overlap / 2)).clamp(0, 1)
+    return 0.5 - 0.5 * torch.cos(torch.pi * progress)

@@ -1,4 +1,4 @@
-"""What turns a low-resolution image into a high-resolution one, and which held-out images it is scored on."""
+"""Functions that turn a low-resolution image into a high-resolution one."""
 
 from __future__ import annotations
 

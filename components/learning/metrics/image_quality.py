@@ -38,7 +38,7 @@ def ssim(estimate: Tensor, reference: Tensor, data_range: float = 1.0, mask: Ten
 
 
 def similarity_maps(estimate: Tensor, reference: Tensor, data_range: float = 1.0) -> tuple[Tensor, Tensor]:
-    """SSIM of each window, `(B, C, H - 10, W - 10)` in float64, and beside it the same without its luminance term.
+    """SSIM of each window, `(B, C, H - 10, W - 10)` in float64, and the same without the luminance term.
 
     A reference of one image serves every estimate. Raises `ValueError` where a side has fewer than 11 pixels.
     """
@@ -64,8 +64,8 @@ def ms_ssim(
     Raises `ValueError` where a side has fewer than 176 pixels, 11 at the coarsest scale.
     """
     if min(estimate.shape[-2:]) < MS_SSIM_LEAST_SIDE:
-        found = tuple(estimate.shape[-2:])
-        raise ValueError(f"ms_ssim: expected at least {MS_SSIM_LEAST_SIDE} pixels a side, found {found}")
+        size = tuple(estimate.shape[-2:])
+        raise ValueError(f"ms_ssim: expected at least {MS_SSIM_LEAST_SIDE} pixels a side, found {size}")
     x, y = estimate.double(), reference.double()
     result = torch.ones(x.shape[0], dtype=torch.float64, device=x.device)
     for scale, weight in enumerate(MS_SSIM_WEIGHTS):

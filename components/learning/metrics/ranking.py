@@ -27,20 +27,21 @@ def average_precision(truth: NDArray[np.bool_], scores: NDArray[np.floating]) ->
     if not truth.any():
         return float("nan")
     order = np.argsort(-scores, kind="stable")
-    ordered, found = scores[order], np.cumsum(truth[order])
+    ordered, true_positives = scores[order], np.cumsum(truth[order])
     last = np.append(ordered[1:] != ordered[:-1], True)  # of each run of equal scores
-    precision, recall = found[last] / (np.flatnonzero(last) + 1), found[last] / found[-1]
+    precision = true_positives[last] / (np.flatnonzero(last) + 1)
+    recall = true_positives[last] / true_positives[-1]
     return float(np.sum(np.diff(recall, prepend=0.0) * precision))
 
 
 def calibration_error(truth: NDArray[np.bool_], probabilities: NDArray[np.floating], bins: int = 10) -> float:
     """Expected calibration error of the positive class's probability (Naeini et al. 2015; Guo et al. 2017).
 
-    The mean distance, over `bins` bins of equal width and weighted by what is in them, between a bin's mean
-    probability and its share of positives.
+    The mean distance between a bin's mean probability and its share of positives, over `bins` bins of equal width,
+    each weighted by its number of images. Not a number where there is no image.
     """
     if not len(truth):
         return float("nan")
-    place = np.minimum((probabilities * bins).astype(np.int64), bins - 1)
-    distance = np.bincount(place, weights=probabilities - truth, minlength=bins)
+    bin_index = np.minimum((probabilities * bins).astype(np.int64), bins - 1)
+    distance = np.bincount(bin_index, weights=probabilities - truth, minlength=bins)
     return float(np.abs(distance).sum() / len(truth))

@@ -30,7 +30,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
 
 
 def build(settings: Mapping[str, Any], **more: Any) -> nn.Module:
-    """The network that `settings` name (`name` and its sizes), weights fresh. Raises `ValueError` where it cannot."""
+    """The network of `settings` (`name` and sizes) with initial weights. Raises `ValueError` for unusable ones."""
     sizes = {**settings, **more}
     name = sizes.pop("name", None)
     if name not in NETWORKS:

@@ -14,8 +14,8 @@ from components.learning.models.dcgan_generator import doublings_of, start_weigh
 class DCGANDiscriminator(nn.Module):
     """Maps images `(B, 1, size, size)` and labels `(B,)`, whole numbers, to one logit each, `(B, 1)`.
 
-    Strided convolutions down to 4 to 7 pixels a side, all but the first with batch norm, as published; the label comes
-    as one more plane a class.
+    Strided convolutions down to 4 to 7 pixels a side, all but the first with batch norm, as published. The label adds
+    one input plane per class.
     """
 
     def __init__(self, classes: int = 2, channels: int = 64, size: int = 64) -> None:

@@ -12,8 +12,9 @@ LEAST_SIDE = 4  # pixels a side of the first maps; doubled until the image's siz
 class DCGANGenerator(nn.Module):
     """Maps noise `(B, latent)` and labels `(B,)`, whole numbers, to images `(B, 1, size, size)` in [0, 1].
 
-    `channels` are those of the last maps, 64 as published; each halving of the side doubles them. Maps are doubled by
-    repetition and a convolution: the published transposed ones leave a checkerboard (Odena et al., Distill 2016).
+    `channels` are those of the last maps, 64 as published; each halving of the side doubles them. Nearest-neighbour
+    enlargement and a convolution replace the published transposed convolutions, which leave a checkerboard pattern
+    (Odena et al., Distill 2016).
     """
 
     def __init__(self, classes: int = 2, latent: int = 100, channels: int = 64, size: int = 64) -> None:
@@ -30,8 +31,8 @@ class DCGANGenerator(nn.Module):
         self.apply(start_weights)
 
     def forward(self, noise: Tensor, labels: Tensor) -> Tensor:
-        wanted = F.one_hot(labels, self.classes).to(noise)
-        maps = self.first(torch.cat([noise, wanted], 1)).unflatten(1, (-1, self.start, self.start))
+        one_hot = F.one_hot(labels, self.classes).to(noise)
+        maps = self.first(torch.cat([noise, one_hot], 1)).unflatten(1, (-1, self.start, self.start))
         return torch.sigmoid(self.maps(maps))
 
 

@@ -14,8 +14,8 @@ class DenseNet201(nn.Module):
     """Maps `(B, input_channels, H, W)` in [0, 1] to `(B, classes)` logits; one channel stands for all three.
 
     The defaults are the published sizes; H and W are then at least 32. The `small` stem, a 3 × 3 convolution of stride
-    2 and no pooling, leaves the first block half an image of 28 pixels instead of a quarter. Inputs are centred on 0 as
-    ImageNet's are.
+    2 without pooling, halves the side of a 28-pixel image before the first block, instead of quartering it. Inputs are
+    centred on 0, as ImageNet's are.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class DenseNet201(nn.Module):
         return (image.expand(-1, self.input_channels, -1, -1) - 0.5) * 4
 
     def features(self, image: Tensor) -> Tensor:
-        """What the first dense block and its transition see of `(B, 1, H, W)`."""
+        """Features of `(B, 1, H, W)` after the first dense block and its transition."""
         x = self._centred(image)
         for name, layer in self.network.features.named_children():
             x = layer(x)
@@ -62,11 +62,11 @@ class DenseNet201(nn.Module):
         return x
 
     def last_features(self, image: Tensor) -> Tensor:
-        """What the head decides from: the last feature maps of `(B, 1, H, W)`, averaged, `(B, features)`."""
+        """The input of the head: the averaged last feature maps of `(B, 1, H, W)`, `(B, features)`."""
         return torch.relu(self.network.features(self._centred(image))).mean((2, 3))
 
     def by_depth(self) -> list[list[nn.Parameter]]:
-        """Its parameters from the stem to the head: the stem, each dense block with its transition, the head."""
+        """The parameters by depth: the stem, each dense block with its transition, the head."""
         groups: list[list[nn.Parameter]] = [[]]
         for name, layer in self.network.features.named_children():
             if name.startswith("denseblock"):
@@ -75,16 +75,16 @@ class DenseNet201(nn.Module):
         return [*groups, list(self.network.classifier.parameters())]
 
     def load_imagenet(self, state: dict[str, Tensor]) -> None:
-        """Takes torchvision's DenseNet-201 weights; one channel takes the sum of the three colours' first kernels.
+        """Loads torchvision's DenseNet-201 weights; a single channel gets the sum of the colours' first kernels.
 
-        The head stays new. Raises `ValueError` naming what does not fit.
+        The head keeps its initial weights. Raises `ValueError` naming what does not fit.
         """
-        own = self.network.state_dict()
-        taken = {key: value for key, value in state.items() if not key.startswith("classifier.")}
+        initial = self.network.state_dict()
+        pretrained = {key: value for key, value in state.items() if not key.startswith("classifier.")}
         if self.input_channels == 1:
-            taken["features.conv0.weight"] = state["features.conv0.weight"].sum(1, keepdim=True)
-        wrong = [key for key, value in taken.items() if key not in own or own[key].shape != value.shape]
+            pretrained["features.conv0.weight"] = state["features.conv0.weight"].sum(1, keepdim=True)
+        wrong = [key for key, value in pretrained.items() if key not in initial or initial[key].shape != value.shape]
         if wrong:
             raise ValueError(f"expected torchvision's DenseNet-201 weights; {len(wrong)} do not fit, first {wrong[0]}")
         with torch.no_grad():
-            self.network.load_state_dict(own | taken)
+            self.network.load_state_dict(initial | pretrained)

@@ -12,10 +12,10 @@ from components.learning.models.spectral import constrain
 class ESRGANDiscriminator(nn.Module):
     """Ten convolutions of 64 to 512 channels as published, then two dense layers.
 
-    `spectral_norm` constrains each layer's weights, which the published one does without.
+    `spectral_norm` constrains each layer's weights; the published network does not have it.
 
-    Maps `(B, 1, H, W)` to one logit an image, `(B, 1)`; what it means against other images is the loss's affair
-    (arXiv:1809.00219, section 3.2). The last map is averaged to 4 x 4, what the published 128-pixel patches give.
+    Maps `(B, 1, H, W)` to one logit an image, `(B, 1)`; the loss compares logits of real and generated images
+    (arXiv:1809.00219, section 3.2). The last map is averaged to 4 x 4, its size for the published 128-pixel patches.
     """
 
     def __init__(self, channels: int = 64, spectral_norm: bool = False) -> None:

@@ -13,7 +13,7 @@ INITIAL_SCALE = 0.1  # the authors' code shrinks Kaiming's weights in the dense 
 
 
 class DenseBlock(nn.Module):
-    """Five convolutions, each seeing all before it: `(B, C, H, W)` to the same."""
+    """Five convolutions, each of which takes the outputs of all before it: `(B, C, H, W)` to the same."""
 
     def __init__(self, channels: int, growth_channels: int) -> None:
         super().__init__()
@@ -29,10 +29,10 @@ class DenseBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         first = F.leaky_relu(self.convolutions[0](x), 0.2)
-        seen = torch.cat((x.to(first.dtype), first), 1)  # x itself stays in full precision under mixed precision
+        features = torch.cat((x.to(first.dtype), first), 1)  # x itself stays in full precision under mixed precision
         for convolution in self.convolutions[1:-1]:
-            seen = torch.cat((seen, F.leaky_relu(convolution(seen), 0.2)), 1)
-        result: Tensor = x + RESIDUAL_SCALE * self.convolutions[-1](seen)
+            features = torch.cat((features, F.leaky_relu(convolution(features), 0.2)), 1)
+        result: Tensor = x + RESIDUAL_SCALE * self.convolutions[-1](features)
         return result
 
 

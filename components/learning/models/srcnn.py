@@ -12,8 +12,8 @@ from components.learning.models.upsampling import in_full_precision
 class SRCNN(nn.Module):
     """The published 9-1-5 network; `channels` and `hidden_channels` are n1 = 64 and n2 = 32 in the paper.
 
-    `initial_std` is the standard deviation of its first weights, 0.001 in the paper (TPAMI, section 4.1): for hundreds
-    of thousands of steps. At 0 they are PyTorch's, with which a short training gets 3 dB further.
+    `initial_std` is the standard deviation of the initial weights, 0.001 in the paper (TPAMI, section 4.1), which suits
+    hundreds of thousands of steps. 0 keeps PyTorch's initial weights, with which a short training reaches 3 dB more.
 
     Maps `(B, 1, H, W)` to `(B, 1, scale * H, scale * W)`. Borders are replicated, where the paper let them shrink.
     """

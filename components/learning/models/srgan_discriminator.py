@@ -12,10 +12,10 @@ from components.learning.models.spectral import constrain
 class SRGANDiscriminator(nn.Module):
     """Eight convolutions of 64 to 512 channels as published, then two dense layers.
 
-    `spectral_norm` constrains each layer's weights, which the published one does without.
+    `spectral_norm` constrains each layer's weights; the published network does not have it.
 
-    Maps `(B, 1, H, W)` to one logit an image, `(B, 1)`. The last map is averaged to 6 x 6, what the published 96-pixel
-    patches give, so that any patch size is taken.
+    Maps `(B, 1, H, W)` to one logit an image, `(B, 1)`. The last map is averaged to 6 x 6, its size for the published
+    96-pixel patches, so that patches may have any size.
     """
 
     def __init__(self, channels: int = 64, spectral_norm: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""What the generators share: how a scale is made of small steps, and outer layers that round nothing away."""
+"""Shared by the generators: the factors of a scale, and outer layers in full precision."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 def doublings(scale: int) -> tuple[int, ...]:
-    """The factors a network enlarges by, one after another: 4 is (2, 2), 3 is (3,). Raises `ValueError` for others."""
+    """The successive factors of a scale: (2, 2) of 4, (3,) of 3. Raises `ValueError` unless it is 2, 3, 4 or 8."""
     steps = {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
     if scale not in steps:
         raise ValueError(f"scale: expected 2, 3, 4 or 8, found {scale}")
@@ -17,7 +17,7 @@ def doublings(scale: int) -> tuple[int, ...]:
 def in_full_precision(layer: nn.Module, x: Tensor) -> Tensor:
     """`layer(x)` in float32, also under mixed precision: bfloat16 would leave 8 of an image's 12 to 16 bits.
 
-    For the first and the last layer: in between, rounding errors of many channels cancel out.
+    For the first and the last layer: in the layers between, rounding errors of many channels cancel out.
     """
     with torch.autocast(x.device.type, enabled=False):
         result: Tensor = layer(x.float())

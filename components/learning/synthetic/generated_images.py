@@ -1,4 +1,4 @@
-"""More training images of the smaller class, from a trained generator, without those that copy a patient."""
+"""Training images of the smaller class from a trained generator, without those that copy a patient."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from components.learning.synthetic.memorisation import Memorisation, memorisatio
 from components.learning.synthetic.sampling import sample_images
 from components.learning.weights import load_weights
 
-MAKES = "makes"  # in a generator's configuration: the label, how many images, the seed of their noise
+MAKES = "makes"  # key in a generator's `config.json`: the label, the number of images, the seed of their noise
 
 
 @dataclass(frozen=True)
 class GeneratedImages:
-    """All that was generated, (N, C, S, S) in [0, 1], of one label, and what of it copies a patient."""
+    """All generated images, (N, C, S, S) in [0, 1], of one label, and which of them copy a patient."""
 
     images: Tensor
     label: int
@@ -33,21 +33,21 @@ class GeneratedImages:
 def generated_images(
     folder: Path, training: LabelledImages, validation: LabelledImages, device: torch.device
 ) -> GeneratedImages:
-    """What the generative training in `folder` makes. Raises `StepError` where another training left the folder."""
+    """The images of the generator in `folder`. Raises `StepError` where the folder holds another kind of model."""
     network, config = load_weights(folder)
     if MAKES not in config:
         raise StepError(
             f"{folder}: expected a training that makes images, found another. Correct `generated` in params.yaml."
         )
-    wanted = config[MAKES]
-    labels = torch.full((wanted["images"],), wanted["label"])
-    generated = sample_images(network.to(device), labels, wanted["seed"], device)
+    recipe = config[MAKES]
+    labels = torch.full((recipe["images"],), recipe["label"])
+    generated = sample_images(network.to(device), labels, recipe["seed"], device)
     images = generated.expand(-1, training.images.shape[1], -1, -1)
-    return GeneratedImages(images, wanted["label"], memorisation(images, training.images, validation.images))
+    return GeneratedImages(images, recipe["label"], memorisation(images, training.images, validation.images))
 
 
 def with_generated(training: LabelledImages, generated: GeneratedImages) -> LabelledImages:
-    """`training`, and what is kept of `generated`; the rows stay those of patients."""
+    """`training` with the kept `generated` images added; only patients' images have rows."""
     labels = torch.full((len(generated.kept),), generated.label)
     return LabelledImages(
         torch.cat([training.images, generated.kept]), torch.cat([training.labels, labels]), training.rows

@@ -1,4 +1,4 @@
-"""Images that a trained generator makes of noise and labels."""
+"""Images that a trained generator makes from noise and labels."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def sample_images(generator: nn.Module, labels: Tensor, seed: int, device: torch
     """One image for each of `labels` (N,): (N, 1, size, size) in [0, 1] on the CPU, the same for the same seed."""
     generator.eval()
     noise = draw_noise(np.random.default_rng(seed), len(labels), generator.latent, device)  # type: ignore[arg-type]
-    parts = zip(torch.split(noise, BATCH), torch.split(labels.to(device), BATCH), strict=True)
-    return torch.cat([generator(one, wanted).float().cpu() for one, wanted in parts])
+    batches = zip(torch.split(noise, BATCH), torch.split(labels.to(device), BATCH), strict=True)
+    return torch.cat([generator(*noise_and_labels).float().cpu() for noise_and_labels in batches])
 
 
 def draw_noise(random: np.random.Generator, count: int, latent: int, device: torch.device) -> Tensor:
-    """What images are made of: (count, latent), standard normal."""
+    """Input of a generator: (count, latent), standard normal."""
     return torch.from_numpy(random.standard_normal((count, latent), np.float32)).to(device)

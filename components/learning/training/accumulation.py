@@ -1,4 +1,4 @@
-"""How one batch is shared: among the processes of a training, and by each of them over time."""
+"""Gradient accumulation: a batch is split over processes and, in each process, over micro-batches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """Part number `part` of `parts` of a batch; after the `last` of a process its gradients are whole."""
+    """Part `part` of the `parts` of a batch. After the `last` one of a process its gradients are complete."""
 
     part: int
     parts: int
@@ -39,23 +39,23 @@ class GradientAccumulation:
             yield MicroBatch(first + n, parts, n == self.accumulate - 1)
 
     def no_sync(self, network: nn.Module, micro_batch: MicroBatch) -> AbstractContextManager[None]:
-        """In which forward and backward of a micro-batch happen: processes exchange gradients in the last one only."""
+        """The context for forward and backward of a micro-batch: only the last one exchanges gradients."""
         context: AbstractContextManager[None] = self.fabric.no_backward_sync(network, enabled=not micro_batch.last)
         return context
 
     def backward(self, loss: Tensor) -> Tensor:
-        """Adds a micro-batch's gradients; the micro-batch's share of the loss, to be summed over micro-batches."""
+        """Adds a micro-batch's gradients; returns its share of the loss, to be summed over micro-batches."""
         share = loss / self.accumulate
         self.fabric.backward(share)
         return share.detach()
 
     def mean(self, logits: Tensor) -> Tensor:
-        """Over all processes, differentiable: what a relativistic discriminator compares with."""
-        everyone: Tensor = self.fabric.all_gather(logits, sync_grads=True)
-        return everyone.mean()
+        """The differentiable mean over all processes, which the relativistic losses compare with."""
+        all_logits: Tensor = self.fabric.all_gather(logits, sync_grads=True)
+        return all_logits.mean()
 
     def prepared(self, network: nn.Module) -> nn.Module:
-        """`network` for these processes: batch norm then counts the whole batch where the device can do so."""
+        """`network` in channels-last layout, its batch norm over all processes where these compute on GPUs."""
         if self.fabric.world_size > 1 and self.fabric.device.type == "cuda":
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
         return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

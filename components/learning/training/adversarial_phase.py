@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class AdversarialPhase:
-    """Keeps the last averaged weights: PSNR falls by design here, so it cannot choose among them."""
+    """Keeps the last averaged weights: PSNR falls by design in this phase, so it cannot choose among weights."""
 
     criterion = ""
 
@@ -88,10 +88,10 @@ class AdversarialPhase:
         """Adds the gradients of one micro-batch; the discriminator gets none."""
         settings, discriminator = self._settings, self.modules["discriminator"]
         discriminator.requires_grad_(False)
-        with self._fabric.autocast():  # the discriminator itself: its gradients are not to be exchanged
-            real = discriminator(high) if settings.relativistic else high.new_zeros(0)
-            seen = discriminator(generated)
-        adversarial = generator_loss(real, seen, settings.relativistic, self._accumulation.mean)
+        with self._fabric.autocast():  # not the wrapped discriminator, which would exchange gradients
+            real_logits = discriminator(high) if settings.relativistic else high.new_zeros(0)
+            generated_logits = discriminator(generated)
+        adversarial = generator_loss(real_logits, generated_logits, settings.relativistic, self._accumulation.mean)
         content = self._content(generated, high)
         pixel = pixel_loss(generated, high, "l1")
         total = self._accumulation.backward(
@@ -118,12 +118,11 @@ class AdversarialPhase:
     def _content(self, generated: Tensor, high: Tensor) -> Tensor:
         with self._fabric.autocast():
             with torch.no_grad():
-                wanted = self._features.extract(high)
-            found = self._features.extract(generated)
-        found, wanted = found.float(), wanted.float()
+                reference = self._features.extract(high).float()
+            estimate = self._features.extract(generated).float()
         if self._settings.relativistic:  # ESRGAN takes the absolute distance, SRGAN the squared one
-            return F.l1_loss(found, wanted)
-        return self._features.squared_weight * F.mse_loss(found, wanted)
+            return F.l1_loss(estimate, reference)
+        return self._features.squared_weight * F.mse_loss(estimate, reference)
 
 
 def _add(sums: dict[str, Tensor], values: dict[str, Tensor]) -> None:
@@ -147,7 +146,7 @@ def choose_interpolation(
     validation: list[Pair],
     fabric: Fabric,
 ) -> tuple[float, dict[str, dict[str, float]]]:
-    """The sharpest alpha whose PSNR on validation patients is within the allowed cost of the best, and every score."""
+    """The largest alpha whose validation PSNR is within `interpolation_cost_db` of the best, and all scores."""
     scores = {
         str(alpha): score_on(network, interpolated(pixel, adversarial, alpha), validation, fabric)
         for alpha in settings.interpolation

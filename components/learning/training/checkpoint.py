@@ -1,4 +1,4 @@
-"""Where a training stands, on disk: whole or absent, and only ever resumed by the training that wrote it."""
+"""Checkpoints of a training: written whole or not at all, and resumed only by the training that wrote them."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ NAME = "last.pt"
 
 
 def save_checkpoint(folder: Path, owner: str, state: dict[str, Any]) -> Path:
-    """Writes `state` (tensors, numbers, text, nested) as `owner`'s; the file before survives a failure.
+    """Writes `state` (tensors, numbers, text, nested) as `owner`'s. A failure leaves the previous file.
 
-    Raises `OSError` where the disk takes no more.
+    Raises `OSError` where the disk is full.
     """
     path, content = folder / NAME, io.BytesIO()
-    torch.save({"owner": owner, "state": state}, content)  # into memory: torch hides why a disk refused
+    torch.save({"owner": owner, "state": state}, content)  # in memory first: torch hides the disk's error
     with Replacing(path) as temporary:
         temporary.write_bytes(content.getbuffer())
     return path
 
 
 def load_checkpoint(folder: Path, owner: str) -> dict[str, Any] | None:
-    """The state that `owner` left in `folder`, or `None`: nothing there, another training's, or unreadable."""
+    """The state that `owner` left in `folder`, or `None` where it is absent, another training's, or unreadable."""
     path = folder / NAME
     if not path.is_file():
         return None
@@ -48,17 +48,17 @@ def load_checkpoint(folder: Path, owner: str) -> dict[str, Any] | None:
 
 
 def remove_checkpoint(folder: Path) -> None:
-    """Drops the checkpoint of a training that has ended."""
+    """Deletes the checkpoint of a finished training."""
     (folder / NAME).unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
 
 
 class Checkpoints:
-    """A training's own place on disk. A copy of the state is taken at once; the disk is waited for by a thread.
+    """The checkpoints of one training. `save` copies the state at once; a thread writes the copy to disk.
 
-    A disk that is full stops no training: it is said, the last good checkpoint stays, the next step that keeps one
-    tries again. With `writes` false it only reads, as all processes but one of a training do.
+    A full disk stops no training: the failure is printed, the last good checkpoint stays, and the next `save` tries
+    again. `writes` is false in all processes of a training but one; these only read.
     """
 
     def __init__(self, folder: Path, owner: str, writes: bool = True) -> None:
@@ -70,7 +70,7 @@ class Checkpoints:
     def __enter__(self) -> Checkpoints:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.wait()
         self._thread.shutdown()
 
@@ -78,7 +78,7 @@ class Checkpoints:
         return load_checkpoint(self.folder, self._owner)
 
     def save(self, step: int, state: dict[str, Any]) -> None:
-        """Keeps `state` as that after `step`; waits only where the one before is still being written."""
+        """Writes `state` as that after `step`; waits only while the previous checkpoint is being written."""
         if not self._writes:
             return
         self.wait()
@@ -86,7 +86,7 @@ class Checkpoints:
         self._pending = self._thread.submit(save_checkpoint, self.folder, self._owner, copied(state))
 
     def wait(self) -> None:
-        """Until what was asked for is on disk, or it has been said why not."""
+        """Waits until the pending checkpoint is on disk, or prints why it is not."""
         if self._pending is None:
             return
         pending, self._pending = self._pending, None
@@ -103,7 +103,7 @@ class Checkpoints:
 
 
 def copied(state: Any) -> Any:
-    """`state` with its tensors copied to the CPU, so that training can go on while it is written."""
+    """`state` with its tensors copied to the CPU, so that training can go on during the write."""
     if isinstance(state, Tensor):
         return state.detach().to("cpu", copy=True)
     if isinstance(state, dict):

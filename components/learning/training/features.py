@@ -1,4 +1,4 @@
-"""What the content loss looks through: VGG19 as published, or the substitute that is at hand."""
+"""Features for the content loss: VGG19 as published, or a substitute where its weights are missing."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Features:
-    """A fixed map from `(B, 1, H, W)` to features, and the plain name of where its weights came from."""
+    """A fixed map from `(B, 1, H, W)` to features, and a description of its weights' `origin`."""
 
     extract: Callable[[Tensor], Tensor]
     module: nn.Module
     origin: str
-    squared_weight: float = 1.0  # of their squared distance, to be of the size of a pixel loss
+    squared_weight: float = 1.0  # scales their squared distance to the size of a pixel loss
 
 
-def make_features(wanted: str, path: str, substitute: str, classifier: Path) -> Features:
-    """The features that the settings ask for; without VGG19's weights the substitute, and `origin` says so.
+def make_features(source: str, path: str, substitute: str, classifier: Path) -> Features:
+    """The features of `source`; without VGG19's weights those of `substitute`, as their `origin` then says.
 
-    Nothing is downloaded. `classifier` is the folder of the classifier just trained.
+    Nothing is downloaded. `classifier` is the folder of the trained classifier.
     """
-    if wanted != "vgg19":
-        return _SOURCES[wanted](classifier)
+    if source != "vgg19":
+        return _SOURCES[source](classifier)
     weights = Path(path) if path else vgg19_cache()
     if weights.is_file():
         return vgg19_features(weights)
-    found = _SOURCES[substitute](classifier)
-    return replace(found, origin=f"{found.origin}, because no VGG19 weights are at {weights.name}")
+    features = _SOURCES[substitute](classifier)
+    return replace(features, origin=f"{features.origin}, because no VGG19 weights are at {weights.name}")
 
 
 def vgg19_cache() -> Path:
-    """Where torchvision would have put its VGG19 weights."""
+    """The path at which torchvision caches its VGG19 weights."""
     from torchvision.models import VGG19_Weights  # a second to import, which few trainings need
 
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(VGG19_Weights.IMAGENET1K_V1.url).name
@@ -53,8 +53,8 @@ def vgg19_features(weights: Path) -> Features:
 
     network = vgg19(weights=None)
     state = torch.load(weights, map_location="cpu", weights_only=True)
-    own = {key: value for key, value in state.items() if key.startswith("features.")}
-    network.load_state_dict(own | {k: v for k, v in network.state_dict().items() if k.startswith("classifier.")})
+    layers = {key: value for key, value in state.items() if key.startswith("features.")}
+    network.load_state_dict(layers | {k: v for k, v in network.state_dict().items() if k.startswith("classifier.")})
     return Features(*_vgg(network.features), f"VGG19 conv5_4 from {weights.name}", SRGAN_WEIGHT)
 
 
@@ -69,7 +69,7 @@ def random_features(_: Path) -> Features:
 
 
 def classifier_features(folder: Path) -> Features:
-    """The first dense block of the classifier in `folder`."""
+    """The first dense block and transition of the classifier in `folder`."""
     module, _ = load_weights(folder)
     frozen = module.eval().requires_grad_(False)
     return Features(frozen.features, frozen, "features of the trained classifier")  # type: ignore[arg-type]

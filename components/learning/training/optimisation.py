@@ -1,4 +1,4 @@
-"""Rates, averages and precision: the parts of a recipe that are the same for every network."""
+"""Learning rates, averaged weights, compilation and the check for finite losses, the same for every network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RESTARTS, LEAST_RATE = 4, 5e-4  # RRDB: four cosines down to 1e-7 of 2e-4, in th
 
 
 def rate_factor(schedule: str, step: int, steps: int) -> float:
-    """What the rate is multiplied by before step `step` (from 0) of `steps`."""
+    """The factor on the learning rate at step `step` (from 0) of `steps`."""
     done = step / steps
     if schedule == "constant":
         return 1.0
@@ -30,18 +30,18 @@ def rate_factor(schedule: str, step: int, steps: int) -> float:
 class MovingAverage:
     """Exponential moving average of a network's state; `decay` 0 follows the network itself.
 
-    The decay grows with the first steps, min(decay, (1 + n) / (10 + n)), so that a short training is not held back by
-    its own start. Whole numbers, such as batch norm's counts, are copied.
+    The decay grows over the first steps, min(decay, (1 + n) / (10 + n)), so that the initial weights do not dominate a
+    short training. Whole numbers, such as batch norm's counts, are copied.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self._decay, self.updates = decay, 0
-        theirs = network.state_dict()  # shares its memory with the network, so that one look is enough
-        self.state = {key: value.detach().clone() for key, value in theirs.items()}
-        averaged = [key for key, value in theirs.items() if value.is_floating_point()]
-        counted = [key for key in theirs if key not in averaged]
+        source = network.state_dict()  # shares its memory with the network, so it is read once
+        self.state = {key: value.detach().clone() for key, value in source.items()}
+        averaged = [key for key, value in source.items() if value.is_floating_point()]
+        counted = [key for key in source if key not in averaged]
         self._averaged, self._counted = (
-            ([self.state[key] for key in keys], [theirs[key] for key in keys]) for keys in (averaged, counted)
+            ([self.state[key] for key in keys], [source[key] for key in keys]) for keys in (averaged, counted)
         )
 
     @torch.no_grad()
@@ -49,15 +49,15 @@ class MovingAverage:
         self.updates += 1
         decay = min(self._decay, (1 + self.updates) / (10 + self.updates))
         torch._foreach_lerp_(*self._averaged, 1 - decay)
-        for own, theirs in zip(*self._counted, strict=True):
-            own.copy_(theirs)
+        for average, source in zip(*self._counted, strict=True):
+            average.copy_(source)
 
 
-def compiled(network: nn.Module, wanted: bool) -> nn.Module:
-    """`network` as it is, or compiled at its first step: for one shape of patches, so that no shape is generalised."""
-    return torch.compile(network, dynamic=False) if wanted else network  # type: ignore[return-value]
+def compiled(network: nn.Module, enabled: bool) -> nn.Module:
+    """`network`, where `enabled` compiled at its first step. All patches have one shape, so shapes are not dynamic."""
+    return torch.compile(network, dynamic=False) if enabled else network  # type: ignore[return-value]
 
 
 def is_finite(losses: list[Tensor]) -> Tensor:
-    """One boolean on the device, so that asking costs no wait."""
+    """Whether all `losses` are finite, as a boolean on the device, so that the host does not wait."""
     return torch.isfinite(torch.stack([loss.detach().float() for loss in losses])).all()

@@ -1,4 +1,4 @@
-"""Pairs of patches for super-resolution: images stay in device memory, patches are cut and turned there."""
+"""Pairs of patches for super-resolution, cut and turned from images in device memory."""
 
 from __future__ import annotations
 
@@ -17,69 +17,68 @@ ANYWHERE = 0.25  # share of patches that need not show the body
 class Patches:
     """Draws batches of patch pairs; the batch of a step depends on the seed and the step alone, so resuming is exact.
 
-    Every image lies in one buffer on the device, and one gather a resolution cuts and turns a whole batch: the host
-    sends eight numbers a patch and waits for nothing. An image is drawn in proportion to its side length, between every
-    image alike, which repeats the small ones, and every pixel alike, which forgets them; that of a patient with n
-    images by a root of n less, since slices of one head are not n heads. Three of four patches are centred in the body,
-    one lies anywhere, so that flat ground is learned too. Each pair is turned by one of the eight symmetries of the
-    square, half are inverted: the degradation is linear, so both sides stay a pair. `patch` counts high-resolution
-    pixels.
+    All images are in one buffer on the device, and one gather per resolution cuts and turns a whole batch. The host
+    sends eight numbers per patch and never waits. An image's probability is proportional to its side length: equal
+    probabilities would repeat small images, probabilities by pixels would neglect them. It is divided by the root of
+    its patient's number of images, since slices of one head are not independent. Three of four patches are centred in
+    the body, one lies anywhere, so that background is learned too. One of the square's eight symmetries turns each
+    pair, and half of the pairs are inverted; the degradation commutes with both. `patch` counts high-resolution pixels.
     """
 
     def __init__(self, pairs: list[Pair], scale: int, patch: int, batch: int, seed: int, device: torch.device) -> None:
         self._scale, self._side, self._batch, self._seed, self._device = scale, patch // scale, batch, seed, device
-        padded = [_at_least(pair, self._side, scale) for pair in pairs]
+        padded = [_padded(pair, self._side, scale) for pair in pairs]
         self._low = torch.cat([low.flatten() for low, _, _ in padded]).to(device)
         self._high = torch.cat([high.flatten() for _, high, _ in padded]).to(device)
         self._sizes = np.array([low.shape[1:] for low, _, _ in padded])
         pixels = self._sizes.prod(1)
         self._starts = np.cumsum(pixels) - pixels
         self._corners = [_corners(body, self._side, scale) for _, _, body in padded]
-        self._chances = _chances([pair.row.patient_id for pair in pairs], pixels)
+        self._probabilities = _probabilities([pair.row.patient_id for pair in pairs], pixels)
 
     def batch(self, step: int, part: int = 0, parts: int = 1) -> tuple[Tensor, Tensor]:
         """`(B, 1, h, w)` and `(B, 1, scale * h, scale * w)` for step number `step`.
 
-        Of `parts` that share the batch, part number `part`: together they are the batch, whoever draws them. Raises
-        `ValueError` where the batch cannot be shared evenly.
+        Gives part `part` of the `parts` of the batch, the same in any process. Raises `ValueError` where the batch
+        cannot be split evenly.
         """
         if self._batch % parts:
             raise ValueError(f"batch: expected a multiple of {parts} to share evenly, found {self._batch}")
         share = self._batch // parts
         drawn = self._draw(np.random.default_rng((self._seed, step)))[part * share : (part + 1) * share]
-        start, width, row, column, *symmetry, inverted = self._sent(drawn)
+        start, width, row, column, *symmetry, inverted = self._to_device(drawn)
         k, inverted = self._scale, inverted.view(-1, 1, 1, 1).bool()
         low = _cut(self._low, start, width, row, column, symmetry, self._side)
         high = _cut(self._high, start * k**2, width * k, row * k, column * k, symmetry, self._side * k)
         return torch.where(inverted, 1 - low, low), torch.where(inverted, 1 - high, high)
 
     def _draw(self, random: np.random.Generator) -> NDArray[np.int64]:
-        """A row a patch: where its image starts, the image's width, its corner, three bits of symmetry, inverted."""
+        """A row per patch: its image's start and width, its row and column, three bits of symmetry, inverted."""
         count = self._batch
-        images = random.choice(len(self._sizes), count, p=self._chances)
+        images = random.choice(len(self._sizes), count, p=self._probabilities)
         anywhere = random.random(count) < ANYWHERE
-        place, centre = random.random((count, 2)), random.random(count)
+        offset, centre = random.random((count, 2)), random.random(count)
         bits = random.integers(2, size=(count, 4))
         rows = np.empty((count, 8), np.int64)
         for n, image in enumerate(images):
             corners = self._corners[image]
-            free = place[n] * (self._sizes[image] - self._side + 1)
+            free = offset[n] * (self._sizes[image] - self._side + 1)
             corner = free if anywhere[n] else corners[int(centre[n] * len(corners))]
             rows[n] = (self._starts[image], self._sizes[image, 1], *corner, *bits[n])
         return rows
 
-    def _sent(self, rows: NDArray[np.int64]) -> tuple[Tensor, ...]:
+    def _to_device(self, rows: NDArray[np.int64]) -> tuple[Tensor, ...]:
         table = torch.from_numpy(rows.T.copy())
         if self._device.type == "cuda":
             table = table.pin_memory()
         return tuple(table.to(self._device, non_blocking=True))
 
 
-def _chances(patients: list[str], pixels: NDArray[np.int64]) -> NDArray[np.float64]:
+def _probabilities(patients: list[str], pixels: NDArray[np.int64]) -> NDArray[np.float64]:
     images = Counter(patients)
     weights = np.sqrt(pixels / np.array([images[patient] for patient in patients]))
-    chances: NDArray[np.float64] = weights / weights.sum()
-    return chances
+    probabilities: NDArray[np.float64] = weights / weights.sum()
+    return probabilities
 
 
 def _cut(
@@ -95,20 +94,20 @@ def _cut(
     return images[first + down * width.view(-1, 1, 1) + across].unsqueeze(1)
 
 
-def _at_least(pair: Pair, side: int, scale: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The pair, mirrored outwards where it is smaller than a patch; mirroring commutes with the degradation."""
-    short = [max(0, side - length) for length in pair.low.shape[1:]]
-    if not any(short):
+def _padded(pair: Pair, side: int, scale: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The pair, mirrored at its border up to the size of a patch; mirroring commutes with the degradation."""
+    missing = [max(0, side - length) for length in pair.low.shape[1:]]
+    if not any(missing):
         return pair.low, pair.high, pair.body
     return (
-        _mirrored(pair.low, short),
-        _mirrored(pair.high, [scale * length for length in short]),
-        _mirrored(pair.body, [scale * length for length in short]),
+        _mirrored(pair.low, missing),
+        _mirrored(pair.high, [scale * length for length in missing]),
+        _mirrored(pair.body, [scale * length for length in missing]),
     )
 
 
-def _mirrored(image: Tensor, more: list[int]) -> Tensor:
-    return torch.from_numpy(np.pad(image.numpy(), ((0, 0), (0, more[0]), (0, more[1])), mode="symmetric"))
+def _mirrored(image: Tensor, missing: list[int]) -> Tensor:
+    return torch.from_numpy(np.pad(image.numpy(), ((0, 0), (0, missing[0]), (0, missing[1])), mode="symmetric"))
 
 
 def _corners(body: Tensor, side: int, scale: int) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:

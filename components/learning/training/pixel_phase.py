@@ -1,4 +1,4 @@
-"""The pixel phase: a generator learns to give back what the degradation took, by the distance between pixels."""
+"""The pixel phase: a generator learns to undo the degradation, by the distance between pixels."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from components.params.trainings import PixelTraining
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-VALIDATION_SIDE = 96  # low-resolution pixels: the middle of a validation image, so that validating stays cheap
+VALIDATION_SIDE = 96  # low-resolution pixels: the middle of a validation image, so that validation stays cheap
 
 
 class PixelPhase:
     """SRCNN, SRResNet and RRDB; keeps the last averaged weights.
 
-    The rate has fallen to nothing by then, and a handful of validation patients choose worse than that.
+    By then the learning rate is near zero. A choice by a few validation patients would be worse.
     """
 
     criterion = ""
@@ -67,14 +67,14 @@ class PixelPhase:
 
 
 def score_on(network: nn.Module, state: dict[str, Tensor], pairs: list[Pair], fabric: Fabric) -> dict[str, float]:
-    """Mean PSNR and SSIM of `network` with the weights `state` on the middle of `pairs`; its own weights come back."""
-    own = {key: value.detach().clone() for key, value in network.state_dict().items()}
+    """Mean PSNR and SSIM of `network` with the weights `state` on the middle of `pairs`; restores its weights."""
+    current = {key: value.detach().clone() for key, value in network.state_dict().items()}
     network.load_state_dict(state)
     network.eval()
     try:
         values = [_score(network, pair, fabric) for pair in pairs]
     finally:
-        network.load_state_dict(own)
+        network.load_state_dict(current)
     mean = torch.tensor(values, dtype=torch.float64).mean(0)
     return {"validation_psnr_db": float(mean[0]), "validation_ssim": float(mean[1])}
 
@@ -92,7 +92,7 @@ def _score(network: nn.Module, pair: Pair, fabric: Fabric) -> tuple[float, float
 
 
 def _middle(image: Tensor, side: int) -> Tensor:
-    """The centre, at most `side` pixels; sides of both resolutions are cut alike because the offsets are multiples."""
+    """The centre, at most `side` pixels a side; the offsets of both resolutions correspond."""
     height, width = image.shape[-2:]
     unit = side // VALIDATION_SIDE
     top, left = ((max(0, length - side) // 2) // unit * unit for length in (height, width))
@@ -101,9 +101,9 @@ def _middle(image: Tensor, side: int) -> Tensor:
 
 def _adam(network: nn.Module, settings: PixelTraining) -> Optimizer:
     last = list(network.last_layer.parameters())  # type: ignore[union-attr]
-    others = [p for p in network.parameters() if all(p is not one for one in last)]
+    earlier = [p for p in network.parameters() if all(p is not parameter for parameter in last)]
     groups = [
-        {"params": others, "lr": settings.learning_rate},
+        {"params": earlier, "lr": settings.learning_rate},
         {"params": last, "lr": settings.learning_rate * settings.last_layer_rate_factor},
     ]
     return prepare_rates(Adam(groups, betas=(0.9, settings.beta2), fused=True))

@@ -1,4 +1,4 @@
-"""What each recipe trains, what it begins with, and what of it is kept."""
+"""The recipes: what each trains, what it starts from, and which weights and configuration it keeps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from components.handover.names import CONFIG, INDEX, WEIGHTS
 from components.learning.datasets.labelled import LabelledImages, classes_of, load_labelled
 from components.learning.datasets.pairs import Pair, load_pairs
 from components.learning.inference.calibration import temperature_of, threshold_for
-from components.learning.inference.classifier import InferenceSettings, logits_of, positive
+from components.learning.inference.classifier import InferenceSettings, logits_of, positive_probabilities
 from components.learning.models import build
 from components.learning.synthetic.generated_images import MAKES, generated_images, with_generated
 from components.learning.training.adversarial_phase import AdversarialPhase, choose_interpolation, interpolated
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """A training ready to start, and what micro-batches its end into the weights and configuration that are kept."""
+    """A training ready to start; `finish` turns its end into the weights and configuration that are kept."""
 
     phase: Phase
     finish: Callable[[Progress], tuple[dict[str, Tensor], dict[str, Any]]]
@@ -57,7 +57,7 @@ class TrainingJob:
 
 @dataclass(frozen=True)
 class TrainingContext:
-    """What every kind of training is given; `start` is the folder of our own weights that a classifier goes on from."""
+    """The input of every kind of training; `start` is the folder of this project's weights a classifier starts from."""
 
     layout: Layout
     params: Params
@@ -66,7 +66,7 @@ class TrainingContext:
 
 
 def build_job(context: TrainingContext, settings: NetworkTraining) -> TrainingJob:
-    """The training that `settings` describe. Raises `StepError` where its data or its start are not as they must be."""
+    """The training of `settings`. Raises `StepError` where its data or its start cannot be used."""
     match settings:
         case PixelTraining():
             return _pixel(context, settings)
@@ -83,17 +83,17 @@ def build_job(context: TrainingContext, settings: NetworkTraining) -> TrainingJo
 def _pixel(context: TrainingContext, settings: PixelTraining) -> TrainingJob:
     network = build(settings.network, scale=settings.scale)
     training, validation = _pairs(context, settings)
-    seen = {pair.row.image_id for pair in training}
+    trained_on = {pair.row.image_id for pair in training}
     if settings.start:
         rows = read_rows(context.layout.super_resolution / INDEX, PreparedRow)
-        seen.update(start_from(network, Path(settings.start), "start", rows))
+        trained_on.update(start_from(network, Path(settings.start), "start", rows))
         print(f"starts from the weights in {settings.start}")
     phase = PixelPhase(network, settings, context.fabric, _patches(context, settings, training), validation)
     prepare = context.params.prepare
     config = {
         "network": {**settings.network, "scale": settings.scale},
         "percentiles": [prepare.percentile_low, prepare.percentile_high],
-        TRAINED_ON: sorted(seen),
+        TRAINED_ON: sorted(trained_on),
     }
     return TrainingJob(phase, lambda progress: (progress.best_state, config))
 
@@ -107,7 +107,7 @@ def _adversarial(context: TrainingContext, settings: AdversarialTraining) -> Tra
     )
     print(f"content loss on {features.origin}")
     training, validation = _pairs(context, settings)
-    seen = {pair.row.image_id for pair in training} | set(start_config[TRAINED_ON])
+    trained_on = {pair.row.image_id for pair in training} | set(start_config[TRAINED_ON])
     discriminator = build(settings.discriminator)
     patches = _patches(context, settings, training)
     phase = AdversarialPhase(network, discriminator, features, settings, context.fabric, patches, validation)
@@ -115,9 +115,9 @@ def _adversarial(context: TrainingContext, settings: AdversarialTraining) -> Tra
     def finish(progress: Progress) -> tuple[dict[str, Tensor], dict[str, Any]]:
         alpha, scores = choose_interpolation(network, pixel, progress.best_state, settings, validation, context.fabric)
         print(f"interpolation {alpha} chosen on validation patients")
-        chosen = {"alpha": alpha, "scores": scores}
-        kept = {key: start_config[key] for key in ("network", "percentiles")}
-        config = kept | {"features": features.origin, "interpolation": chosen, TRAINED_ON: sorted(seen)}
+        interpolation = {"alpha": alpha, "scores": scores}
+        config = {key: start_config[key] for key in ("network", "percentiles")}
+        config |= {"features": features.origin, "interpolation": interpolation, TRAINED_ON: sorted(trained_on)}
         return interpolated(pixel, progress.best_state, alpha), config
 
     return TrainingJob(phase, finish)
@@ -127,17 +127,17 @@ def _classifier(context: TrainingContext, settings: ClassifierTraining) -> Train
     folder, device, prepare = context.layout.classification, context.fabric.device, context.params.prepare
     classes = classes_of(folder)
     training, validation = _sides(folder, classes)
-    seen = {row.image_id for row in training.rows}
+    trained_on = {row.image_id for row in training.rows}
     if settings.generated:
         generated = generated_images(context.layout.model(settings.generated), training, validation, device)
         training = with_generated(training, generated)
-        about = f"{len(generated.kept)} images of {classes[generated.label]} made by {settings.generated}"
-        print(f"{about}; {int(generated.check.copies.sum())} left out, because they copy a patient")
+        added = f"{len(generated.kept)} images of {classes[generated.label]} made by {settings.generated}"
+        print(f"{added}; {int(generated.check.copies.sum())} left out, because they copy a patient")
     network = build(settings.network, classes=len(classes))
     start = settings.weights
     if context.start:
         rows = read_rows(folder / INDEX, LabelledRow)
-        seen.update(start_from(network, context.start, "train.classifier.weights", rows))
+        trained_on.update(start_from(network, context.start, "train.classifier.weights", rows))
     else:
         start = imagenet(network, settings.weights)
     print(f"classifier starts from {start}")
@@ -146,19 +146,19 @@ def _classifier(context: TrainingContext, settings: ClassifierTraining) -> Train
 
     def finish(progress: Progress) -> tuple[dict[str, Tensor], dict[str, Any]]:
         network.load_state_dict(progress.best_state)
-        asked = (settings.augmentation, settings.views, context.params.seed)
-        logits = logits_of(network, validation.images, device, *asked)
+        test_time = (settings.augmentation, settings.views, context.params.seed)
+        logits = logits_of(network, validation.images, device, *test_time)
         temperature = temperature_of(logits, validation.labels)
-        scores = positive(logits, temperature)
+        scores = positive_probabilities(logits, temperature)
         threshold = threshold_for(settings.sensitivity, validation.labels.bool().numpy(), scores)
-        inference = InferenceSettings(classes, settings.size, channels, percentiles, *asked, temperature, threshold)
-        described = {
+        inference = InferenceSettings(classes, settings.size, channels, percentiles, *test_time, temperature, threshold)
+        return progress.best_state, {
+            "network": {**settings.network, "classes": len(classes)},
             "classes": list(classes),
             "start": start,
-            TRAINED_ON: sorted(seen),
+            TRAINED_ON: sorted(trained_on),
             "reading": inference.described(),
         }
-        return progress.best_state, {"network": {**settings.network, "classes": len(classes)}, **described}
 
     return TrainingJob(phase, finish)
 
@@ -170,7 +170,7 @@ def _generative(context: TrainingContext, settings: GenerativeTraining) -> Train
     sizes = {"classes": len(classes), "size": training.images.shape[-1]}
     networks = build(settings.network, **sizes), build(settings.discriminator, **sizes)
     phase = GenerativePhase(*networks, settings, context.fabric, training, validation, seed)
-    smaller = int(2 * training.labels.sum() <= len(training.labels))  # the positive where both are equal
+    smaller = int(2 * training.labels.sum() <= len(training.labels))  # the positive class where both have equally many
     config = {
         "network": {**settings.network, **sizes},
         "classes": list(classes),
@@ -195,13 +195,13 @@ def _patches(context: TrainingContext, settings: PixelTraining | AdversarialTrai
 
 
 def data_digest(layout: Layout, settings: NetworkTraining) -> str:
-    """Of the prepared images that `settings` learn from."""
+    """The digest of the prepared images that `settings` train on."""
     labelled = isinstance(settings, ClassifierTraining | GenerativeTraining)
     return folder_digest(layout.classification if labelled else layout.super_resolution)
 
 
 def start_digest(context: TrainingContext, settings: NetworkTraining) -> str:
-    """Of all else that the training begins with."""
+    """The digest of the weights that the training starts from, and of its generator of images."""
     layout = context.layout
     match settings:
         case PixelTraining(start=folder) if folder:
@@ -209,8 +209,8 @@ def start_digest(context: TrainingContext, settings: NetworkTraining) -> str:
         case AdversarialTraining(generator=name):
             return sha256_of(layout.model(name) / WEIGHTS)
         case ClassifierTraining(weights=name, generated=generated):
-            made = "".join(sha256_of(layout.model(generated) / name) for name in (WEIGHTS, CONFIG)) if generated else ""
-            start = sha256_of(context.start / WEIGHTS if context.start else Path(name)) if name else ""
-            return made + start
+            files = [layout.model(generated) / file for file in (WEIGHTS, CONFIG)] if generated else []
+            start = [context.start / WEIGHTS if context.start else Path(name)] if name else []
+            return "".join(sha256_of(path) for path in files + start)
         case _:
             return ""

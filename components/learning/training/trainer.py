@@ -1,4 +1,4 @@
-"""One training loop for every network: resumable at any step, stopped at the first number that is none."""
+"""One training loop for every network: it resumes from checkpoints and stops at losses that are not finite."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from components.handover import StepError
 from components.learning.training.checkpoint import Checkpoints, copied
 from components.learning.training.optimisation import MovingAverage, is_finite, rate_factor
 
-REPORTS = 100  # how often losses are read from the device in a whole training: reading waits for it
+REPORTS = 100  # readings of the losses in a whole training: each waits for the device
 
 
 class Phase(Protocol):
-    """What is trained, and how one step of it goes."""
+    """The networks of a training, its training step and its validation."""
 
     modules: dict[str, nn.Module]
     optimisers: dict[str, Optimizer]
@@ -25,14 +25,14 @@ class Phase(Protocol):
     criterion: str  # the validation score that decides which weights are kept, higher is better; empty: the last
 
     def step(self, step: int) -> dict[str, Tensor]:
-        """Takes step number `step` and gives its losses, still on the device."""
+        """Trains for step `step`; returns its losses, still on the device."""
 
     def validate(self) -> dict[str, float]:
         """Scores of the averaged weights on validation patients."""
 
 
 class Reporter(Protocol):
-    """Who is told how the training goes."""
+    """Receives the losses and scores of a training."""
 
     def losses(self, step: int, steps: int, losses: dict[str, float]) -> None: ...
 
@@ -41,7 +41,7 @@ class Reporter(Protocol):
 
 @dataclass(frozen=True)
 class Plan:
-    """How long, and how often what is done."""
+    """The length of a training, its learning rate schedule, and its intervals in steps."""
 
     steps: int
     schedule: str
@@ -51,7 +51,7 @@ class Plan:
 
 @dataclass
 class Progress:
-    """Where a training stands, besides its weights."""
+    """The state of a training besides its networks and optimisers."""
 
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
@@ -65,7 +65,7 @@ class TrainingDiverged(StepError):
 
 
 def fit(phase: Phase, plan: Plan, checkpoints: Checkpoints, reporter: Reporter) -> Progress:
-    """Trains to the end, from the checkpoint that is there if there is one.
+    """Trains to the end, from the checkpoint if there is one.
 
     The result holds the kept weights (`best_state`), their validation scores and the history. Raises
     `TrainingDiverged` naming the step, the losses and the last good checkpoint.
@@ -91,7 +91,7 @@ def fit(phase: Phase, plan: Plan, checkpoints: Checkpoints, reporter: Reporter) 
 
 
 class FiniteLossMonitor:
-    """Remembers the first step whose losses were no numbers, on the device, so that looking waits for nothing."""
+    """Records the first step whose losses were not finite, on the device, so that the host does not wait."""
 
     def __init__(self) -> None:
         self._first: Tensor | None = None
@@ -103,12 +103,12 @@ class FiniteLossMonitor:
         self._first = torch.where((self._first == 0) & ~finite, step, self._first)
 
     def first(self) -> int:
-        """The step, 0 where all was well; waits for the device."""
+        """The step, 0 where all losses were finite; waits for the device."""
         return 0 if self._first is None else int(self._first)
 
 
 def prepare_rates(optimiser: Optimizer) -> Optimizer:
-    """Remembers each group's rate as the one that schedules multiply."""
+    """Stores each group's learning rate as the base that schedules multiply."""
     for group in optimiser.param_groups:
         group.setdefault("initial_lr", group["lr"])
     return optimiser
@@ -129,16 +129,16 @@ def _report(
     reporter: Reporter,
 ) -> None:
     values = {name: float(loss.detach()) for name, loss in losses.items()}
-    if broken := monitor.first():
-        raise _diverged(broken, f"losses, found {values} at step {progress.step}", checkpoints)
+    if diverged_at := monitor.first():
+        raise _diverged(diverged_at, f"losses, found {values} at step {progress.step}", checkpoints)
     progress.history.append({"step": progress.step, **values})
     reporter.losses(progress.step, plan.steps, values)
 
 
-def _diverged(step: int, found: str, checkpoints: Checkpoints) -> TrainingDiverged:
+def _diverged(step: int, problem: str, checkpoints: Checkpoints) -> TrainingDiverged:
     checkpoints.wait()
     return TrainingDiverged(
-        f"step {step}: expected finite {found}. The last good checkpoint, of step {checkpoints.last_good}, is in "
+        f"step {step}: expected finite {problem}. The last good checkpoint, of step {checkpoints.last_good}, is in "
         f"{checkpoints.folder}; lower learning_rate, or set precision to 32-true, and run again."
     )
 
@@ -147,14 +147,14 @@ def _validate(phase: Phase, progress: Progress, reporter: Reporter) -> None:
     scores = phase.validate()
     progress.history.append({"step": progress.step, **scores})
     reporter.scores(progress.step, scores)
-    keep = phase.criterion
-    if not keep or scores[keep] >= progress.best_scores.get(keep, float("-inf")):
+    criterion = phase.criterion
+    if not criterion or scores[criterion] >= progress.best_scores.get(criterion, float("-inf")):
         progress.best_step, progress.best_scores = progress.step, scores
         progress.best_state = copied(phase.average.state)
 
 
 def _save_checkpoint(phase: Phase, progress: Progress, checkpoints: Checkpoints) -> None:
-    """A checkpoint is good or it is not written: an infinite gradient breaks weights a step before it breaks a loss."""
+    """Saves finite weights only: an infinite gradient breaks weights a step before it breaks a loss."""
     state = _state(phase, progress)
     broken = [name for name, module in state["modules"].items() if not _all_finite(module)]
     if broken:
@@ -167,7 +167,7 @@ def _all_finite(state: dict[str, Tensor]) -> bool:
 
 
 def _state(phase: Phase, progress: Progress) -> dict[str, Any]:
-    """Everything a training is continued from; the rate and the batch of a step follow from its number."""
+    """The state from which a training resumes; a step's learning rate and batch follow from its number."""
     return {
         "progress": vars(progress),
         "modules": {name: module.state_dict() for name, module in phase.modules.items()},

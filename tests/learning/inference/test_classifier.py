@@ -5,7 +5,12 @@ import pytest
 import torch
 
 from components.handover import StepError, read_json, write_json
-from components.learning.inference.classifier import InferenceSettings, load_network_classifier, logits_of, positive
+from components.learning.inference.classifier import (
+    InferenceSettings,
+    load_network_classifier,
+    logits_of,
+    positive_probabilities,
+)
 from components.learning.models import build
 from components.learning.weights import save_weights
 from components.params.trainings import Augmentation
@@ -50,14 +55,14 @@ def test_an_image_is_read_alike_alone_and_among_others(tmp_path: Path) -> None:
 def test_one_view_is_the_image_itself_and_more_are_an_average(tmp_path: Path) -> None:
     saved(tmp_path)
     network, image = load_network_classifier(tmp_path).network, torch.rand(1, 1, 28, 28)
-    one, three = (logits_of(network, image, torch.device("cpu"), VARIED, views, 9) for views in (1, 3))
-    torch.testing.assert_close(one, network(image).detach(), atol=1e-5, rtol=1e-4)
-    assert not torch.allclose(one, three)
+    one_view, three_views = (logits_of(network, image, torch.device("cpu"), VARIED, views, 9) for views in (1, 3))
+    torch.testing.assert_close(one_view, network(image).detach(), atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(one_view, three_views)
 
 
 def test_a_temperature_moves_probabilities_towards_the_middle() -> None:
     logits = torch.tensor([[0.0, 2.0], [1.0, 0.0]])
-    hot, cold = positive(logits, 4.0), positive(logits, 1.0)
+    hot, cold = positive_probabilities(logits, 4.0), positive_probabilities(logits, 1.0)
     assert (np.abs(hot - 0.5) < np.abs(cold - 0.5)).all() and ((hot > 0.5) == (cold > 0.5)).all()
 
 

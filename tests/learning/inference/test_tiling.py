@@ -90,7 +90,7 @@ def test_bands_are_the_image_and_no_higher_than_a_tile() -> None:
 def test_half_precision_moves_no_pixel_by_more_than_is_promised(trained: Layout, name: str) -> None:
     network, _ = load_weights(trained.model(name))
     image = torch.from_numpy(shapes(64, 48))[None, None]
-    exact, half = (sharpen_tiled(network, image, 4, half=wanted) for wanted in (False, True))
+    exact, half = (sharpen_tiled(network, image, 4, half=in_half) for in_half in (False, True))
     assert 0 < float((half - exact).square().mean().sqrt()) < 5e-4
 
 
@@ -116,7 +116,7 @@ def test_a_half_precision_network_is_summed_up_in_single_precision() -> None:
 
 
 def test_a_network_of_another_scale_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"expected an answer of \(1, 1, 80, 80\)"):
+    with pytest.raises(ValueError, match=r"expected an output of \(1, 1, 80, 80\)"):
         sharpen_tiled(nearest(2), torch.rand(1, 1, 20, 20), 4, 32, 8)
 
 
