@@ -71,8 +71,8 @@ def plan(as_json: bool) -> None:
     graph, stale = stages.read_graph(Path()), stages.stale(Path())
     news = arrivals.compare(Layout(), params.load_here()).changed
     if news:
-        told = tuple(f"{source}: other files than at the last run" for source in news)
-        stale[arrivals.STAGE] = (*stale.get(arrivals.STAGE, ()), *told)
+        reasons = tuple(f"{source}: other files than at the last run" for source in news)
+        stale[arrivals.STAGE] = (*stale.get(arrivals.STAGE, ()), *reasons)
     planned = stages.plan(graph, stale)
     if as_json:
         click.echo(json.dumps(planned, indent=2))
@@ -137,8 +137,8 @@ def deploy(server: str, notify: str) -> None:
     """Register what infra/prefect.yaml says with a Prefect server that runs already."""
     from flows import deployments
 
-    said = deployments.register(Path(), server, notify)
-    click.echo("\n".join([*said, *deployments.not_described(Path(), server)]))
+    lines = deployments.register(Path(), server, notify)
+    click.echo("\n".join([*lines, *deployments.not_described(Path(), server)]))
 
 
 @main.command()
@@ -161,15 +161,15 @@ def classify(source: Path, model: Path | None, gradcam: Path | None, as_json: bo
 
         classifier, name = load_any_classifier(model), str(model)
     try:
-        found = classify_file(source, classifier, name, gradcam)
+        reading = classify_file(source, classifier, name, gradcam)
     except UnreadableImage as error:
         raise StepError(f"{error} Nothing was read.") from error
     if as_json:
-        click.echo(json.dumps(asdict(found), default=str, indent=2))
+        click.echo(json.dumps(asdict(reading), default=str, indent=2))
         return
     click.echo(
-        f"{found.source}: {found.label}. Probability of {found.positive} {found.probability:.3f}, threshold "
-        f"{found.threshold:.3f}, by {found.model}. Research software, not a diagnosis."
+        f"{reading.source}: {reading.label}. Probability of {reading.positive} {reading.probability:.3f}, threshold "
+        f"{reading.threshold:.3f}, by {reading.model}. Research software, not a diagnosis."
     )
 
 
@@ -267,8 +267,8 @@ def evaluate(
     else:
         click.echo("\n".join(table.lines()))
     if keep:
-        kept = evaluate_model.keep(layout, table.name, Path(model))
-        click.echo(f"{kept}: kept; `medsr run` takes it into the report", err=as_json)
+        kept_folder = evaluate_model.keep(layout, table.name, Path(model))
+        click.echo(f"{kept_folder}: kept; `medsr run` takes it into the report", err=as_json)
 
 
 for command in (enhance, models, serve, token):

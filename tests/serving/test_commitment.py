@@ -65,7 +65,7 @@ def test_an_answer_may_come_later_on_an_association_of_its_own(spool: Spool, the
     there.answers = False
     asking = commitments(spool, there)
     node = settings(there.port, destinations=committing(there.port)).node
-    with Storage(node, spool, lambda: None, asking.heard).listening() as port:
+    with Storage(node, spool, lambda: None, asking.receive_report).listening() as port:
         asking.ask()
         asking.ask()
         assert len(there.asked) == 1, "it is not asked again while it may still answer"
@@ -160,7 +160,7 @@ def test_nobody_but_the_destination_lets_an_image_go(spool: Spool, there: Archiv
     there.answers = False
     asking = commitments(spool, there)
     node = settings(there.port, destinations=committing(there.port)).node
-    with Storage(node, spool, lambda: None, asking.heard).listening() as port:
+    with Storage(node, spool, lambda: None, asking.receive_report).listening() as port:
         asking.ask()
         report, kind = there.report(there.asked[0])
         assert answer(port, report, kind, calling="STRANGER") is None
