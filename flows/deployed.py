@@ -132,8 +132,8 @@ def _nameless() -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            said = error.strerror or type(error).__name__
-            raise RuntimeError(f"{said}: the machine failed, and no image did. The next run goes on.") from None
+            reason = error.strerror or type(error).__name__
+            raise RuntimeError(f"{reason}: the machine failed, and no image did. The next run goes on.") from None
 
 
 _BODIES: dict[str, Callable[..., Any]] = {

@@ -154,12 +154,12 @@ class _Bearer(requests.auth.AuthBase):
 
 def _pages(search: Callable[..., Any], key: str, filters: Mapping[str, str], *inside: str) -> Iterator[dict[str, Any]]:
     """Each answer once, page by page. Ends when a page brings nothing new, because some servers ignore paging."""
-    seen: set[str] = set()
+    known_values: set[str] = set()
     while True:
-        page = search(*inside, limit=PAGE, offset=len(seen), search_filters=dict(filters))
-        new = {_value(row, key): row for row in page if _value(row, key) not in seen}
+        page = search(*inside, limit=PAGE, offset=len(known_values), search_filters=dict(filters))
+        new = {_value(row, key): row for row in page if _value(row, key) not in known_values}
         yield from new.values()
-        seen |= new.keys()
+        known_values |= new.keys()
         if not new or len(page) < PAGE:
             return
 

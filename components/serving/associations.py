@@ -35,8 +35,8 @@ class Pauses:
         self._pauses: dict[str, tuple[float, float]] = {}  # length in seconds, and end
 
     def is_paused(self, name: str) -> bool:
-        _, until = self._pauses.get(name, (0.0, 0.0))
-        return time.monotonic() < until
+        _, end = self._pauses.get(name, (0.0, 0.0))
+        return time.monotonic() < end
 
     def pause(self, name: str, reason: Away) -> None:
         """Starts a pause and logs its reason."""

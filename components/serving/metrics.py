@@ -26,7 +26,7 @@ class Metrics:
             "medsr_images_received", "Images received, repeated ones too", ["by"], registry=self._registry
         )
         self.set_aside = Counter("medsr_images_set_aside", "Images not made, with a reason", registry=self._registry)
-        self.made = Histogram(
+        self.image_seconds = Histogram(
             "medsr_image_seconds",
             "Time to make an image, by the model's version",
             ["version"],

@@ -99,9 +99,9 @@ class _Answer:
         self._failed: list[Dataset] = []
         self._others: list[Dataset] = []  # parts that are no image we can read
 
-    def taken(self, image: Image, key: str, kept: bool) -> None:
+    def taken(self, image: Image, key: str, retrievable: bool) -> None:
         reference = image.referenced()
-        if kept:
+        if retrievable:
             reference.RetrieveURL = f"{self._base}jobs/{key}/image"
         self._taken.append(reference)
 
@@ -137,7 +137,7 @@ def _take(desk: Desk, part: bodies.Part, caller: str, study: str, answer: _Answe
             raise Refused(NOT_SUPPORTED, image)
         if study not in ("", image.study):
             raise Refused(OF_ANOTHER_STUDY, image)
-        answer.taken(image, _safe(desk, path, destination, caller, image), kept=not destination)
+        answer.taken(image, _safe(desk, path, destination, caller, image), retrievable=not destination)
     except Refused as refused:
         answer.failed(refused.image, refused.reason)
     finally:

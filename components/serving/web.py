@@ -96,12 +96,12 @@ class Web:
 
         @application.get("/health", tags=["operation"])
         async def health() -> dict[str, str]:
-            """It answers."""
+            """The service answers."""
             return {"status": "alive"}
 
         @application.get("/ready", tags=["operation"], responses={507: {"description": "No room for more images"}})
         def ready() -> dict[str, str]:
-            """It takes images."""
+            """The service has room for images."""
             self._desk.spool.check_room()
             return {"status": "ready"}
 

@@ -113,7 +113,7 @@ class Workshop:
         else:
             details = {"model": image.model_name, "version": image.model_version, "seconds": round(image.seconds, 3)}
             self._spool.made(job.key, details | {"frames": image.frames, "rows": image.rows, "columns": image.columns})
-            self._metrics.made.labels(image.model_version).observe(image.seconds)
+            self._metrics.image_seconds.labels(image.model_version).observe(image.seconds)
             LOGGER.info("%s: made by %s %s in %.2f s", job.key, image.model_name, image.model_version, image.seconds)
 
     def _count(self, key: str, done: int, of: int) -> None:
