@@ -20,32 +20,32 @@ from components.params import ParamsError
 HERE = Path(__file__).parent
 
 
-def sections(wanted: sizes.Sizes, device: torch.device, picture: Path) -> Iterator[Section]:
+def sections(all_sizes: sizes.Sizes, device: torch.device, picture: Path) -> Iterator[Section]:
     """Every table of one device, as soon as it is measured. Raises `StepError` where outputs differ."""
     basicsr = toolbox.ready()
-    yield agreement.check(basicsr, wanted.steps, wanted.images, device)
-    ceiling, table = measure_ceiling(wanted.products, wanted.copied_mib, device)
+    yield agreement.check(basicsr, all_sizes.steps, all_sizes.images, device)
+    ceiling, table = measure_ceiling(all_sizes.products, all_sizes.copied_mib, device)
     yield table
-    steps = [training.measure(basicsr, size, device, wanted.calls) for size in wanted.steps]
+    steps = [training.measure(basicsr, size, device, all_sizes.calls) for size in all_sizes.steps]
     yield training.section(steps, ceiling, device)
     yield training.split_section(steps)
-    yield inference.section(basicsr, wanted.images, ceiling, device)
-    yield from curves.sections(basicsr, wanted.image_curve, wanted.step_curve, wanted.calls, device, picture)
-    if wanted.memory:
+    yield inference.section(basicsr, all_sizes.images, ceiling, device)
+    yield from curves.sections(basicsr, all_sizes.image_curve, all_sizes.step_curve, all_sizes.calls, device, picture)
+    if all_sizes.memory:
         from benchmarks import memory
 
-        yield memory.section(wanted.memory)
+        yield memory.section(all_sizes.memory)
 
 
-def measure(wanted: sizes.Sizes, device: torch.device, folder: Path) -> str:
+def measure(all_sizes: sizes.Sizes, device: torch.device, folder: Path) -> str:
     """The chapter of one device; its picture goes into `folder`."""
-    about, found, begun = machine.described(device), [], time.monotonic()
-    print(about)
+    description, tables, begun = machine.described(device), [], time.monotonic()
+    print(description)
     torch.backends.cudnn.benchmark = True  # as basicsr's own training does; holds for both
-    for section in sections(wanted, device, folder / f"curves-{device.type}.svg"):
-        found.append(section)
+    for section in sections(all_sizes, device, folder / f"curves-{device.type}.svg"):
+        tables.append(section)
         print(f"\n{section.markdown()}\n({time.monotonic() - begun:.0f} s since the start)", flush=True)
-    return results.chapter(about, machine.revision(), found)
+    return results.chapter(description, machine.revision(), tables)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -60,8 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         for kind in kinds:
             full = sizes.for_gpu() if kind == "cuda" else sizes.for_processor()
-            wanted = sizes.for_a_look() if chosen.quick else full
-            text = measure(wanted, torch.device(kind), chosen.into)
+            all_sizes = sizes.for_a_look() if chosen.quick else full
+            text = measure(all_sizes, torch.device(kind), chosen.into)
             results.write(chosen.into / "RESULTS.md", kind, text)
     except (StepError, ParamsError) as error:
         print(error, file=sys.stderr)

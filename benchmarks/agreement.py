@@ -1,4 +1,4 @@
-"""Before anything is timed: both networks and both loops have to give the same, or the benchmark ends here."""
+"""Checks that both networks and both training loops give equal outputs, before anything is timed."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ float32 network over the whole image at once; the losses of the first {STEPS} tr
 
 
 def check(toolbox: Toolbox, steps: Sequence[StepSize], images: Sequence[ImageSize], device: torch.device) -> Section:
-    """The differences, as a table. Raises `StepError` that names every one beyond its tolerance."""
+    """The table of differences. Raises `StepError` that names every difference beyond its tolerance."""
     rows, problems = [], []
     for settings in _distinct([*(size.settings for size in steps), *(size.settings for size in images)]):
-        for name, found, fine in _comparisons(toolbox, settings, device):
-            rows.append((label(settings), name, found))
-            if not fine:
-                problems.append(f"{label(settings)}: {name}: {found}")
+        for name, difference, agrees in _comparisons(toolbox, settings, device):
+            rows.append((label(settings), name, difference))
+            if not agrees:
+                problems.append(f"{label(settings)}: {name}: {difference}")
     if problems:
         raise StepError("expected outputs equal to basicsr's before timing them, found:\n  " + "\n  ".join(problems))
     return Section("Equal outputs, checked before timing", METHOD, ("network", "comparison", "found"), rows)
@@ -55,10 +55,10 @@ def _comparisons(toolbox: Toolbox, settings: PixelTraining, device: torch.device
     theirs = toolbox.build(settings).to(device).eval()
     copy_weights(ours, theirs)
     with _strict_float32():
-        found = [_outputs(theirs, ours, settings, device), *_tiles(theirs, ours, settings, device)]
-        found.append(_losses(toolbox, settings, device, "32-true"))
-    usual = contestants.precision(settings, device)
-    return found if usual == "32-true" else [*found, _losses(toolbox, settings, device, usual)]
+        results = [_outputs(theirs, ours, settings, device), *_tiles(theirs, ours, settings, device)]
+        results.append(_losses(toolbox, settings, device, "32-true"))
+    precision = contestants.precision(settings, device)
+    return results if precision == "32-true" else [*results, _losses(toolbox, settings, device, precision)]
 
 
 @torch.inference_mode()
@@ -66,8 +66,8 @@ def _outputs(
     theirs: nn.Module, ours: nn.Module, settings: PixelTraining, device: torch.device
 ) -> tuple[str, str, bool]:
     low = drawn.low_resolution(settings.patch_size // settings.scale, settings.patch_size // settings.scale).to(device)
-    wanted = theirs(low)
-    difference = float((ours(low) - wanted).abs().max() / _range(wanted))
+    reference = theirs(low)
+    difference = float((ours(low) - reference).abs().max() / _range(reference))
     return "one patch, float32", f"largest difference {difference:.1e} of the range", difference <= FULL_TOLERANCE
 
 
@@ -76,22 +76,22 @@ def _tiles(
     theirs: nn.Module, ours: nn.Module, settings: PixelTraining, device: torch.device
 ) -> list[tuple[str, str, bool]]:
     low = drawn.low_resolution(HEIGHT, WIDTH)
-    wanted = theirs(low.to(device)).cpu()
+    reference = theirs(low.to(device)).cpu()
     scale, half = settings.scale, half_is_fast(device)
-    found = {
+    images = {
         "their tiles, float32": plain_tiles(theirs, low.to(device), scale).cpu(),
         "our tiles, float32": sharpen_tiled(ours, low, scale, half=False),
         f"our tiles, {'bfloat16 between the outer layers' if half else 'float32'}, as timed": sharpen_tiled(
             ours, low, scale
         ),
     }
-    return [(name, *_against(image, wanted, scale)) for name, image in found.items()]
+    return [(name, *_against(image, reference, scale)) for name, image in images.items()]
 
 
-def _against(image: Tensor, wanted: Tensor, scale: int) -> tuple[str, bool]:
-    """PSNR over the whole image, and the largest difference where neither loop has a seam near."""
-    decibels = float(psnr(image, wanted, data_range=_range(wanted)))
-    inside = float((image - wanted)[..., : UNSEAMED * scale].abs().max() / _range(wanted))
+def _against(image: Tensor, reference: Tensor, scale: int) -> tuple[str, bool]:
+    """PSNR over the whole image, and the largest difference far from the seams of either loop."""
+    decibels = float(psnr(image, reference, data_range=_range(reference)))
+    inside = float((image - reference)[..., : UNSEAMED * scale].abs().max() / _range(reference))
     return f"{digits(decibels)} dB, largest difference far from seams {inside:.1e}", decibels >= HALF_TOLERANCE_DB
 
 
@@ -101,9 +101,9 @@ def _losses(toolbox: Toolbox, settings: PixelTraining, device: torch.device, pre
     loop = BasicSRLoop(toolbox, settings, batches, device)
     copy_weights(ours, loop.network)
     phase = contestants.phase(ours, settings, contestants.HeldBatches(batches), device, precision)
-    theirs = _trained(loop.step)
-    found = _trained(lambda step: float(phase.step(step)["pixel_loss"]))
-    worst = max(abs(a - b) / b for a, b in zip(found, theirs, strict=True))
+    their_losses = _trained(loop.step)
+    our_losses = _trained(lambda step: float(phase.step(step)["pixel_loss"]))
+    worst = max(abs(a - b) / b for a, b in zip(our_losses, their_losses, strict=True))
     return (
         f"losses of {STEPS} steps, {precision}",
         f"largest difference {worst:.1e}",
@@ -117,7 +117,7 @@ def _trained(step: Callable[[int], float]) -> list[float]:
 
 @contextmanager
 def _strict_float32() -> Iterator[None]:
-    """In which a GPU convolves in float32 itself, not in TF32."""
+    """Makes a GPU convolve in float32, not TF32, for the length of the block."""
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
     try:

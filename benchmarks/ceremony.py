@@ -1,4 +1,4 @@
-"""What the workflow itself costs where there is nothing to do: `python -m benchmarks.ceremony`, after `make pipeline`.
+"""The cost of the workflow itself where nothing is stale: `python -m benchmarks.ceremony`, after `make pipeline`.
 
 Whole commands as somebody types them, each in a process of its own, from the start to the exit, in turns. The floors:
 Python that does nothing, and DVC that looks at the same graph and finds it up to date.
@@ -30,13 +30,13 @@ def main() -> None:
     print(machine.described(torch.device("cpu")), machine.revision())
     with tempfile.TemporaryDirectory() as name:
         folder, server = Path(name), f"http://{HOST}:{free_port()}/api"
-        alone = {key: value for key, value in os.environ.items() if key != "PREFECT_API_URL"}
-        alone["PREFECT_HOME"] = name
+        environment = {key: value for key, value in os.environ.items() if key != "PREFECT_API_URL"}
+        environment["PREFECT_HOME"] = name
         command = _serve(server)
-        with started(command, f"{server}/health", folder, alone):
-            taken = in_turns(_commands(alone, server), rounds, torch.device("cpu"))
+        with started(command, f"{server}/health", folder, environment):
+            times_by_command = in_turns(_commands(environment, server), rounds, torch.device("cpu"))
     print("| command | seconds | range |\n|---|---|---|")
-    for command_name, times in taken.items():
+    for command_name, times in times_by_command.items():
         print(f"| {command_name} | {times.median:.2f} | {min(times.seconds):.2f} – {max(times.seconds):.2f} |")
 
 
@@ -45,14 +45,14 @@ def _serve(server: str) -> list[str]:
     return [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", port]
 
 
-def _commands(alone: Mapping[str, str], server: str) -> dict[str, Callable[[int], None]]:
+def _commands(environment: Mapping[str, str], server: str) -> dict[str, Callable[[int], None]]:
     return {
-        "`python -c pass`": _command(alone, "-c", "pass"),
-        "`medsr --help`": _command(alone, *MEDSR, "--help"),
-        "`dvc repro`": _command(alone, "-m", "dvc", "repro"),
-        "`medsr plan`": _command(alone, *MEDSR, "plan"),
-        "`medsr run`, with a server of its own": _command(alone, *MEDSR, "run"),
-        "`medsr run`, where a server runs": _command({**alone, "PREFECT_API_URL": server}, *MEDSR, "run"),
+        "`python -c pass`": _command(environment, "-c", "pass"),
+        "`medsr --help`": _command(environment, *MEDSR, "--help"),
+        "`dvc repro`": _command(environment, "-m", "dvc", "repro"),
+        "`medsr plan`": _command(environment, *MEDSR, "plan"),
+        "`medsr run`, with a server of its own": _command(environment, *MEDSR, "run"),
+        "`medsr run`, where a server runs": _command({**environment, "PREFECT_API_URL": server}, *MEDSR, "run"),
     }
 
 

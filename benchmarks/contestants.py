@@ -20,7 +20,7 @@ HELD = 4  # batches that lie ready in memory
 
 
 class HeldBatches:
-    """Batches drawn beforehand, in place of `Patches`: what a step costs without its data."""
+    """Batches drawn beforehand in place of `Patches`, to time a step without its data."""
 
     def __init__(self, batches: list[tuple[Tensor, Tensor]]) -> None:
         self._batches = batches
@@ -33,7 +33,7 @@ class HeldBatches:
 
 
 def precision(settings: PixelTraining, device: torch.device) -> str:
-    """What our training computes in on `device`, unless told otherwise."""
+    """The default precision of our training on `device`."""
     return usable_precision(settings.precision, device)
 
 

@@ -16,7 +16,7 @@ from benchmarks.sizes import ImageSize, StepSize, label
 from benchmarks.timing import Times, digits, quotients, spread
 from benchmarks.toolbox import Toolbox
 
-Points = list[tuple[float, dict[str, Times]]]  # a size on the axis, and what was taken there
+Points = list[tuple[float, dict[str, Times]]]  # a size on the axis, and the times there
 
 
 def sections(
@@ -27,7 +27,7 @@ def sections(
     device: torch.device,
     picture: Path,
 ) -> tuple[Section, Section]:
-    """Both tables; draws `picture` on the way."""
+    """Both tables. Draws `picture` too."""
     by_image = [(size, inference.timed(toolbox, size, device)) for size in images]
     by_network = [(size, training.timed(toolbox, size, device, calls)) for size in steps]
     per_pixel: Points = [(_megapixels(size), _per_megapixel(size, times)) for size, times in by_image]
@@ -69,7 +69,7 @@ def _megapixels(size: ImageSize) -> float:
 
 
 def _per_megapixel(size: ImageSize, times: dict[str, Times]) -> dict[str, Times]:
-    return {name: Times(tuple(s / _megapixels(size) for s in taken.seconds)) for name, taken in times.items()}
+    return {name: Times(tuple(s / _megapixels(size) for s in timed.seconds)) for name, timed in times.items()}
 
 
 def _gigaflop(toolbox: Toolbox, size: StepSize) -> float:

@@ -31,7 +31,7 @@ def image(rows: int, columns: int, seed: int = 0) -> NDArray[np.float32]:
 
 
 def low_resolution(rows: int, columns: int) -> Tensor:
-    """(1, 1, rows, columns), what a network is given."""
+    """(1, 1, rows, columns), the input of a network."""
     return torch.from_numpy(image(rows, columns).copy())[None, None]
 
 

@@ -45,9 +45,9 @@ def _draw_one(folder: Path, number: int) -> PreparedRow:
     name = f"{number:016x}-0"
     np.savez(folder / "prepared" / f"{name}.npz", allow_pickle=False, hr=image, mask=image > 0.3, lr_x4=low)
     for step, method in enumerate(METHODS):
-        made = (1 - 0.1 * step) * enlarge(low, SCALE) + 0.1 * step * image
+        sharpened = (1 - 0.1 * step) * enlarge(low, SCALE) + 0.1 * step * image
         (folder / method).mkdir(exist_ok=True)
-        Image.fromarray((made.clip(0, 1) * FULL).round().astype(np.uint16)).save(folder / method / f"{name}.png")
+        Image.fromarray((sharpened.clip(0, 1) * FULL).round().astype(np.uint16)).save(folder / method / f"{name}.png")
     return PreparedRow(
         sample_id=name,
         image_id=name[:16],
@@ -63,7 +63,7 @@ def _draw_one(folder: Path, number: int) -> PreparedRow:
     )
 
 
-def entered(folder: Path) -> Iterator[Method]:
+def methods_in(folder: Path) -> Iterator[Method]:
     rows = rows_of(folder / "prepared", "test")
     for method in METHODS:
         images = external_method("outside", folder / method, rows)
@@ -78,17 +78,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         draw(folder, count)
-        methods = list(entered(folder))
+        methods = list(methods_in(folder))
         started = time.perf_counter()
         for pair in iterate_pairs(folder / "prepared", "test", SCALE):
             for method in methods:
                 method.sharpen(pair)
         reading = time.perf_counter() - started
-        started, rows, held = time.perf_counter(), [], []
+        started, rows, memory_mb = time.perf_counter(), [], []
         pairs = iterate_pairs(folder / "prepared", "test", SCALE)
         for scored in score_all(pairs, methods, Protocol(SCALE, "bicubic", torch.device("cpu"))):
             rows += scored.rows
-            held.append(process.memory_info().rss / 1e6)
+            memory_mb.append(process.memory_info().rss / 1e6)
         scoring = time.perf_counter() - started
         started = time.perf_counter()
         best = summarise(rows, SAMPLES, 0)[0].method
@@ -100,7 +100,7 @@ def main() -> None:
     print(f"{count} images of {SIDE} x {SIDE} by {len(METHODS)} methods, {torch.get_num_threads()} threads")
     print(f"reading alone {reading:.1f} s; read and scored {scoring:.1f} s")
     print(f"summaries with intervals {summary:.1f} s; comparisons with bicubic and the best {comparisons:.1f} s")
-    print(f"memory {held[quarter - 1]:.0f} MB after a quarter of the images, {held[-1]:.0f} MB after all")
+    print(f"memory {memory_mb[quarter - 1]:.0f} MB after a quarter of the images, {memory_mb[-1]:.0f} MB after all")
 
 
 if __name__ == "__main__":

@@ -29,15 +29,15 @@ COLUMNS = (
 def plain_tiles(network: nn.Module, image: Tensor, scale: int) -> Tensor:
     """The network's answer to `image` (1, 1, H, W) in padded tiles that are cut and pasted hard, in float32."""
     height, width = image.shape[-2:]
-    result = image.new_zeros(1, 1, height * scale, width * scale)
+    sharpened = image.new_zeros(1, 1, height * scale, width * scale)
     for top, left in product(range(0, height, PLAIN_TILE), range(0, width, PLAIN_TILE)):
         bottom, right = min(top + PLAIN_TILE, height), min(left + PLAIN_TILE, width)
         above, before = max(top - PLAIN_PAD, 0), max(left - PLAIN_PAD, 0)
         answer = network(image[..., above : bottom + PLAIN_PAD, before : right + PLAIN_PAD])
         rows = slice((top - above) * scale, (bottom - above) * scale)
         columns = slice((left - before) * scale, (right - before) * scale)
-        result[..., top * scale : bottom * scale, left * scale : right * scale] = answer[..., rows, columns]
-    return result
+        sharpened[..., top * scale : bottom * scale, left * scale : right * scale] = answer[..., rows, columns]
+    return sharpened
 
 
 def timed(toolbox: Toolbox, size: ImageSize, device: torch.device) -> dict[str, Times]:
@@ -59,7 +59,7 @@ def timed(toolbox: Toolbox, size: ImageSize, device: torch.device) -> dict[str, 
 
 def section(toolbox: Toolbox, sizes: Sequence[ImageSize], ceiling: Ceiling, device: torch.device) -> Section:
     """The table of whole images."""
-    found = [(size, timed(toolbox, size, device)) for size in sizes]
+    measured = [(size, timed(toolbox, size, device)) for size in sizes]
     computed_in = "bfloat16 between the outer layers" if half_is_fast(device) else "float32"
     method = f"""basicsr's RRDBNet in float32 over tiles of {PLAIN_TILE} pixels padded by {PLAIN_PAD}, cut and pasted,
 as Real-ESRGAN does; ours through `components.learning.inference.upscaling.network_upscale`: blended tiles,
@@ -67,10 +67,11 @@ as Real-ESRGAN does; ours through `components.learning.inference.upscaling.netwo
 overlap; the floor is theirs at the ceiling of the precision ours runs in."""
     faster = (
         f"{typical(times['basicsr'], times['medsr'])} ({label(size.settings)}, {size.width} × {size.height})"
-        for size, times in found
+        for size, times in measured
     )
     finding = f"inference, times faster than basicsr: {', '.join(faster)}"
-    return Section("Inference", method, COLUMNS, [_row(toolbox, ceiling, *one) for one in found], finding)
+    rows = [_row(toolbox, ceiling, size, times) for size, times in measured]
+    return Section("Inference", method, COLUMNS, rows, finding)
 
 
 def _row(toolbox: Toolbox, ceiling: Ceiling, size: ImageSize, times: dict[str, Times]) -> tuple[str, ...]:

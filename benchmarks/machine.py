@@ -1,4 +1,4 @@
-"""On what was measured: the processor or GPU, torch, the revision of the project, and whether it was quiet."""
+"""The measured machine: processor or GPU, torch, the project's revision, and whether other work ran on it."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def revision() -> str:
 
 def _git(*words: str) -> str | None:
     try:
-        done = subprocess.run(["git", *words], capture_output=True, text=True, check=True, cwd=Path(__file__).parent)
+        process = subprocess.run(["git", *words], capture_output=True, text=True, check=True, cwd=Path(__file__).parent)
     except (OSError, subprocess.CalledProcessError):
         return None
-    return done.stdout.strip()
+    return process.stdout.strip()
 
 
 def _processor() -> str:
-    about = Path("/proc/cpuinfo")
-    found = re.search(r"model name\s*:\s*(.+)", about.read_text(encoding="utf-8")) if about.is_file() else None
-    return found[1] if found else platform.processor() or platform.machine()
+    cpu_info = Path("/proc/cpuinfo")
+    model = re.search(r"model name\s*:\s*(.+)", cpu_info.read_text(encoding="utf-8")) if cpu_info.is_file() else None
+    return model[1] if model else platform.processor() or platform.machine()
 
 
 def _cores() -> int:
@@ -50,6 +50,6 @@ def _cores() -> int:
 
 
 def _load() -> str:
-    """Says so where others were at work: such numbers are worth less."""
+    """A warning where other work ran on the machine, because it disturbs the times."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     return f", **not quiet: load {load:.1f} before the start**" if load > QUIET else ""

@@ -1,4 +1,4 @@
-"""What a network costs at least, and what the machine can do at most: operations and bytes, counted and measured."""
+"""Lower bounds of a network's cost, counted, and the machine's ceilings, measured: operations and bytes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOVED_BY_ADAM = 9 * 4  # bytes a weight: itself, two moments and the average rea
 
 @dataclass(frozen=True)
 class Work:
-    """Of all convolutions of one pass; a multiply-add is two operations."""
+    """The work of all convolutions of one pass. A multiply-add is two operations."""
 
     multiply_adds: int
     elements: int  # inputs, weights and outputs, each once a convolution
@@ -35,7 +35,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Ceiling:
-    """The best measured here: operations per second of matrix products, bytes per second of a copy."""
+    """The best speeds measured: operations per second of matrix products, bytes per second of a copy."""
 
     full: float  # float32, as the device multiplies it in convolutions by default
     fast: float  # the precision that ours runs in
@@ -51,16 +51,16 @@ class _Convolutions(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.multiply_adds = self.elements = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
+        output = func(*args, **(kwargs or {}))
         if func is torch.ops.aten.convolution.default:
             image, weight = args[:2]
-            self.multiply_adds += result.numel() * weight[0].numel()
-            self.elements += image.numel() + weight.numel() + result.numel()
-        return result
+            self.multiply_adds += output.numel() * weight[0].numel()
+            self.elements += image.numel() + weight.numel() + output.numel()
+        return output
 
 
 def forward_work(make: Callable[[], nn.Module], shape: tuple[int, ...]) -> Work:
-    """Of the network that `make` builds, over an input of `shape`; nothing is computed and no memory taken."""
+    """The work of the network that `make` builds, on an input of `shape`. Counts without computing."""
     with torch.device("meta"), torch.no_grad(), _Convolutions() as counted:
         network = make()
         network(torch.empty(shape))
@@ -68,7 +68,7 @@ def forward_work(make: Callable[[], nn.Module], shape: tuple[int, ...]) -> Work:
 
 
 def step_bytes(work: Work, bytes_each: int) -> int:
-    """Bytes a training step moves if every convolution goes to memory once for each thing it reads and writes."""
+    """Bytes that a training step moves if each convolution reads its inputs and writes its output once."""
     return TRAINING * work.elements * bytes_each + MOVED_BY_ADAM * work.weights
 
 
@@ -115,8 +115,8 @@ def _best(work: Callable[[], object], device: torch.device) -> float:
     seconds = []
     for _ in range(REPEATS + 1):
         synchronise(device)
-        begun = time.perf_counter()
+        started = time.perf_counter()
         work()
         synchronise(device)
-        seconds.append(time.perf_counter() - begun)
+        seconds.append(time.perf_counter() - started)
     return min(seconds[1:])

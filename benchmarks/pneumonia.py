@@ -92,7 +92,7 @@ RIVALS = {
 
 @dataclass(frozen=True)
 class Scores:
-    """What one seed's network reaches on one split, at the threshold from the validation images."""
+    """The scores of one classifier on one split, at the threshold from the validation images."""
 
     auroc: float
     accuracy: float
@@ -102,8 +102,8 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class Found:
-    """One seed: what it took, and what it reached."""
+class SeedResult:
+    """The result of training with one seed."""
 
     seed: int
     seconds: float
@@ -116,17 +116,17 @@ class Found:
 
 def load(path: Path) -> dict[str, LabelledImages]:
     """The splits of a MedMNIST file by name, images (N, 1, 28, 28) in [0, 1]. Raises `StepError` where it is none."""
-    wanted = [f"{split}_{part}" for split in SPLITS for part in ("images", "labels")]
+    names = [f"{split}_{array}" for split in SPLITS for array in ("images", "labels")]
     if not path.is_file():
         raise StepError(f"{path}: expected PneumoniaMNIST's .npz, found no file. Name it with --data.")
     with np.load(path, allow_pickle=False) as file:
-        if missing := sorted(set(wanted) - set(file.files)):
+        if missing := sorted(set(names) - set(file.files)):
             raise StepError(f"{path}: expected a MedMNIST file, found no {', '.join(missing)}.")
-        content = {name: file[name] for name in wanted}
+        content = {name: file[name] for name in names}
     return {split: _split(content[f"{split}_images"], content[f"{split}_labels"]) for split in SPLITS}
 
 
-def measure(splits: dict[str, LabelledImages], recipe: ClassifierTraining, seed: int) -> Found:
+def measure(splits: dict[str, LabelledImages], recipe: ClassifierTraining, seed: int) -> SeedResult:
     """Trains with `seed`, calibrates on the validation images, then reads the test images once."""
     started, fabric = time.monotonic(), _fabric(recipe)
     torch.manual_seed(seed)
@@ -137,17 +137,17 @@ def measure(splits: dict[str, LabelledImages], recipe: ClassifierTraining, seed:
         checkpoints = Checkpoints(Path(folder), fingerprint("pneumonia", seed))
         progress = fit(phase, plan, checkpoints, ConsoleReporter(f"seed {seed}"))
     network.load_state_dict(progress.best_state)
-    asked = (recipe.augmentation, recipe.views, seed)
-    logits = logits_of(network, splits["val"].images, fabric.device, *asked)
+    inference = (recipe.augmentation, recipe.views, seed)
+    logits = logits_of(network, splits["val"].images, fabric.device, *inference)
     temperature = temperature_of(logits, splits["val"].labels)
-    read = positive_probabilities(logits, temperature)
-    threshold = threshold_for(recipe.sensitivity, splits["val"].labels.bool().numpy(), read)
+    validation = positive_probabilities(logits, temperature)
+    threshold = threshold_for(recipe.sensitivity, splits["val"].labels.bool().numpy(), validation)
     classifier = NetworkClassifier(
-        network, InferenceSettings(CLASSES, SIDE, 1, (0.0, 100.0), *asked, temperature, threshold)
+        network, InferenceSettings(CLASSES, SIDE, 1, (0.0, 100.0), *inference, temperature, threshold)
     )
     test = classifier.probabilities(splits["test"].images.numpy())
-    scores = [_scores(splits[split], found, threshold) for split, found in (("val", read), ("test", test))]
-    return Found(seed, time.monotonic() - started, progress.best_step, temperature, threshold, *scores)
+    scores = [_scores(splits[split], p, threshold) for split, p in (("val", validation), ("test", test))]
+    return SeedResult(seed, time.monotonic() - started, progress.best_step, temperature, threshold, *scores)
 
 
 def rival(splits: dict[str, LabelledImages], settings: ClassicalTraining) -> tuple[float, Scores, Scores]:
@@ -164,7 +164,7 @@ def rival(splits: dict[str, LabelledImages], settings: ClassicalTraining) -> tup
     return seconds, validation, test
 
 
-def rivals_section(found: dict[str, tuple[float, Scores, Scores]]) -> Section:
+def rivals_section(results: dict[str, tuple[float, Scores, Scores]]) -> Section:
     """The table: a row a classifier."""
     columns = (
         "classifier",
@@ -177,14 +177,14 @@ def rivals_section(found: dict[str, tuple[float, Scores, Scores]]) -> Section:
         "ECE",
     )
     rows = [
-        [name, *_cells(np.array([seconds, validation.auroc, *_read(test)]))]
-        for name, (seconds, validation, test) in found.items()
+        [name, *_cells(np.array([seconds, validation.auroc, *_test_values(test)]))]
+        for name, (seconds, validation, test) in results.items()
     ]
     method = "Features of whole images; what decides on them is chosen by cross-validation over the training images."
     return Section("Classifiers", method, columns, rows)
 
 
-def section(splits: dict[str, LabelledImages], recipe: ClassifierTraining, found: Sequence[Found]) -> Section:
+def section(splits: dict[str, LabelledImages], recipe: ClassifierTraining, results: Sequence[SeedResult]) -> Section:
     """The table: a row a seed, then mean and standard deviation."""
     normal = {split: int((side.labels == 0).sum()) for split, side in splits.items()}
     counts = ", ".join(f"{len(side.labels)} {split} ({normal[split]} normal)" for split, side in splits.items())
@@ -193,23 +193,23 @@ def section(splits: dict[str, LabelledImages], recipe: ClassifierTraining, found
         f"reading. Images: {counts}. The threshold finds {recipe.sensitivity:.0%} of the validation images' pneumonias."
     )
     columns = ("seed", "seconds", "validation AUROC", "test AUROC", "accuracy", "sensitivity", "specificity", "ECE")
-    table = np.array([_row(one) for one in found])
-    rows = [[str(one.seed), *_cells(row)] for one, row in zip(found, table, strict=True)]
+    table = np.array([_row(result) for result in results])
+    rows = [[str(result.seed), *_cells(row)] for result, row in zip(results, table, strict=True)]
     rows.append(["mean", *_cells(table.mean(0))])
-    if len(found) > 1:
+    if len(results) > 1:
         rows.append(["standard deviation", *_cells(table.std(0, ddof=1))])
     mean = table.mean(0)
-    finding = f"test AUROC {mean[2]:.4f}, accuracy {mean[3]:.4f}: means of {len(found)} seeds"
+    finding = f"test AUROC {mean[2]:.4f}, accuracy {mean[3]:.4f}: means of {len(results)} seeds"
     return Section("Seeds", method, columns, rows, finding)
 
 
 def replace_chapter(path: Path, text: str, name: str = CHAPTER) -> None:
     """Puts `text` in place of the chapter `name` in `path`, at the end where there is none yet."""
     before = path.read_text(encoding="utf-8") if path.is_file() else ""
-    others = re.sub(rf"^## {name}\n.*?(?=^## |\Z)", "", before, flags=re.MULTILINE | re.DOTALL)
+    other_chapters = re.sub(rf"^## {name}\n.*?(?=^## |\Z)", "", before, flags=re.MULTILINE | re.DOTALL)
     with Replacing(path) as temporary:
-        whole = f"{others.strip()}\n\n## {name}\n\n{text.strip()}\n"
-        temporary.write_text(whole.lstrip(), encoding="utf-8")
+        content = f"{other_chapters.strip()}\n\n## {name}\n\n{text.strip()}\n"
+        temporary.write_text(content.lstrip(), encoding="utf-8")
 
 
 def _split(images: np.ndarray, labels: np.ndarray) -> LabelledImages:
@@ -238,11 +238,11 @@ def _scores(side: LabelledImages, probabilities: np.ndarray, threshold: float) -
     )
 
 
-def _row(one: Found) -> list[float]:
-    return [one.seconds, one.validation.auroc, *_read(one.test)]
+def _row(result: SeedResult) -> list[float]:
+    return [result.seconds, result.validation.auroc, *_test_values(result.test)]
 
 
-def _read(test: Scores) -> list[float]:
+def _test_values(test: Scores) -> list[float]:
     return [test.auroc, test.accuracy, test.sensitivity, test.specificity, test.calibration_error]
 
 
@@ -266,25 +266,25 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     print(table.markdown())
-    about, name = machine.described(_fabric(RECIPE).device), RIVALS_CHAPTER if chosen.classical else CHAPTER
-    replace_chapter(chosen.into / "RESULTS.md", chapter(about, machine.revision(), [table]), name)
+    description, name = machine.described(_fabric(RECIPE).device), RIVALS_CHAPTER if chosen.classical else CHAPTER
+    replace_chapter(chosen.into / "RESULTS.md", chapter(description, machine.revision(), [table]), name)
     return 0
 
 
 def _rivals(splits: dict[str, LabelledImages]) -> Section:
-    found = {}
+    results = {}
     for name, settings in RIVALS.items():
-        found[name] = rival(splits, settings)
-        print(name, *found[name], flush=True)
-    return rivals_section(found)
+        results[name] = rival(splits, settings)
+        print(name, *results[name], flush=True)
+    return rivals_section(results)
 
 
 def _networks(splits: dict[str, LabelledImages], seeds: int) -> Section:
-    found = []
+    results = []
     for seed in range(seeds):
-        found.append(measure(splits, RECIPE, seed))
-        print(found[-1], flush=True)
-    return section(splits, RECIPE, found)
+        results.append(measure(splits, RECIPE, seed))
+        print(results[-1], flush=True)
+    return section(splits, RECIPE, results)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""RESULTS.md: one chapter a kind of device, each replaced by the next run on such a device."""
+"""RESULTS.md: one chapter for each kind of device. The next run on such a device replaces it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOT_MEASURED = "| | |\n|---|---|\n| every row | no {chapter}: not measured |"
 
 @dataclass(frozen=True)
 class Section:
-    """A table, what it says in a line, and how it was made."""
+    """A table with its method, and its finding in a line."""
 
     title: str
     method: str
@@ -48,17 +48,17 @@ def chapter(machine: str, revision: str, sections: Sequence[Section]) -> str:
 
 def write(path: Path, kind: str, text: str) -> None:
     """Puts `text` in place of the chapter of `kind` (`cpu` or `cuda`) in `path`, and leaves the others."""
-    found = dict.fromkeys(CHAPTERS.values(), "") | _read(path) | {CHAPTERS[kind]: text}
-    body = [f"## {name}\n\n{content or NOT_MEASURED.format(chapter=name)}" for name, content in found.items()]
+    chapters = dict.fromkeys(CHAPTERS.values(), "") | _read(path) | {CHAPTERS[kind]: text}
+    body = [f"## {name}\n\n{content or NOT_MEASURED.format(chapter=name)}" for name, content in chapters.items()]
     with Replacing(path) as temporary:
-        temporary.write_text("\n\n".join([HEAD.strip(), *(part.strip() for part in body)]) + "\n", encoding="utf-8")
+        temporary.write_text("\n\n".join([HEAD.strip(), *map(str.strip, body)]) + "\n", encoding="utf-8")
 
 
 def _read(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     parts = re.split(r"^## (.+)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    return dict(zip(parts[1::2], (part.strip() for part in parts[2::2]), strict=True))
+    return dict(zip(parts[1::2], (content.strip() for content in parts[2::2]), strict=True))
 
 
 def _line(cells: Sequence[str]) -> str:

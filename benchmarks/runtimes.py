@@ -1,7 +1,7 @@
 """PyTorch beside ONNX Runtime, one tile of the enhancement on the processor: `python -m benchmarks.runtimes`.
 
-What both run is the same network with the same weights, on a tile of 256 x 256. The floor is the one of the inference
-section: the convolutions' operations at the ceiling of the precision.
+Both run the same network with the same weights, on a tile of 256 x 256. The floor is that of the inference section: the
+convolutions' operations at the ceiling of the precision.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ def onnx_runtime(network: nn.Module, tile: Tensor, path: Path) -> Callable[[], T
 
 
 def pytorch(network: nn.Module, tile: Tensor, half: bool) -> Callable[[], Tensor]:
-    """As `components.learning.inference.tiling` runs it."""
+    """The network in PyTorch, as `components.learning.inference.tiling` runs it."""
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    last = tile.contiguous(memory_format=torch.channels_last)
+    channels_last = tile.contiguous(memory_format=torch.channels_last)
 
     def answer() -> Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            return network(last).float()  # type: ignore[no-any-return]
+            return network(channels_last).float()  # type: ignore[no-any-return]
 
     return answer
 
@@ -70,7 +70,7 @@ def row(name: str, network: nn.Module, folder: Path) -> str:
     exact = runners["float32"]()
     differences = (float((runners[key]() - exact).abs().max()) for key in ("bfloat16", "onnx"))
     cells = [name, *(times[key].in_milliseconds() for key in ("float32", "bfloat16", "onnx"))]
-    cells += [f"{typical(times['onnx'], times['bfloat16'])} than ONNX Runtime", *(f"{one:.1e}" for one in differences)]
+    cells += [f"{typical(times['onnx'], times['bfloat16'])} than ONNX Runtime", *(f"{d:.1e}" for d in differences)]
     return f"| {' | '.join(cells)} |"
 
 
@@ -79,8 +79,8 @@ def main() -> None:
     install(FOLDER, "onnxruntime", *PACKAGES)
     sys.path.append(str(FOLDER))
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    used = "used" if half_is_fast(torch.device("cpu")) else "not used"
-    print(f"{machine.described(torch.device('cpu'))}; bfloat16 is {used} here")
+    usage = "used" if half_is_fast(torch.device("cpu")) else "not used"
+    print(f"{machine.described(torch.device('cpu'))}; bfloat16 is {usage} here")
     print(HEADER)
     print("|---" * HEADER.count(" | ") + "|---|")
     sizes = {label(size.settings): size.settings for size in for_processor().images}

@@ -1,4 +1,4 @@
-"""Servers that benchmarks start, and end."""
+"""Starts and ends the servers of benchmarks."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ START_S = 300.0
 def started(
     command: Sequence[str], url: str, folder: Path, environment: Mapping[str, str] | None = None
 ) -> Iterator[psutil.Process]:
-    """A server, once it answers at `url`; what it says goes to `server.log` in `folder`."""
-    at_hand = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))  # MLflow calls uvicorn
-    own = {**os.environ, **(environment or {}), "PATH": at_hand}
+    """Starts a server and gives its process once it answers at `url`. Its output goes to `server.log` in `folder`."""
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))  # MLflow calls uvicorn
+    variables = {**os.environ, **(environment or {}), "PATH": path}
     with (folder / "server.log").open("a") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=own)
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=variables)
     try:
-        until = time.monotonic() + START_S
+        deadline = time.monotonic() + START_S
         while not _answers(url):
-            if process.poll() is not None or time.monotonic() > until:
+            if process.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit((folder / "server.log").read_text())
             time.sleep(0.2)
         yield psutil.Process(process.pid)
@@ -47,6 +47,6 @@ def _answers(url: str) -> bool:
 
 
 def free_port() -> int:
-    """A port that nothing listens at."""
+    """A free port of this machine."""
     with socket.create_server((HOST, 0)) as listener:
         return int(listener.getsockname()[1])

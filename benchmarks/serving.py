@@ -46,22 +46,22 @@ Bring = Callable[[httpx.Client, int], None]
 
 @dataclass(frozen=True)
 class Load:
-    """What eight senders saw."""
+    """The load test of one server."""
 
     seconds: float
-    each: list[float]  # from the first byte sent to the last byte fetched
+    latencies: list[float]  # from the first byte sent to the last byte fetched
     peak_mib: float  # of the server's processes together
 
     def line(self, name: str) -> str:
-        p50, p99 = np.percentile(self.each, (50, 99))
-        rate = len(self.each) / self.seconds
+        p50, p99 = np.percentile(self.latencies, (50, 99))
+        rate = len(self.latencies) / self.seconds
         return f"| {name} | {rate:.2f} | {p50:.2f} | {p99:.2f} | {self.peak_mib:.0f} |"
 
 
 def put_under_load(
     url: str, bring: Bring, images: int, senders: int, process: psutil.Process, headers: dict[str, str]
 ) -> Load:
-    """Every sender takes the next image as soon as its last one is back."""
+    """Sends all images. Every sender takes the next one as soon as its last one is back."""
     peak, done = [0.0], threading.Event()
 
     def watch() -> None:
@@ -78,30 +78,30 @@ def put_under_load(
     watcher.start()
     begun = time.perf_counter()
     with ThreadPoolExecutor(senders) as pool:
-        each = list(pool.map(timed, range(images)))
+        latencies = list(pool.map(timed, range(images)))
     seconds = time.perf_counter() - begun
     done.set()
     watcher.join()
-    return Load(seconds, each, peak[0])
+    return Load(seconds, latencies, peak[0])
 
 
 def _resident(process: psutil.Process) -> float:
-    """MiB, memory that processes share counted once."""
-    found = 0.0
-    for one in (process, *process.children(recursive=True)):
+    """The memory of the process and its children in MiB. Shared memory counts once."""
+    mib = 0.0
+    for member in (process, *process.children(recursive=True)):
         try:
-            found += one.memory_full_info().pss / 2**20
+            mib += member.memory_full_info().pss / 2**20
         except psutil.NoSuchProcess:
             continue
-    return found
+    return mib
 
 
 def ours(folder: Path, files: list[bytes], senders: int) -> Load:
-    token, known = new_token("benchmark")
+    token, digest = new_token("benchmark")
     settings = yaml.safe_load((Path(__file__).parents[1] / "infra" / "serve.yaml").read_text(encoding="utf-8"))
     port = free_port()
     settings["node"]["port"] = free_port()
-    settings["http"] |= {"port": port, "tokens": [{"name": known.name, "sha256": known.sha256}]}
+    settings["http"] |= {"port": port, "tokens": [{"name": digest.name, "sha256": digest.sha256}]}
     settings["spool"] |= {"folder": tempfile.mkdtemp(dir=folder), "keep_free_gib": 0.0}
     path = folder / "serve.yaml"
     path.write_text(yaml.safe_dump(settings), encoding="utf-8")
@@ -162,10 +162,11 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 2], help="of MLflow's server")
-    given = parser.parse_args()
+    options = parser.parse_args()
     os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{Path('mlruns/mlflow.db').resolve()}")
     generator = registry.load_generator(Layout())
-    stored = [(drawn.image(given.side, given.side, seed) * FULL).astype(np.uint16) for seed in range(given.images)]
+    side = options.side
+    stored = [(drawn.image(side, side, seed) * FULL).astype(np.uint16) for seed in range(options.images)]
     floor = []
     for image in stored[:8]:
         begun = time.perf_counter()
@@ -177,11 +178,11 @@ def main() -> None:
     print("| server | images a second | p50, s | p99, s | memory, MiB |\n|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for _ in range(given.rounds):
+        for _ in range(options.rounds):
             files = [dicom_file(image) for image in stored]  # other instances each time: what is known is not done
-            print(ours(folder, files, given.senders).line("medsr serve"), flush=True)
-            for workers in given.workers:
-                load = mlflows(folder, bodies, given.senders, workers)
+            print(ours(folder, files, options.senders).line("medsr serve"), flush=True)
+            for workers in options.workers:
+                load = mlflows(folder, bodies, options.senders, workers)
                 print(load.line(f"mlflow models serve, {workers} worker(s)"), flush=True)
 
 

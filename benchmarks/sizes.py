@@ -1,4 +1,4 @@
-"""What is measured: sizes for a processor, for a GPU, and for a look at whether the benchmark itself runs."""
+"""The sizes that are measured: for a processor, for a GPU, and for a trial of the benchmark itself."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def for_gpu() -> Sizes:
 
 
 def for_a_look() -> Sizes:
-    """Seconds instead of minutes; its numbers mean nothing."""
+    """Tiny sizes for a trial of some seconds. Its numbers mean nothing."""
     tiny = resized(recipe("quick"), (8, 1, 4), 32, 2)
     step, image = StepSize("tiny", tiny, 2), ImageSize("tiny", tiny, 40, 56, 2)
     return Sizes((step,), (image,), (step,), (image,), (128,), 1, ((40, 56),), 1)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-Method = Callable[[int], object]  # told the number of the call, from 0
+Method = Callable[[int], object]  # takes the number of the call, from 0
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ def quotients(slow: Times, fast: Times) -> list[float]:
 
 
 def typical(slow: Times, fast: Times) -> str:
-    """The middle one of the quotients."""
+    """The median quotient."""
     return digits(statistics.median(quotients(slow, fast)))
 
 
 def synchronise(device: torch.device) -> None:
-    """Waits until the device has done what it was given; a processor always has."""
+    """Waits until the device has done its work. A processor needs no wait."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -60,19 +60,19 @@ def in_turns(contestants: Mapping[str, Method], rounds: int, device: torch.devic
 
     A turn is `calls` calls between two looks at the clock, and counts as their mean.
     """
-    taken: dict[str, list[float]] = {name: [] for name in contestants}
+    measured: dict[str, list[float]] = {name: [] for name in contestants}
     for number in range(rounds + 1):
         for name, contestant in contestants.items():
             seconds = _turn(contestant, number * calls, calls, device)
             if number:
-                taken[name].append(seconds)
-    return {name: Times(tuple(seconds)) for name, seconds in taken.items()}
+                measured[name].append(seconds)
+    return {name: Times(tuple(seconds)) for name, seconds in measured.items()}
 
 
 def _turn(contestant: Method, first: int, calls: int, device: torch.device) -> float:
     synchronise(device)
-    begun = time.perf_counter()
+    started = time.perf_counter()
     for number in range(first, first + calls):
         contestant(number)
     synchronise(device)
-    return (time.perf_counter() - begun) / calls
+    return (time.perf_counter() - started) / calls

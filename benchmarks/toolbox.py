@@ -1,4 +1,4 @@
-"""basicsr, as its users get it from the package index: installed beside this file, bridged, built to our sizes."""
+"""basicsr from the package index: installed beside this file, made importable, and built in our sizes."""
 
 from __future__ import annotations
 
@@ -55,17 +55,17 @@ def ready() -> Toolbox:
 
 
 def install(folder: Path, module: str, *packages: str) -> None:
-    """Brings `packages` of the package index, unless `module` is there already. Raises `StepError` where it cannot.
+    """Installs `packages` into `folder`, unless `module` is there already. Raises `StepError` where that fails.
 
-    Into a folder of their own and without what they depend on, so that the project's environment stays as locked.
+    Their own folder, without their dependencies, leaves the project's environment as locked.
     """
     if (folder / module).is_dir():
         return
     command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", sys.executable]
     command += ["--target", str(folder), "--no-deps", "--no-build-isolation", *packages]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise StepError(f"{', '.join(packages)}: expected from the package index, got: {done.stderr.strip()}")
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    if process.returncode:
+        raise StepError(f"{', '.join(packages)}: expected from the package index, got: {process.stderr.strip()}")
 
 
 def copy_weights(source: nn.Module, target: nn.Module) -> None:
@@ -91,7 +91,7 @@ class BasicSRLoop:
         self._batches = [{"lq": low, "gt": high} for low, high in batches]
 
     def step(self, step: int) -> float:
-        """Takes step number `step`; its loss, which their loop reads from the device at every step."""
+        """Takes step number `step` and gives its loss, which their loop reads from the device at every step."""
         self.model.feed_data(self._batches[step % len(self._batches)])
         self.model.optimize_parameters(step)
         return float(self.model.log_dict["l_pix"])
@@ -131,7 +131,7 @@ def _options(settings: PixelTraining, device: torch.device) -> dict[str, Any]:
 
 
 def _bridge() -> None:
-    """What basicsr's import wants and cannot find any more; `distutils` left Python with 3.12, setuptools has it."""
+    """Supplies modules that basicsr imports and that are gone: `distutils` left Python in 3.12, setuptools has it."""
     importlib.import_module("setuptools")
     moved = ModuleType(GONE)
     moved.rgb_to_grayscale = rgb_to_grayscale  # type: ignore[attr-defined]

@@ -34,7 +34,7 @@ moved once a pass, with Adam's and the average's state, at the speed of a copy."
 
 @dataclass(frozen=True)
 class Measured:
-    """One size: times of a step, and ours split into parts (seconds, medians)."""
+    """One size: times of a step, and our step split into parts (mean seconds)."""
 
     size: StepSize
     work: Work  # of a forward pass
@@ -58,7 +58,7 @@ class _Marks:
 
 
 class _MarkedPatches:
-    """`Patches`, with a mark where a batch is asked for and where it is there."""
+    """`Patches`, with a mark before and after each batch."""
 
     def __init__(self, patches: Patches, mark: _Marks) -> None:
         self._patches, self._mark = patches, mark
@@ -83,7 +83,7 @@ def timed(toolbox: Toolbox, size: StepSize, device: torch.device, calls: int) ->
 
 
 def measure(toolbox: Toolbox, size: StepSize, device: torch.device, calls: int) -> Measured:
-    """All there is to say about one size."""
+    """Measures one size."""
     settings = size.settings
     side = settings.patch_size // settings.scale
     work = forward_work(partial(toolbox.build, settings), (settings.batch_size, 1, side, side))
@@ -92,27 +92,27 @@ def measure(toolbox: Toolbox, size: StepSize, device: torch.device, calls: int) 
 
 def section(measured: Sequence[Measured], ceiling: Ceiling, device: torch.device) -> Section:
     """The table of whole steps."""
-    faster = (f"{typical(one.times['basicsr'], one.times['medsr'])} ({label(one.size.settings)})" for one in measured)
+    faster = (f"{typical(m.times['basicsr'], m.times['medsr'])} ({label(m.size.settings)})" for m in measured)
     method = METHOD.format(contestants.precision(measured[0].size.settings, device))
     finding = f"training step, times faster than basicsr: {', '.join(faster)}"
-    return Section("Training step", method, COLUMNS, [_row(one, ceiling) for one in measured], finding)
+    return Section("Training step", method, COLUMNS, [_row(m, ceiling) for m in measured], finding)
 
 
 def split_section(measured: Sequence[Measured]) -> Section:
-    """Where our steps spend their time, and how much of it they wait for data."""
+    """The table of the parts of our steps, and of their wait for data."""
     method = """Ours, in a separate run with a wait for the device after every part. Waiting for data: how much longer a
 step takes with its batch cut than with one that lies in memory, medians of the timed rounds, where nothing waits in
 between; below the noise of rounds it says nothing, and the share of `data` is the bound."""
-    rows = [_split_row(one) for one in measured]
-    longest, wait = (max(share(one) for one in measured) for share in (_data_share, _waiting))
+    rows = [_split_row(m) for m in measured]
+    longest, wait = (max(share(m) for m in measured) for share in (_data_share, _waiting))
     finding = f"data: {longest:.1%} of a step with waits after every part, {wait:.1%} waited for without, at most"
     return Section("Where a step's time goes", method, ("network", *PARTS, "waiting for data"), rows, finding)
 
 
-def _row(one: Measured, ceiling: Ceiling) -> tuple[str, ...]:
-    settings, theirs, ours = one.size.settings, one.times["basicsr"], one.times["medsr"]
-    operations = TRAINING * one.work.operations
-    moved = step_bytes(one.work, 2 if ceiling.half else 4)
+def _row(measured: Measured, ceiling: Ceiling) -> tuple[str, ...]:
+    settings, theirs, ours = measured.size.settings, measured.times["basicsr"], measured.times["medsr"]
+    operations = TRAINING * measured.work.operations
+    moved = step_bytes(measured.work, 2 if ceiling.half else 4)
     return (
         label(settings),
         str(settings.patch_size),
@@ -128,18 +128,18 @@ def _row(one: Measured, ceiling: Ceiling) -> tuple[str, ...]:
     )
 
 
-def _split_row(one: Measured) -> tuple[str, ...]:
-    total = sum(one.parts.values())
-    shares = (f"{digits(1000 * one.parts[part])} ms, {one.parts[part] / total:.1%}" for part in PARTS)
-    return (label(one.size.settings), *shares, f"{_waiting(one):.1%}")
+def _split_row(measured: Measured) -> tuple[str, ...]:
+    total = sum(measured.parts.values())
+    shares = (f"{digits(1000 * measured.parts[part])} ms, {measured.parts[part] / total:.1%}" for part in PARTS)
+    return (label(measured.size.settings), *shares, f"{_waiting(measured):.1%}")
 
 
-def _data_share(one: Measured) -> float:
-    return one.parts["data"] / sum(one.parts.values())
+def _data_share(measured: Measured) -> float:
+    return measured.parts["data"] / sum(measured.parts.values())
 
 
-def _waiting(one: Measured) -> float:
-    with_data, without = one.times["medsr"].median, one.times["held"].median
+def _waiting(measured: Measured) -> float:
+    with_data, without = measured.times["medsr"].median, measured.times["held"].median
     return max(0.0, with_data - without) / with_data
 
 

@@ -23,20 +23,19 @@ def limit_name() -> str:
 
 @contextmanager
 def accelerator(stop: threading.Event, embedded: bool) -> Iterator[None]:
-    """Holds the accelerator for the length of the block, waiting for it first; makes the limit where it is missing.
+    """Waits for the accelerator and holds it for the length of the block. Makes the limit where it is missing.
 
     `embedded` says that the Prefect server is this run's own. Raises `Cancelled` once `stop` is set.
 
-    A lock of the operating system stands around Prefect's slot: it ends with the process that holds it, and it has to
-    do where Prefect's server does not answer. A slot is not given back where its holder was killed or the server was
-    away by then, and a server that keeps leases in memory never notices. The locked file says so: it names the server
-    at which who had the lock before left a slot taken. At the embedded one whoever has the lock has the slot.
+    A lock of the operating system stands around Prefect's slot. It ends with the process that holds it, and it works
+    alone where Prefect's server does not answer. A slot stays taken where its holder was killed or the server was away
+    at the end, and a server that keeps leases in memory never notices. The locked file therefore names the server at
+    which the last holder left a slot taken. At the embedded server the holder of the lock has the slot.
 
-    That slot is then freed, whoever holds it. It is another's by now only where all of this is so: another user of
-    this host (a lock of their own, in their `PREFECT_HOME`) shares the server, this user's process was killed, its
-    lease ran out (300 s), and the other took the slot before this user came back. The server does not tell who holds
-    it. Two are then at the accelerator until the first of them ends; both give right results, or fail for want of
-    memory and are tried again.
+    The next holder frees that slot. It is another user's only where all of this is so: that user of this host (with a
+    lock in their own `PREFECT_HOME`) shares the server, this user's process was killed, its lease ran out (300 s), and
+    the other took the slot meanwhile. The server does not tell who holds it. Two then use the accelerator until one
+    ends. Both give right results, or lack memory and are tried again.
     """
     import httpx
     from prefect.settings import PREFECT_HOME
@@ -54,20 +53,20 @@ def accelerator(stop: threading.Event, embedded: bool) -> Iterator[None]:
 
 
 def _slot(stop: threading.Event, embedded: bool, taken_at: IO[str]) -> ExitStack:
-    """Prefect's slot, held until the stack is closed; an empty stack where the server does not answer or record."""
+    """Prefect's slot, held until the stack is closed. The stack is empty where the server does not answer or record."""
     import httpx
     from prefect.concurrency.sync import concurrency
     from prefect.settings import PREFECT_API_URL
 
     slot, server = ExitStack(), str(PREFECT_API_URL.value())
     taken_at.seek(0)
-    left = embedded or taken_at.read() == server
+    slot_is_ours = embedded or taken_at.read() == server
     while prefect_server.answers():
         try:
-            _ensure_limit(limit_name(), free=left)
+            _ensure_limit(limit_name(), free=slot_is_ours)
         except httpx.HTTPError:  # its disk is full, for one
             break
-        left = False
+        slot_is_ours = False
         taken_at.truncate(0)
         taken_at.write(server)
         taken_at.flush()

@@ -1,6 +1,6 @@
 """A person's decision about a candidate, or about drift: a Prefect run that waits, the evidence beside the question.
 
-It is suspended, not kept waiting: no process runs meanwhile, and it outlives worker, server and machine.
+The run is suspended: no process runs meanwhile, and it outlives worker, server and machine.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ def announce(decisions: Iterable[Decision]) -> None:
     for decision in decisions:
         if decision.outcome == AWAITING:
             resource = {"prefect.resource.id": f"medsr.promotion.{decision.model}.{decision.version}"}
-            about = {"model": decision.model, "number": decision.version, "summary": decision.summary}
-            emit_event(EVENT, resource=resource, payload=about)
+            payload = {"model": decision.model, "number": decision.version, "summary": decision.summary}
+            emit_event(EVENT, resource=resource, payload=payload)
 
 
 def ask(model: str, number: str) -> str:
-    """Waits for a person within a flow run, then does what that person says; gives what was done.
+    """Suspends the flow run until a person answers, then does what they say. Gives a sentence about it.
 
-    Prefect runs it twice: up to the question, and again, with the answer at hand, once the run is resumed.
+    Prefect runs it twice: up to the question, and again with the answer once the run is resumed.
     """
     from prefect import suspend_flow_run
 
@@ -51,14 +51,14 @@ def ask(model: str, number: str) -> str:
     )
     answer = suspend_flow_run(wait_for_input=form, timeout=PATIENCE_S, key=ASKED)
     decide = ledger.promote if answer.promote else ledger.decline
-    entry = decide(layout, model, number, answer.by, answer.reason)
-    return f"{model} {number}: {entry.outcome} by {entry.by}: {entry.reason}"
+    decision = decide(layout, model, number, answer.by, answer.reason)
+    return f"{model} {number}: {decision.outcome} by {decision.by}: {decision.reason}"
 
 
-def ask_to_retrain(found: str) -> str:
-    """Waits for a person within a flow run, then starts a training if that person wants one; gives what was done.
+def ask_to_retrain(drifted: str) -> str:
+    """Suspends the flow run until a person answers, then trains if they say so. Gives a sentence about it.
 
-    `found` says what drifted. While one run asks, others do not.
+    `drifted` says what drifted. While one run asks, others do not.
     """
     from prefect import suspend_flow_run
     from prefect.deployments import run_deployment
@@ -66,18 +66,18 @@ def ask_to_retrain(found: str) -> str:
     if _asked_elsewhere(RETRAINING):
         return "another run asks already"
     form = _form("Retraining", train="Train now; it learns from what the sources hold, so bring new images first.")
-    description = f"What arrives differs from what was trained on: {found}. `mlruns/monitoring/drift.html` shows how."
-    asked = form.with_initial_data(description=description, train=False)
-    answer = suspend_flow_run(wait_for_input=asked, timeout=PATIENCE_S, key=RETRAINING)
-    said = f"{answer.by}: {answer.reason}"
+    description = f"What arrives differs from what was trained on: {drifted}. `mlruns/monitoring/drift.html` shows how."
+    question = form.with_initial_data(description=description, train=False)
+    answer = suspend_flow_run(wait_for_input=question, timeout=PATIENCE_S, key=RETRAINING)
+    decided = f"{answer.by}: {answer.reason}"
     if not answer.train:
-        return f"not trained, by {said}"
+        return f"not trained, by {decided}"
     begun: Any = run_deployment(TRAINING, timeout=0, as_subflow=False)
-    return f"{TRAINING} was begun as {begun.name}, by {said}"
+    return f"{TRAINING} was begun as {begun.name}, by {decided}"
 
 
 def _form(name: str = "Approval", **question: str) -> Any:
-    """Of one yes or no, `promote` if nothing else is asked, and who says so, and why."""
+    """A form with one yes or no (`promote` unless `question` names another), a name and a reason."""
     from prefect.input import RunInput
     from pydantic import Field, create_model
 
@@ -94,18 +94,18 @@ def _form(name: str = "Approval", **question: str) -> Any:
 
 
 def _asked_elsewhere(flow: str, parameters: dict[str, str] | None = None) -> bool:
-    """Whether another run of that flow waits, with these parameters where some are given."""
+    """Whether another run of that flow is suspended, with these parameters if any are given."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowFilter, FlowFilterName, FlowRunFilter, FlowRunFilterState
     from prefect.client.schemas.filters import FlowRunFilterStateName as StateName
     from prefect.context import FlowRunContext
 
     context = FlowRunContext.get()
-    own = context.flow_run.id if context and context.flow_run else None
+    own_id = context.flow_run.id if context and context.flow_run else None
     waiting = FlowRunFilter(state=FlowRunFilterState(name=StateName(any_=["Suspended"])))
     with get_client(sync_client=True) as client:
-        found = client.read_flow_runs(flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])), flow_run_filter=waiting)
-    return any(run.id != own and parameters in (None, run.parameters) for run in found)
+        runs = client.read_flow_runs(flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])), flow_run_filter=waiting)
+    return any(run.id != own_id and parameters in (None, run.parameters) for run in runs)
 
 
 def _show(layout: Layout, version: registry.Version) -> None:

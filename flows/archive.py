@@ -1,9 +1,9 @@
-"""An archive of images through the champion, on as many processes as there are.
+"""An archive of images through the champion, in one process or many.
 
-It is a folder, what a DICOMDIR names, or what a DICOMweb archive answers to a query.
+An archive is a folder, the files that a DICOMDIR names, or the answer of a DICOMweb archive to a query.
 
-One notion of what is done, with the scheduled inbox: the image at its place, or the reason beside it. So an archive can
-be interrupted at any moment, and what comes later is done by the same command.
+An image is done when it, or the reason of its failure, lies at its place, as for the scheduled inbox. So a run can be
+interrupted at any moment, and the same command does images that come later.
 """
 
 from __future__ import annotations
@@ -22,48 +22,50 @@ from components.handover import Layout, StepError
 from components.imaging.decoding import BROKEN
 from components.learning.inference.generator import Generator
 from flows import prefect_server
-from flows.enhancement import Batch, Place, claimed, enhance_one, leave, places_in, reason_of, waiting
+from flows.enhancement import Batch, Place, claimed, enhance_one, places_in, reason_of, waiting, write_reason
 
 if TYPE_CHECKING:
     from prefect.task_runners import TaskRunner
 
 DICOMDIR = "DICOMDIR"
-SOME = 8  # images a task: one that ends its process holds up no more
+MAX_CHUNK = 8  # images a task: one that ends its process holds up no more
 SPARE = 4  # tasks a process, so that none is idle at the end
 
-Told = Callable[[str, str], None]  # hears of each image, and why it could not be, or nothing
+OnImage = Callable[[str, str], None]  # called with each image's name, and the reason where it failed
 
 
 @dataclass(frozen=True)
 class Query:
-    """What a DICOMweb archive at `url` is asked for: values by DICOM keyword, with wildcards and ranges."""
+    """A query to the DICOMweb archive at `url`: values by DICOM keyword, with wildcards and ranges."""
 
     url: str
     where: Mapping[str, str]
-    give_back: bool  # what is made is stored there too, before it counts as done
+    give_back: bool  # an enhanced image is stored there too, before it counts as done
 
 
-def run(layout: Layout, source: Path | Query, outbox: Path, told: Told, workers: int = 1, scheduler: str = "") -> Batch:
+def run(
+    layout: Layout, source: Path | Query, outbox: Path, on_image: OnImage, workers: int = 1, scheduler: str = ""
+) -> Batch:
     """Enhances what is in `source` and not in `outbox` yet, each image at its own place.
 
-    With `workers` above 1 on so many processes of this machine, with `scheduler` (an address) on the workers of that
-    Dask scheduler, which see the same files at the same paths. Raises `StepError` where there is no champion, `source`
-    is no folder and no DICOMDIR, or somebody else fills `outbox`; `OSError` where the machine or an archive fails.
+    `workers` above 1 are processes of this machine. `scheduler` is the address of a Dask scheduler instead, whose
+    workers see the same files at the same paths. Raises `StepError` where there is no champion, `source` is no folder
+    and no DICOMDIR, or another process fills `outbox`. Raises `OSError` where the machine or an archive fails.
     """
     with claimed(outbox):
-        return _run(layout, source, outbox, told, workers, scheduler)
+        return _run(layout, source, outbox, on_image, workers, scheduler)
 
 
-def _run(layout: Layout, source: Path | Query, outbox: Path, told: Told, workers: int, scheduler: str) -> Batch:
+def _run(layout: Layout, source: Path | Query, outbox: Path, on_image: OnImage, workers: int, scheduler: str) -> Batch:
     batch = Batch()
 
     def add(place: Place, failure: str) -> None:
         batch.add(place.name, failure)
-        told(place.name, failure)
+        on_image(place.name, failure)
 
     if isinstance(source, Query):
-        found = dicomweb.find(source.url, source.where)
-        batch.others, places = found.others, [_place(image, source.give_back) for image in found.images]
+        search = dicomweb.find(source.url, source.where)
+        batch.others, places = search.skipped, [_place(image, source.give_back) for image in search.images]
     else:
         places = list(_places(source, outbox, add))
     todo = list(waiting(places, outbox, batch, quiet_s=0))
@@ -77,8 +79,8 @@ def _run(layout: Layout, source: Path | Query, outbox: Path, told: Told, workers
         for place in todo:
             add(place, enhance_one(layout, place, outbox, generator))
         return batch
-    size = max(1, min(SOME, len(todo) // (SPARE * workers)))
-    chunks = [todo[first : first + size] for first in range(0, len(todo), size)]
+    size = max(1, min(MAX_CHUNK, len(todo) // (SPARE * workers)))
+    chunks = [todo[start : start + size] for start in range(0, len(todo), size)]
     _spread(Layout(layout.root.resolve()), outbox.resolve(), version, chunks, _runner(workers, scheduler), add)
     return batch
 
@@ -138,27 +140,27 @@ def _spread(
     runner: TaskRunner[Any],
     add: Callable[[Place, str], None],
 ) -> None:
-    """A Prefect flow of a task for each of `chunks`; those of a task whose process ended are tried once more, alone.
+    """Runs a Prefect flow with a task for each of `chunks`. Images whose process ended are tried once more, alone.
 
-    What the machine or an archive lacked is raised outside the flow: it names a file, files are often named for
-    patients, and Prefect keeps what its runs say.
+    A failure of the machine or an archive is raised outside the flow. Its message names a file, files are often named
+    for patients, and Prefect keeps the messages of its runs.
     """
     from distributed.scheduler import KilledWorker
     from prefect import flow, task
 
-    some = task(name="enhance", persist_result=False)(_enhance_some)
+    enhance = task(name="enhance", persist_result=False)(_enhance_chunk)
 
-    lacking: list[OSError] = []
+    outages: list[OSError] = []
 
     def submit(places: list[Place]) -> Any:
-        return some.submit(layout, outbox, version, places)
+        return enhance.submit(layout, outbox, version, places)
 
     def failures(future: Any) -> list[str]:
-        found: list[str] | OSError = future.result()
-        if isinstance(found, OSError):
-            lacking.append(found)
+        reasons: list[str] | OSError = future.result()
+        if isinstance(reasons, OSError):
+            outages.append(reasons)
             raise RuntimeError("the machine or the archive failed; whoever began this run was told how")
-        return found
+        return reasons
 
     @flow(name="archive", task_runner=runner, persist_result=False)
     def archive() -> None:
@@ -174,19 +176,19 @@ def _spread(
                 (failure,) = failures(submit([place]))
             except KilledWorker:
                 failure = "its process ended at work on it, more than once"
-                leave(place, outbox, failure)
+                write_reason(place, outbox, failure)
             add(place, failure)
 
     state: Any = archive(return_state=True)
-    if lacking:
-        raise lacking[0]
+    if outages:
+        raise outages[0]
     state.result()
 
 
-def _enhance_some(layout: Layout, outbox: Path, version: registry.Version, places: list[Place]) -> list[str] | OSError:
-    """Why not, of each, or what the machine or an archive lacked.
+def _enhance_chunk(layout: Layout, outbox: Path, version: registry.Version, places: list[Place]) -> list[str] | OSError:
+    """The reason for each image, empty where it was enhanced, or the failure of the machine or an archive.
 
-    Dask does again what was lost with a process: what is done by then is not done twice.
+    Dask repeats a task that was lost with its process. Images that are done by then are not done twice.
     """
     try:
         generator = _generator(layout, version)

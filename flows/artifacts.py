@@ -1,4 +1,4 @@
-"""What a run of the pipeline leaves on Prefect's pages: the verdict, and the tables behind it."""
+"""The artifacts of a run of the pipeline on Prefect's pages: the verdict and its tables."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def verdict(
 ) -> list[str]:
     """Lines of Markdown; `summary` is the best method first."""
     leader = best_generator(summary)
-    said = conclusions(comparisons, display_names(line.method for line in summary))
+    findings = conclusions(comparisons, display_names(line.method for line in summary))
     return [
         f"# {NAMES[leader.method]} leads the networks: {leader.psnr_db_mean:.2f} dB, "
         f"{_signed_interval(leader)} over bicubic",
         "",
-        f"Over {leader.n} held-out images of {leader.patients} patients. {' '.join(said)}",
+        f"Over {leader.n} held-out images of {leader.patients} patients. {' '.join(findings)}",
         "",
         *(f"- {decision.summary}" for decision in decisions),
         "",

@@ -1,4 +1,4 @@
-"""What a Prefect server does by itself: ends runs that went silent with their machine, and tells a person."""
+"""Automations of a Prefect server: they end runs that went silent, and notify a person."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RUNS, HEARTBEAT = "prefect.flow-run.*", "prefect.flow-run.heartbeat"
 AT_REST = ("Completed", "Failed", "TimedOut", "Crashed", "Cancelled", "Suspended", "Paused", "AwaitingRetry")
 SILENCE, TROUBLE, DRIFT = "medsr: a run went silent", "medsr: a run needs somebody", "medsr: drift"
 NEEDS_SOMEBODY = ("Failed", "Crashed", "TimedOut", "Suspended")
-TOLD = """\
+BODY = """\
 {{ flow.name }} {{ flow_run.name }}: {{ flow_run.state.name }}. {{ flow_run.state.message }}
 {{ flow_run | ui_url }}"""
 
@@ -26,42 +26,42 @@ TOLD = """\
 def register(server: str, notify: str = "", silent_s: float = SILENT_S) -> None:
     """Brings the automations of the server at `server` up to date.
 
-    `notify` names a notification block that is there, `slack-webhook/ward`; it then hears of runs that failed or wait
-    for an answer, and of drift. Raises `StepError` where it is not there.
+    `notify` names a notification block on the server, such as `slack-webhook/ward`. It gets a message for drift and for
+    each run that failed or waits for an answer. Raises `StepError` where it is missing.
     """
     from prefect.client.orchestration import SyncPrefectClient
 
     with SyncPrefectClient(server) as client:
-        wanted = [_silence(silent_s), *(_telling(client, server, notify) if notify else ())]
-        _replace(client, wanted)
+        automations = [_silence(silent_s), *(_notifications(client, server, notify) if notify else ())]
+        _replace(client, automations)
 
 
-def _replace(client: SyncPrefectClient, wanted: Sequence[AutomationCore]) -> None:
-    """Makes `wanted` the only ones with our names.
+def _replace(client: SyncPrefectClient, automations: Sequence[AutomationCore]) -> None:
+    """Makes `automations` the only ones with our names.
 
-    One that is there already stays: what it waits for would be forgotten with it, a run's next heartbeat above all.
+    An equal one on the server stays: replacing it would forget what it waits for, such as a run's next heartbeat.
     """
     from prefect.events import AutomationCore
 
-    missing = list(wanted)
+    missing = list(automations)
     for name in (SILENCE, TROUBLE, DRIFT):
-        for old in client.read_automations_by_name(name):
-            same = AutomationCore.model_validate(old.model_dump())
-            if same in missing:
-                missing.remove(same)
+        for stored in client.read_automations_by_name(name):
+            existing = AutomationCore.model_validate(stored.model_dump())
+            if existing in missing:
+                missing.remove(existing)
             else:
-                client.delete_automation(old.id)
+                client.delete_automation(stored.id)
     for automation in missing:
         client.create_automation(automation)
 
 
 def _silence(silent_s: float) -> AutomationCore:
-    """A run whose process, or machine, is gone stays `Running` for ever, and what waits for it waits for ever."""
+    """Marks silent runs as crashed. Without it a run whose machine is gone stays `Running`, and others wait for it."""
     from prefect.client.schemas.objects import StateType
     from prefect.events import AutomationCore, EventTrigger, Posture, ResourceSpecification
     from prefect.events.actions import ChangeFlowRunState
 
-    said = f"no sign of life for {silent_s / 60:g} min: its process or its machine is gone. The next run goes on."
+    message = f"no sign of life for {silent_s / 60:g} min: its process or its machine is gone. The next run goes on."
     return AutomationCore(
         name=SILENCE,
         description="Marks as crashed what gives no sign of life any more.",
@@ -74,11 +74,11 @@ def _silence(silent_s: float) -> AutomationCore:
             threshold=1,
             within=timedelta(seconds=silent_s),
         ),
-        actions=[ChangeFlowRunState(name="Crashed", state=StateType.CRASHED, message=said, force=False)],
+        actions=[ChangeFlowRunState(name="Crashed", state=StateType.CRASHED, message=message, force=False)],
     )
 
 
-def _telling(client: SyncPrefectClient, server: str, notify: str) -> list[AutomationCore]:
+def _notifications(client: SyncPrefectClient, server: str, notify: str) -> list[AutomationCore]:
     from prefect.events import AutomationCore, EventTrigger, Posture, ResourceSpecification
     from prefect.events.actions import SendNotification
     from prefect.exceptions import ObjectNotFound
@@ -105,7 +105,7 @@ def _telling(client: SyncPrefectClient, server: str, notify: str) -> list[Automa
                 expect={f"prefect.flow-run.{state}" for state in NEEDS_SOMEBODY},
                 threshold=1,
             ),
-            actions=[SendNotification(block_document_id=block, subject="medsr: {{ flow_run.state.name }}", body=TOLD)],
+            actions=[SendNotification(block_document_id=block, subject="medsr: {{ flow_run.state.name }}", body=BODY)],
         ),
         AutomationCore(
             name=DRIFT,

@@ -1,4 +1,4 @@
-"""What the terminal shows of a pipeline: lines as they come, what runs now, and how each stage ended."""
+"""The terminal's view of a pipeline: log lines, the running stages, and how each stage ended."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STYLES = {Outcome.DONE: "green", Outcome.CACHED: "cyan", Outcome.FAILED: "bold r
 
 
 class Board:
-    """Shows a run of `stages`; every method may be called from any thread, and none fails with a disk that is full."""
+    """Shows a run of `stages`. Every method may be called from any thread. None fails on a full disk."""
 
     def __init__(self, console: Console, stages: Sequence[Stage], echo: bool = True) -> None:
         output: Any = ForgivingFile(console.file)
@@ -50,8 +50,8 @@ class Board:
     def log(self, stage: str, line: str) -> None:
         """One line that `stage` wrote."""
         if self._echo:
-            line_of = Text.assemble((f"{stage:<{self._width}} │ ", "dim"), Text.from_ansi(line))
-            self._console.print(line_of, soft_wrap=True)
+            prefixed = Text.assemble((f"{stage:<{self._width}} │ ", "dim"), Text.from_ansi(line))
+            self._console.print(prefixed, soft_wrap=True)
 
     def started(self, stage: str) -> None:
         self._running[stage] = time.monotonic()
@@ -64,7 +64,7 @@ class Board:
         self.log(stage, f"{outcome}, {self._seconds.get(stage, 0.0):.1f} s")
 
     def summary(self, results: Sequence[Result]) -> None:
-        """The table of how each stage ended, then what the failed ones said, once."""
+        """Prints how each stage ended, then the messages of failed stages."""
         table = Table("stage", "result", Column("seconds", justify="right"), box=None, padding=(0, 2))
         for result in results:
             outcome = Text(result.outcome, STYLES[result.outcome])
@@ -77,10 +77,10 @@ class Board:
     def _now(self) -> RenderableType:
         now, running = time.monotonic(), dict(self._running)
         shown = " · ".join(f"{stage} {_clock(now - began)}" for stage, began in running.items())
-        line = Table.grid(Column(width=BAR), Column(no_wrap=True, overflow="ellipsis"), padding=(0, 1))
+        progress = Table.grid(Column(width=BAR), Column(no_wrap=True, overflow="ellipsis"), padding=(0, 1))
         done = f"{len(self._ended)} of {self._total}  {shown or 'waiting'}"
-        line.add_row(ProgressBar(self._total, len(self._ended), width=BAR), Text(done, style="bold"))
-        return line
+        progress.add_row(ProgressBar(self._total, len(self._ended), width=BAR), Text(done, style="bold"))
+        return progress
 
 
 def _clock(seconds: float) -> str:

@@ -161,8 +161,8 @@ def deploy(server: str, notify: str) -> None:
     """Register what infra/prefect.yaml says with a Prefect server that runs already."""
     from flows import deployments
 
-    said = deployments.register(Path(), server, notify)
-    click.echo("\n".join([*said, *deployments.not_described(Path(), server)]))
+    lines = deployments.register(Path(), server, notify)
+    click.echo("\n".join([*lines, *deployments.not_described(Path(), server)]))
 
 
 @main.command()
@@ -185,15 +185,15 @@ def classify(source: Path, model: Path | None, gradcam: Path | None, as_json: bo
 
         classifier, name = load_any_classifier(model), str(model)
     try:
-        found = classify_file(source, classifier, name, gradcam)
+        reading = classify_file(source, classifier, name, gradcam)
     except UnreadableImage as error:
         raise StepError(f"{error} Nothing was read.") from error
     if as_json:
-        click.echo(json.dumps(asdict(found), default=str, indent=2))
+        click.echo(json.dumps(asdict(reading), default=str, indent=2))
         return
     click.echo(
-        f"{found.source}: {found.label}. Probability of {found.positive} {found.probability:.3f}, threshold "
-        f"{found.threshold:.3f}, by {found.model}. Research software, not a diagnosis."
+        f"{reading.source}: {reading.label}. Probability of {reading.positive} {reading.probability:.3f}, threshold "
+        f"{reading.threshold:.3f}, by {reading.model}. Research software, not a diagnosis."
     )
 
 
@@ -291,8 +291,8 @@ def evaluate(
     else:
         click.echo("\n".join(table.lines()))
     if keep:
-        kept = evaluate_model.keep(layout, table.name, Path(model))
-        click.echo(f"{kept}: kept; `medsr run` takes it into the report", err=as_json)
+        kept_folder = evaluate_model.keep(layout, table.name, Path(model))
+        click.echo(f"{kept_folder}: kept; `medsr run` takes it into the report", err=as_json)
 
 
 for command in (enhance, models, serve, token):

@@ -47,17 +47,17 @@ def enhance(
     STUDY/SERIES/INSTANCE.dcm below OUT. What is there already is not done again, so an archive can be interrupted and
     continued by the same command.
     """
-    asked = source.startswith(("http://", "https://"))
-    if (where or store) and not asked:
+    is_url = source.startswith(("http://", "https://"))
+    if (where or store) and not is_url:
         raise click.UsageError("--where and --store are for the address of a DICOMweb archive")
-    if not asked and not Path(source).exists():
+    if not is_url and not Path(source).exists():
         raise click.UsageError(f"{source}: expected an image, a folder or the address of an archive, found nothing")
-    archive = asked or Path(source).is_dir() or Path(source).name.upper() == "DICOMDIR"
+    archive = is_url or Path(source).is_dir() or Path(source).name.upper() == "DICOMDIR"
     if archive and overwrite:
         raise click.UsageError("--overwrite is for one image; remove what is to be done again")
     if archive:
         ctx.exit(
-            _archive(_query(source, where, store) if asked else Path(source), destination, workers, scheduler, as_json)
+            _archive(_query(source, where, store) if is_url else Path(source), destination, workers, scheduler, as_json)
         )
     if workers > 1 or scheduler:
         raise click.UsageError("--workers and --dask are for an archive")
@@ -67,7 +67,7 @@ def enhance(
 def _query(url: str, where: tuple[str, ...], store: bool) -> Query:
     from flows.archive import Query
 
-    pairs = dict(one.split("=", 1) for one in where if "=" in one)
+    pairs = dict(pair.split("=", 1) for pair in where if "=" in pair)
     if len(pairs) != len(where):
         raise click.UsageError("--where: expected KEY=VALUE, each key once")
     return Query(url, pairs, store)
@@ -81,17 +81,16 @@ def _image(source: Path, destination: Path, overwrite: bool, as_json: bool) -> N
 
     generator = load_generator(Layout())
     try:
-        made = enhance_file(source, destination, generator, overwrite=overwrite)
+        image = enhance_file(source, destination, generator, overwrite=overwrite)
     except UnreadableImage as error:
         raise StepError(f"{error} Nothing was written.") from error
-    record(Layout(), made, generator.percentiles)
+    record(Layout(), image, generator.percentiles)
     if as_json:
-        click.echo(json.dumps(asdict(made), default=str, indent=2))
+        click.echo(json.dumps(asdict(image), default=str, indent=2))
         return
-    size = f"{made.frames} × {made.rows} × {made.columns}"
-    click.echo(
-        f"{made.destination}: {size}, ×{made.scale} by {made.model_name} {made.model_version}, {made.seconds:.1f} s"
-    )
+    size = f"{image.frames} × {image.rows} × {image.columns}, ×{image.scale}"
+    model = f"{image.model_name} {image.model_version}"
+    click.echo(f"{image.destination}: {size} by {model}, {image.seconds:.1f} s")
 
 
 def _archive(source: Path | Query, outbox: Path, workers: int, scheduler: str, as_json: bool) -> int:
@@ -99,17 +98,17 @@ def _archive(source: Path | Query, outbox: Path, workers: int, scheduler: str, a
     from components.adapters import tracking
     from flows import archive
 
-    def told(name: str, failure: str) -> None:
+    def show(name: str, failure: str) -> None:
         if failure or not as_json:
             click.echo(click.format_filename(f"{name}: {failure or 'enhanced'}"), err=bool(failure))
 
     tracking.initialise(Layout())
     try:
-        batch = archive.run(Layout(), source, outbox, told, workers, scheduler)
+        batch = archive.run(Layout(), source, outbox, show, workers, scheduler)
     except (OSError, MemoryError) as error:
         raise StepError(f"{error or type(error).__name__}. What is done stays; the same command goes on.") from error
     except KeyboardInterrupt:
         click.echo("interrupted; the same command goes on", err=True)
         sys.exit(1)
-    click.echo(json.dumps(asdict(batch), indent=2) if as_json else f"{outbox}: {batch.said()}")
+    click.echo(json.dumps(asdict(batch), indent=2) if as_json else f"{outbox}: {batch.summary()}")
     return int(bool(batch.failed))

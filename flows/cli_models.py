@@ -105,9 +105,9 @@ def promote(number: str, reason: str, model: str, by: str) -> None:
     """Put version NUMBER in service because you say so, whatever the policy says."""
     from components.promotion import ledger
 
-    entry = ledger.promote(Layout(), model, number, by, reason)
-    against = f" in place of {entry.replaced}" if entry.replaced else ""
-    click.echo(f"{model} {number} ({entry.method}) is the champion{against}. `medsr models rollback` takes it back.")
+    decision = ledger.promote(Layout(), model, number, by, reason)
+    against = f" in place of {decision.replaced}" if decision.replaced else ""
+    click.echo(f"{model} {number} ({decision.method}) is the champion{against}. `medsr models rollback` takes it back.")
 
 
 @models.command()
@@ -119,8 +119,8 @@ def decline(number: str, reason: str, model: str, by: str) -> None:
     """Keep version NUMBER, which waits for a person or was registered, out of service; the policy obeys."""
     from components.promotion import ledger
 
-    entry = ledger.decline(Layout(), model, number, by, reason)
-    click.echo(f"{model} {number} ({entry.method}) will not be promoted by the policy.")
+    decision = ledger.decline(Layout(), model, number, by, reason)
+    click.echo(f"{model} {number} ({decision.method}) will not be promoted by the policy.")
 
 
 @models.command()
@@ -131,8 +131,9 @@ def rollback(reason: str, model: str, by: str) -> None:
     """Put back what served before the champion; the policy will not promote again what is taken out."""
     from components.promotion import ledger
 
-    entry = ledger.rollback(Layout(), model, by, reason)
-    click.echo(f"{model} {entry.version} ({entry.method}) is the champion again; {entry.replaced} is out of service.")
+    decision = ledger.rollback(Layout(), model, by, reason)
+    version, replaced = f"{model} {decision.version} ({decision.method})", decision.replaced
+    click.echo(f"{version} is the champion again; {replaced} is out of service.")
 
 
 @models.command()
@@ -147,9 +148,9 @@ def reproduce(ctx: click.Context, number: str, model: str, as_json: bool) -> Non
     """
     from flows import reproduction
 
-    found = reproduction.reproduce(Layout(), _version(model, number), lambda line: click.echo(line, err=True))
-    click.echo(json.dumps(asdict(found), indent=2) if as_json else "\n".join(found.lines()))
-    ctx.exit(int(not found.same))
+    comparison = reproduction.reproduce(Layout(), _version(model, number), lambda line: click.echo(line, err=True))
+    click.echo(json.dumps(asdict(comparison), indent=2) if as_json else "\n".join(comparison.lines()))
+    ctx.exit(int(not comparison.same))
 
 
 def _version(model: str, number: str) -> Version:

@@ -34,12 +34,12 @@ def token(name: str, as_json: bool) -> None:
     """Make a token with which NAME may use the service over HTTP. It is shown this once and kept nowhere."""
     from components.serving.access import new_token
 
-    made, known = new_token(name)
-    problems = list(known.problems())
+    secret, digest = new_token(name)
+    problems = list(digest.problems())
     if problems:
         raise StepError("; ".join(problems))
     if as_json:
-        click.echo(json.dumps({"token": made, "name": known.name, "sha256": known.sha256}))
+        click.echo(json.dumps({"token": secret, "name": digest.name, "sha256": digest.sha256}))
         return
-    click.echo(f"Token, for {name} alone: {made}")
-    click.echo(f"Line for http.tokens in infra/serve.yaml: - {{name: {name}, sha256: {known.sha256}}}")
+    click.echo(f"Token, for {name} alone: {secret}")
+    click.echo(f"Line for http.tokens in infra/serve.yaml: - {{name: {name}, sha256: {digest.sha256}}}")

@@ -47,17 +47,17 @@ def _data_check(quiet_minutes: float = 5.0) -> str:
     from components.sources import listing
 
     with _nameless():
-        seen, left = listing.compare(Layout(), params.load_here()), listing.left_over(Layout())
-    changes = "; ".join(map(str, seen.changes))
-    if not seen.changes and not left:
-        said = "nothing new in any source"
-    elif seen.youngest_s < 60 * quiet_minutes:
-        said = f"{changes}; still arriving, the newest file is {seen.youngest_s:.0f} s old"
+        state, not_ingested = listing.compare(Layout(), params.load_here()), listing.left_over(Layout())
+    changes = "; ".join(map(str, state.changes))
+    if not state.changes and not not_ingested:
+        summary = "nothing new in any source"
+    elif state.youngest_s < 60 * quiet_minutes:
+        summary = f"{changes}; still arriving, the newest file is {state.youngest_s:.0f} s old"
     else:
-        said = changes or f"{', '.join(left)}: seen by a run that did not come to ingest them"
-        emit_event("medsr.data.arrived", resource={"prefect.resource.id": "medsr.data"}, payload={"said": said})
-    get_run_logger().info(said)
-    return said
+        summary = changes or f"{', '.join(not_ingested)}: seen by a run that did not come to ingest them"
+        emit_event("medsr.data.arrived", resource={"prefect.resource.id": "medsr.data"}, payload={"said": summary})
+    get_run_logger().info(summary)
+    return summary
 
 
 def _approval(model: Literal["sr-generator", "classifier"], number: str) -> str:
@@ -66,9 +66,9 @@ def _approval(model: Literal["sr-generator", "classifier"], number: str) -> str:
 
     from flows import approval
 
-    said = approval.ask(model, number)
-    get_run_logger().info(said)
-    return said
+    outcome = approval.ask(model, number)
+    get_run_logger().info(outcome)
+    return outcome
 
 
 def _retraining(found: str) -> str:
@@ -77,9 +77,9 @@ def _retraining(found: str) -> str:
 
     from flows import approval
 
-    said = approval.ask_to_retrain(found)
-    get_run_logger().info(said)
-    return said
+    outcome = approval.ask_to_retrain(found)
+    get_run_logger().info(outcome)
+    return outcome
 
 
 def _enhancement(inbox: str = "inbox", outbox: str = "outbox") -> str:
@@ -99,8 +99,8 @@ def _enhancement(inbox: str = "inbox", outbox: str = "outbox") -> str:
     with _nameless():
         batch = enhancement.run(Layout(), Path(inbox), Path(outbox), get_run_logger().info)
     if batch.failed:
-        raise RuntimeError(f"{batch.said()}; reasons stand in {outbox}, each in NAME{enhancement.REASON}")
-    return batch.said()
+        raise RuntimeError(f"{batch.summary()}; reasons stand in {outbox}, each in NAME{enhancement.REASON}")
+    return batch.summary()
 
 
 def _monitoring(days: float = 7.0) -> str:
@@ -112,11 +112,11 @@ def _monitoring(days: float = 7.0) -> str:
     from components.handover import Layout
     from components.monitoring import drift, enhancement_log
 
-    seen = enhancement_log.records(Layout(), days, get_run_logger().warning)
-    found = drift.examine(drift.reference(Layout()), seen)
-    page, said = drift.write(Layout(), found, seen, days), drift.said(found, days)
-    create_table_artifact(key="drift", table=drift.as_table(found), description=f"{said}. {page.resolve()}")
-    if drift.alarming(found):
+    records = enhancement_log.records(Layout(), days, get_run_logger().warning)
+    findings = drift.examine(drift.reference(Layout()), records)
+    page, said = drift.write(Layout(), findings, records, days), drift.said(findings, days)
+    create_table_artifact(key="drift", table=drift.as_table(findings), description=f"{said}. {page.resolve()}")
+    if drift.alarming(findings):
         emit_event("medsr.drift.found", resource={"prefect.resource.id": "medsr.drift"}, payload={"said": said})
     get_run_logger().info(said)
     return said
@@ -132,8 +132,8 @@ def _nameless() -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            said = error.strerror or type(error).__name__
-            raise RuntimeError(f"{said}: the machine failed, and no image did. The next run goes on.") from None
+            reason = error.strerror or type(error).__name__
+            raise RuntimeError(f"{reason}: the machine failed, and no image did. The next run goes on.") from None
 
 
 _BODIES: dict[str, Callable[..., Any]] = {

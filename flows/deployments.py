@@ -1,4 +1,4 @@
-"""What runs by itself, registered with a Prefect server: `infra/prefect.yaml`, `medsr deploy`."""
+"""Registers the deployments of `infra/prefect.yaml` with a Prefect server: `medsr deploy`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ POOL, TRAINING = "medsr", "training"  # Prefect's work pool, and its queue for w
 
 
 def environment(root: Path, server: str) -> dict[str, str]:
-    """Of every process that talks to the server at `server` about the project in `root`."""
+    """The environment of a process that talks to the server at `server` about the project in `root`."""
     return {
         **os.environ,
         "PREFECT_API_URL": server,
@@ -31,56 +31,56 @@ def environment(root: Path, server: str) -> dict[str, str]:
 
 
 def register(root: Path, server: str, notify: str = "") -> list[str]:
-    """Makes the work pool and every deployment that `infra/prefect.yaml` names; gives Prefect's own lines.
+    """Makes the work pool and every deployment of `infra/prefect.yaml`, and gives Prefect's own output.
 
-    `notify` is for `automations.register`. Running it again brings all up to date. Raises `StepError` with Prefect's
-    last lines where it fails.
+    `notify` is for `automations.register`. Calling it again updates everything. Raises `StepError` with Prefect's last
+    lines where it fails.
     """
     if not (root / DESCRIPTION).is_file():
         raise StepError(f"{root / DESCRIPTION}: expected the deployments, found no file. Run from the project's root.")
-    said: list[str] = []
+    lines: list[str] = []
     for arguments in (
         ("work-pool", "create", POOL, "--type", "process", "--overwrite"),
         ("--no-prompt", "deploy", "--all", "--prefect-file", str(DESCRIPTION)),
     ):
         command = [sys.executable, "-m", "prefect", *arguments]
-        code = process_group.run(command, root, environment(root, server), said.append, threading.Event())
+        code = process_group.run(command, root, environment(root, server), lines.append, threading.Event())
         if code:
-            last = "".join(f"\n  {line}" for line in said[-12:])
-            raise StepError(f"{server}: expected to register {DESCRIPTION}, exit code {code}.{last}")
+            shown = "".join(f"\n  {line}" for line in lines[-12:])
+            raise StepError(f"{server}: expected to register {DESCRIPTION}, exit code {code}.{shown}")
     from prefect.client.orchestration import SyncPrefectClient
 
     with SyncPrefectClient(server) as client:
         _one_training_at_a_time(client)
         _end_schedules(client, _described(root))
     automations.register(server, notify)
-    return said
+    return lines
 
 
 def _one_training_at_a_time(client: SyncPrefectClient) -> None:
-    """Trainings wait for each other in their queue.
+    """Limits the trainings' queue to one run at a time.
 
-    A deployment's own limit would not do: Prefect ends a run that holds it as soon as the server does not answer
-    when the run asks to hold it longer, each fourth minute.
+    A deployment's own limit would not do. A run renews it each fourth minute, and Prefect ends the run where the server
+    does not answer.
     """
     queue = client.read_work_queue_by_name(TRAINING, POOL)
     client.update_work_queue(queue.id, concurrency_limit=1)
 
 
 def not_described(root: Path, server: str) -> list[str]:
-    """A sentence for each deployment that is on the server and not in `infra/prefect.yaml`; it goes on as it did."""
+    """A sentence for each deployment on the server that is not in `infra/prefect.yaml`. It goes on running."""
     from prefect.client.orchestration import SyncPrefectClient
 
     with SyncPrefectClient(server) as client:
-        found = [one.name for one in client.read_deployments() if one.work_pool_name == POOL]
+        names = [d.name for d in client.read_deployments() if d.work_pool_name == POOL]
     return [
         f"{name}: is on the server, and not in {DESCRIPTION}. `prefect deployment delete` ends it."
-        for name in sorted(set(found) - set(_described(root)))
+        for name in sorted(set(names) - set(_described(root)))
     ]
 
 
 def _end_schedules(client: SyncPrefectClient, described: dict[str, Any]) -> None:
-    """Those that are not described any more; Prefect keeps them."""
+    """Deletes schedules that are not described any more, because Prefect keeps them."""
     for deployment in client.read_deployments():
         if deployment.name in described and not described[deployment.name].get("schedules"):
             for schedule in deployment.schedules:
@@ -89,4 +89,4 @@ def _end_schedules(client: SyncPrefectClient, described: dict[str, Any]) -> None
 
 def _described(root: Path) -> dict[str, Any]:
     described = yaml.safe_load((root / DESCRIPTION).read_text(encoding="utf-8"))
-    return {one["name"]: one for one in described["deployments"]}
+    return {deployment["name"]: deployment for deployment in described["deployments"]}

@@ -26,7 +26,7 @@ _PINNED = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;\\]+)\s*(?:;
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at; `remedy` says how to get it where it is missing."""
+    """A check of this machine. `remedy` says how to get what is missing."""
 
     name: str
     ok: bool
@@ -39,8 +39,8 @@ class Check:
 
 
 def examine(root: Path) -> list[Check]:
-    """Everything that a run needs, then what it can use."""
-    looks: tuple[Callable[[Path], Check], ...] = (
+    """Checks everything that a run needs, then what it can use."""
+    checks: tuple[Callable[[Path], Check], ...] = (
         _python,
         _packages,
         _bytecode,
@@ -55,14 +55,14 @@ def examine(root: Path) -> list[Check]:
         _accelerator,
         _dciodvfy,
     )
-    return [look(root) for look in looks]
+    return [check(root) for check in checks]
 
 
 def _python(root: Path) -> Check:
-    found = ".".join(map(str, sys.version_info[:3]))
-    wanted = ".".join(map(str, PYTHON))
+    installed = ".".join(map(str, sys.version_info[:3]))
+    required = ".".join(map(str, PYTHON))
     return Check(
-        "python", sys.version_info >= PYTHON, found, f"Install Python {wanted} or newer, then `make clean setup`."
+        "python", sys.version_info >= PYTHON, installed, f"Install Python {required} or newer, then `make clean setup`."
     )
 
 
@@ -72,9 +72,9 @@ def _packages(root: Path) -> Check:
     if not lock.is_file():
         return Check(name, False, f"no {lock}", "Change to the project's root; `git checkout requirements.lock`.")
     pinned = list(locked(lock.read_text(encoding="utf-8")))
-    wrong = [problem for package, wanted in pinned if (problem := _differs(package, wanted))]
-    found = "; ".join(wrong) if wrong else f"{len(pinned)} in their locked versions"
-    return Check(name, not wrong, found, "`make clean setup` installs what the lock names.")
+    wrong = [problem for package, pin in pinned if (problem := _differs(package, pin))]
+    summary = "; ".join(wrong) if wrong else f"{len(pinned)} in their locked versions"
+    return Check(name, not wrong, summary, "`make clean setup` installs what the lock names.")
 
 
 def locked(text: str) -> Iterator[tuple[str, str]]:
@@ -86,39 +86,39 @@ def locked(text: str) -> Iterator[tuple[str, str]]:
             yield line["name"], line["version"]
 
 
-def _differs(package: str, wanted: str) -> str:
+def _differs(package: str, locked_version: str) -> str:
     try:
-        found = version(package)
+        installed = version(package)
     except PackageNotFoundError:
-        return f"{package} is not installed, {wanted} is locked"
-    same = found.split("+")[0] == wanted.split("+")[0]  # what follows `+` is only how it was built
-    return "" if same else f"{package} is {found}, {wanted} is locked"
+        return f"{package} is not installed, {locked_version} is locked"
+    matches = installed.split("+")[0] == locked_version.split("+")[0]  # what follows `+` is only how it was built
+    return "" if matches else f"{package} is {installed}, {locked_version} is locked"
 
 
 def _bytecode(root: Path) -> Check:
-    """Where Python may write no bytecode, as in most containers, each process compiles anew all that it imports."""
+    """Whether imports are compiled. Where Python cannot write bytecode, each process compiles its imports again."""
     specs = {name: find_spec(name) for name in SLOW_TO_COMPILE}
     missing = [name for name, spec in specs.items() if spec and spec.cached and not Path(spec.cached).is_file()]
-    found = f"none of {', '.join(missing)}: each stage takes about 10 s longer to start" if missing else "all packages"
-    return Check("bytecode", not missing, found, "`make clean setup` compiles what it installs.", required=False)
+    state = f"none of {', '.join(missing)}: each stage takes about 10 s longer to start" if missing else "all packages"
+    return Check("bytecode", not missing, state, "`make clean setup` compiles what it installs.", required=False)
 
 
 def _fastapi(root: Path) -> Check:
     """Prefect declares `fastapi<1`, and its server breaks from 0.151 on; pip does not notice."""
     name, remedy = "fastapi for prefect", "`pip install 'fastapi<0.151'` in .venv, or `make clean setup`."
     try:
-        found = version("fastapi")
+        installed = version("fastapi")
     except PackageNotFoundError:
         return Check(name, False, "not installed", remedy)
-    return Check(name, tuple(map(int, found.split(".")[:2])) < (0, 151), found, remedy)
+    return Check(name, tuple(map(int, installed.split(".")[:2])) < (0, 151), installed, remedy)
 
 
 def _git(root: Path) -> Check:
     remedy = "Install git (Debian: `apt-get install git`)."
     if shutil.which("git") is None:
         return Check("git", False, "no such command", remedy)
-    answer = subprocess.run(["git", "--version"], capture_output=True, text=True, check=False)
-    return Check("git", answer.returncode == 0, (answer.stdout or answer.stderr).strip(), remedy)
+    process = subprocess.run(["git", "--version"], capture_output=True, text=True, check=False)
+    return Check("git", process.returncode == 0, (process.stdout or process.stderr).strip(), remedy)
 
 
 def _graph(root: Path) -> Check:
@@ -132,10 +132,10 @@ def _graph(root: Path) -> Check:
 
 
 def _writable(root: Path) -> Check:
-    wanted = [root / name for name in (".", ".dvc", "data", "mlruns") if (root / name).exists()]
-    closed = [str(path) for path in wanted if not os.access(path, os.W_OK | os.X_OK)]
-    found = f"not: {', '.join(closed)}" if closed else "all folders a run writes to"
-    return Check("writable", not closed, found, "Make them yours: `chown -R $USER .`")
+    folders = [root / name for name in (".", ".dvc", "data", "mlruns") if (root / name).exists()]
+    closed = [str(path) for path in folders if not os.access(path, os.W_OK | os.X_OK)]
+    summary = f"not: {', '.join(closed)}" if closed else "all folders a run writes to"
+    return Check("writable", not closed, summary, "Make them yours: `chown -R $USER .`")
 
 
 def _disk(root: Path) -> Check:
@@ -151,7 +151,7 @@ def _memory(root: Path) -> Check:
 
 
 def _memory_bytes() -> int:
-    """The machine's, or the container's where that is less."""
+    """The memory of the machine, or of the container where that is less."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = Path("/sys/fs/cgroup/memory.max")
     text = limit.read_text().strip() if limit.is_file() else "max"
@@ -159,14 +159,14 @@ def _memory_bytes() -> int:
 
 
 def _stray_runs(root: Path) -> Check:
-    """One experiment left by the old file store makes MLflow take `mlruns` for such a store."""
+    """Looks for experiments of the old file store: a single one makes MLflow take `mlruns` for such a store."""
     stray = sorted(str(path) for path in (root / "mlruns").glob("*/meta.yaml") if path.parent.name.isdigit())
     remedy = f"Move {', '.join(path.removesuffix('/meta.yaml') for path in stray)} out of mlruns." if stray else ""
     return Check("mlruns", not stray, ", ".join(stray) or "no remains of the old file store", remedy)
 
 
 def _remote(root: Path) -> Check:
-    """Where `dvc push` goes and whether what speaks to it is installed; nothing is asked over the network."""
+    """The remote of `dvc push`, and whether its client is installed. Nothing is sent over the network."""
     from dvc.config import Config
     from dvc.fs import get_fs_cls
 
@@ -188,13 +188,13 @@ def _accelerator(root: Path) -> Check:
 
     from components.learning.device import best_device
 
-    there = best_device().type == "cuda"
-    found = torch.cuda.get_device_name() if there else "none, training runs on the CPU"
+    cuda = best_device().type == "cuda"
+    summary = torch.cuda.get_device_name() if cuda else "none, training runs on the CPU"
     remedy = "The quick profile needs none; the full one does: an NVIDIA GPU and its driver."
-    return Check("accelerator", there, found, remedy, required=False)
+    return Check("accelerator", cuda, summary, remedy, required=False)
 
 
 def _dciodvfy(root: Path) -> Check:
-    place = shutil.which("dciodvfy")
+    path = shutil.which("dciodvfy")
     remedy = "Checks the DICOM we write, in tests only (Debian: `apt-get install dicom3tools`)."
-    return Check("dciodvfy", place is not None, place or "no such command", remedy, required=False)
+    return Check("dciodvfy", path is not None, path or "no such command", remedy, required=False)

@@ -1,4 +1,4 @@
-"""Many images through the champion: a folder that is looked at by schedule, each image once."""
+"""Enhances the images of a folder with the champion, each image once; for the scheduled inbox."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ QUIET_S = 60.0  # a file that was written to since may still be arriving
 
 @dataclass
 class Batch:
-    """What became of the images of a folder; names relative to it."""
+    """The outcome of the images of a folder, by their names relative to it."""
 
     made: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)  # with the reason
@@ -35,22 +35,22 @@ class Batch:
     others: int = 0  # in an archive that was asked: no images that can be sharpened, or made by us
 
     def add(self, name: str, failure: str) -> None:
-        """One more that was looked at; `failure` says why it could not be, or nothing."""
+        """Counts an image. `failure` is the reason where it failed, else empty."""
         if failure:
             self.failed[name] = failure
         else:
             self.made.append(name)
 
-    def said(self) -> str:
-        """One sentence."""
-        told = f"{len(self.made)} enhanced, {len(self.failed)} failed, {self.before} done before"
-        told += f", {self.arriving} still arriving" if self.arriving else ""
-        return f"{told}, {self.others} others passed over" if self.others else told
+    def summary(self) -> str:
+        """The counts in one sentence."""
+        counts = f"{len(self.made)} enhanced, {len(self.failed)} failed, {self.before} done before"
+        counts += f", {self.arriving} still arriving" if self.arriving else ""
+        return f"{counts}, {self.others} others passed over" if self.others else counts
 
 
 @dataclass(frozen=True)
 class Place:
-    """An image, and where what is made of it goes: `name`, relative to the outbox."""
+    """An image, and the place of its enhanced image: `name`, relative to the outbox."""
 
     source: Path | Remote
     name: str
@@ -58,11 +58,11 @@ class Place:
 
 
 def run(layout: Layout, inbox: Path, outbox: Path, say: Callable[[str], None], quiet_s: float | None = None) -> Batch:
-    """Enhances what lies below `inbox` into the same places below `outbox`, whatever is not there yet.
+    """Enhances the images below `inbox` into the same places below `outbox`, unless they are there already.
 
-    An image that cannot be enhanced leaves its reason there instead. Interrupted, the next run goes on. `say` hears of
-    each image by its number in this run: names of files are often names of patients. Raises `StepError` where there is
-    no inbox or no champion.
+    An image that cannot be enhanced leaves its reason there instead. After an interruption the next run goes on. `say`
+    gets each image's number in this run, because file names are often names of patients. Raises `StepError` without an
+    inbox or a champion.
     """
     if not inbox.is_dir():
         raise StepError(f"{inbox}: expected a folder of images to enhance, found none. Make it, or rest the schedule.")
@@ -80,9 +80,9 @@ def run(layout: Layout, inbox: Path, outbox: Path, say: Callable[[str], None], q
 
 @contextmanager
 def claimed(outbox: Path) -> Iterator[None]:
-    """For the length of the block nobody else fills `outbox`; what was half made there is gone.
+    """Locks `outbox` for the length of the block, and removes half-made images there.
 
-    Raises `StepError` where somebody does.
+    Raises `StepError` where another process holds it.
     """
     outbox.mkdir(parents=True, exist_ok=True)
     number = os.open(outbox, os.O_RDONLY)
@@ -91,50 +91,50 @@ def claimed(outbox: Path) -> Iterator[None]:
             fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise StepError(f"{outbox}: expected nobody at work on it, another run is. Wait for it.") from error
-        for left in list(outbox.rglob(f"{HALF_MADE}*")):
-            shutil.rmtree(left)
+        for leftover in list(outbox.rglob(f"{HALF_MADE}*")):
+            shutil.rmtree(leftover)
         yield
     finally:
         os.close(number)
 
 
 def places_in(inbox: Path, outbox: Path) -> Iterator[Place]:
-    """Every file below `inbox` but hidden ones, and those of an outbox that lies inside."""
+    """Every file below `inbox`, except hidden files and those of an outbox inside it."""
     for path in sorted(inbox.rglob("*")):
-        parts = path.relative_to(inbox).parts
-        if path.is_file() and not any(part.startswith(".") for part in parts) and not path.is_relative_to(outbox):
+        names = path.relative_to(inbox).parts
+        if path.is_file() and not any(name.startswith(".") for name in names) and not path.is_relative_to(outbox):
             yield Place(path, str(path.relative_to(inbox)))
 
 
 def waiting(places: Iterable[Place], outbox: Path, batch: Batch, quiet_s: float) -> Iterator[Place]:
-    """Those of `places` that are to be done now; the others are counted in `batch`."""
+    """Gives the `places` to do now, and counts the others in `batch`."""
     for place in places:
         # its mtime may be that of the place it was copied from; what an archive holds under a UID stays what it is
-        came = place.source.stat().st_ctime if isinstance(place.source, Path) else 0.0
-        if any(one.is_file() and one.stat().st_mtime >= came for one in _ends(place, outbox)):
+        arrived = place.source.stat().st_ctime if isinstance(place.source, Path) else 0.0
+        if any(end.is_file() and end.stat().st_mtime >= arrived for end in _ends(place, outbox)):
             batch.before += 1
-        elif time.time() - came < quiet_s:
+        elif time.time() - arrived < quiet_s:
             batch.arriving += 1
         else:
             yield place
 
 
 def enhance_one(layout: Layout, place: Place, outbox: Path, generator: Generator) -> str:
-    """Why not, where it cannot be: that is left beside its place. What the machine lacks is raised."""
-    made, reason = _ends(place, outbox)
+    """Enhances one image. Gives the reason where that fails and writes it beside the place. Raises machine failures."""
+    derived, reason = _ends(place, outbox)
     if isinstance(place.source, Path):
-        failure = _enhance(layout, place.source, made, generator)
+        failure = _enhance(layout, place.source, derived, generator)
     else:
-        failure = _fetch_and_enhance(layout, place.source, made, generator, place.give_back)
+        failure = _fetch_and_enhance(layout, place.source, derived, generator, place.give_back)
     if failure:
-        leave(place, outbox, failure)
+        write_reason(place, outbox, failure)
     else:
         reason.unlink(missing_ok=True)
     return failure
 
 
-def leave(place: Place, outbox: Path, failure: str) -> None:
-    """The reason why there is no image at its place."""
+def write_reason(place: Place, outbox: Path, failure: str) -> None:
+    """Writes the reason why there is no image at its place."""
     _, reason = _ends(place, outbox)
     reason.parent.mkdir(parents=True, exist_ok=True)
     reason.write_text(f"{failure}\n", encoding="utf-8", errors="backslashreplace")  # names are bytes, not always UTF-8
@@ -147,38 +147,38 @@ def reason_of(place: Place, outbox: Path) -> str:
 
 
 def _ends(place: Place, outbox: Path) -> tuple[Path, Path]:
-    """What is there once it is done: the image, or else the reason."""
+    """The paths of the enhanced image and of the reason; one of them exists once the image is done."""
     return outbox / place.name, outbox / f"{place.name}{REASON}"
 
 
-def _enhance(layout: Layout, source: Path, made: Path, generator: Generator) -> str:
-    """Why not, where it cannot be."""
+def _enhance(layout: Layout, source: Path, derived: Path, generator: Generator) -> str:
+    """Enhances a file. Gives the reason where that fails."""
 
     def work() -> None:
-        record(layout, enhance_file(source, made, generator, overwrite=True), generator.percentiles)
+        record(layout, enhance_file(source, derived, generator, overwrite=True), generator.percentiles)
 
     return _failure(work, source.name)
 
 
-def _fetch_and_enhance(layout: Layout, source: Remote, made: Path, generator: Generator, give_back: bool) -> str:
-    """Why not, where it cannot be. What was fetched does not stay."""
-    made.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=made.parent, prefix=HALF_MADE) as folder:
-        image, derived = Path(folder) / made.name, Path(folder) / f"derived-{made.name}"
+def _fetch_and_enhance(layout: Layout, source: Remote, destination: Path, generator: Generator, give_back: bool) -> str:
+    """Enhances an image of an archive, without keeping what it fetches. Gives the reason where that fails."""
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=destination.parent, prefix=HALF_MADE) as folder:
+        image, derived = Path(folder) / destination.name, Path(folder) / f"derived-{destination.name}"
 
         def work() -> None:
             source.fetch(image)
             enhanced = enhance_file(image, derived, generator)
             if give_back:
                 source.give_back(derived)
-            derived.replace(made)
+            derived.replace(destination)
             record(layout, enhanced, generator.percentiles)
 
-        return _failure(work, made.name).replace(f"{folder}{os.sep}", "")
+        return _failure(work, destination.name).replace(f"{folder}{os.sep}", "")
 
 
 def _failure(work: Callable[[], None], name: str) -> str:
-    """Why `work` on one image failed. What machine or archive lack is no fault of the image's and is raised."""
+    """Gives the reason why `work` on one image failed. Raises failures of the machine or the archive."""
     try:
         work()
     except (UnreadableImage, StepError) as error:

@@ -1,4 +1,4 @@
-"""Output that a full disk does not end: what cannot be written is left out, and that is said."""
+"""Output that survives a full disk: lines that cannot be written are left out, and a line says so."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import IO, Any
 
 
 class Forgiving:
-    """Gives lines to `write`; no call raises `OSError`, for what it takes is left out.
+    """Passes lines to `write` and leaves out those for which it raises `OSError`.
 
-    That is said once on the error stream, and where lines are missing once `write` takes them again.
+    The first one left out is reported on the error stream. Once `write` works again, a line marks the gap.
     """
 
     def __init__(self, write: Callable[[str], object], end: str = "") -> None:
-        self._write, self._end, self._why = write, end, ""
+        self._write, self._end, self._reason = write, end, ""
 
     def __call__(self, line: str) -> None:
         try:
-            if self._why:
-                self._write(f"(lines are missing here: {self._why}){self._end}")
-                self._why = ""
+            if self._reason:
+                self._write(f"(lines are missing here: {self._reason}){self._end}")
+                self._reason = ""
             self._write(line)
         except OSError as error:
-            if not self._why:
-                self._why = error.strerror or type(error).__name__
+            if not self._reason:
+                self._reason = error.strerror or type(error).__name__
                 with suppress(OSError):  # it may be full as well
                     print(f"lines that cannot be written are left out: {error}", file=sys.stderr, flush=True)
 
 
 class ForgivingFile:
-    """`file`, with `Forgiving` writing to it at once; all else is the file's own."""
+    """`file`, whose `write` is a `Forgiving` without buffer. Everything else is the file's own."""
 
     def __init__(self, file: IO[str]) -> None:
         self._file = file

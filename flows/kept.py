@@ -1,4 +1,4 @@
-"""Programs that are kept running, each with a log of its own."""
+"""Keeps programs running, each with a log of its own."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Service:
 
 
 class Kept:
-    """Services in threads of their own, the last one started the first to end."""
+    """Services in threads of their own. The last one started ends first."""
 
     def __init__(self, logs: Path, root: Path, environment: Mapping[str, str], say: Callable[[str], None]) -> None:
         self._logs, self._root, self._environment, self._say = logs, root, environment, say
@@ -48,26 +48,26 @@ class Kept:
             thread.join()
 
     def _keep(self, service: Service, ended: threading.Event) -> None:
-        """Starts it again whenever it ends, and whenever the machine has no room to start it, until `ended`."""
-        pause = FIRST_PAUSE_S
-        log, own = self._logs / f"{service.name}.log", {**self._environment, **service.environment}
+        """Starts the service again whenever it ends or cannot start, until `ended`."""
+        pause_s = FIRST_PAUSE_S
+        log, environment = self._logs / f"{service.name}.log", {**self._environment, **service.environment}
         while not ended.is_set():
             began = time.monotonic()
             try:
                 with _lines(log) as write:
-                    code = process_group.run(service.command, self._root, own, write, ended, GRACE_S)
-                said = f"{service.name} ended, exit code {code}"
+                    code = process_group.run(service.command, self._root, environment, write, ended, GRACE_S)
+                message = f"{service.name} ended, exit code {code}"
             except process_group.Cancelled:
                 return
             except (OSError, RuntimeError, MemoryError, subprocess.SubprocessError) as error:
-                said = f"{service.name} was not started: {error}"
-            pause = FIRST_PAUSE_S if time.monotonic() - began > STEADY_S else min(2 * pause, LONGEST_PAUSE_S)
-            self._say(f"{said}; again in {pause:.0f} s. See {log}")
-            ended.wait(pause)
+                message = f"{service.name} was not started: {error}"
+            pause_s = FIRST_PAUSE_S if time.monotonic() - began > STEADY_S else min(2 * pause_s, LONGEST_PAUSE_S)
+            self._say(f"{message}; again in {pause_s:.0f} s. See {log}")
+            ended.wait(pause_s)
 
 
 class _Rotating(RotatingFileHandler):
-    """One that lets its caller know of what it could not write."""
+    """A handler that raises its errors to the caller."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         raise
@@ -75,7 +75,7 @@ class _Rotating(RotatingFileHandler):
 
 @contextmanager
 def _lines(path: Path) -> Iterator[Callable[[str], None]]:
-    """Adds a line to the file at `path`, which never grows beyond `LOG_BYTES`; raises `OSError` where it cannot."""
+    """Appends lines to the file at `path`, which is rotated at `LOG_BYTES`. Raises `OSError` where it cannot write."""
     handler = _Rotating(path, maxBytes=LOG_BYTES, backupCount=OLDER_LOGS, encoding="utf-8", delay=True)
     try:
         yield lambda line: handler.emit(logging.makeLogRecord({"msg": line}))

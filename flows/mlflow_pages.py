@@ -20,26 +20,26 @@ START_S = 120.0  # a cold start takes half a minute on two cores
 
 
 def show(layout: Layout, port: int, browser: bool) -> int:
-    """Serves the pages until interrupted; gives an exit code.
+    """Serves MLflow's pages until interrupted, and gives an exit code.
 
-    Where `MLFLOW_TRACKING_URI` points at a server, that one's pages are shown instead.
+    Where `MLFLOW_TRACKING_URI` points at a server, its pages are shown instead.
     """
-    if address := given():
+    if address := external_address():
         _open(address, browser)
         return 0
     _check(layout, port)
     ended = threading.Event()
     threading.Thread(target=_open_when_up, args=(ended, port, browser), daemon=True).start()
-    serving = os.environ | environment(layout)
+    variables = os.environ | environment(layout)
     try:
-        return process_group.run(command(port), layout.root, serving, print, threading.Event())
+        return process_group.run(command(port), layout.root, variables, print, threading.Event())
     except KeyboardInterrupt:
         return 0
     finally:
         ended.set()
 
 
-def given() -> str:
+def external_address() -> str:
     """The address of the server that `MLFLOW_TRACKING_URI` points at, without a password; empty where it does not."""
     address = urlsplit(os.environ.get("MLFLOW_TRACKING_URI", ""))
     if address.scheme not in ("http", "https"):
@@ -48,14 +48,14 @@ def given() -> str:
 
 
 def command(port: int) -> list[str]:
-    """What serves the pages: one worker (four take 1.9 GB), and MLflow's own check of the Host header left on."""
+    """The command that serves the pages, with one worker (four take 1.9 GB) and MLflow's check of the Host header."""
     return [sys.executable, "-m", "mlflow", "ui", "--host", HOST, "--port", str(port), "--workers", "1"]
 
 
 def environment(layout: Layout) -> dict[str, str]:
-    """What `command` needs beside: which database it shows, here because everybody on a machine can read commands.
+    """The variables of `command`. The database stands here because everybody on a machine can read commands.
 
-    Without jobs, else there are seven more processes, for features that are not used here.
+    Jobs are off: they would start seven more processes for features that are not used here.
     """
     store = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(layout.mlruns / DATABASE).resolve()}"
     jobs = os.environ.get("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
@@ -71,8 +71,8 @@ def _check(layout: Layout, port: int) -> None:
 
 
 def _open_when_up(ended: threading.Event, port: int, browser: bool) -> None:
-    until = time.monotonic() + START_S
-    while not ended.wait(0.5) and time.monotonic() < until:
+    deadline = time.monotonic() + START_S
+    while not ended.wait(0.5) and time.monotonic() < deadline:
         if answers(port):
             _open(f"http://{HOST}:{port}", browser)
             return

@@ -1,4 +1,4 @@
-"""The training pipeline under Prefect: one task per DVC stage, then what a graph of files cannot hold: registration."""
+"""The training pipeline under Prefect: one task per DVC stage, then registration, which no graph of files can hold."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PROFILE = re.compile(r"^(profile:[ \t]*)(\w+)", re.MULTILINE)
 
 
 def run_pipeline(root: Path, profile: str | None = None, verbose: bool = False, console: Console | None = None) -> int:
-    """What `bring_up_to_date` does, as an exit code: 0 when all stages ended well, else 1."""
+    """Runs `bring_up_to_date` and gives an exit code: 0 when all stages ended well, else 1."""
     console = console or Console()
     results = bring_up_to_date(root, profile, verbose, console)
     if not results or any(result.outcome not in (Outcome.DONE, Outcome.CACHED) for result in results):
@@ -41,7 +41,7 @@ def run_pipeline(root: Path, profile: str | None = None, verbose: bool = False, 
 def bring_up_to_date(
     root: Path, profile: str | None = None, verbose: bool = False, console: Console | None = None
 ) -> list[Result]:
-    """Runs what is out of date and shows how; how each stage ended, nothing where it was interrupted.
+    """Runs the stages that are out of date, and gives how each ended; empty after an interruption.
 
     `profile`, where given, is written into `params.yaml` first. Raises `StepError` or `ParamsError` where the project
     cannot be read.
@@ -55,7 +55,7 @@ def bring_up_to_date(
     release_dead_locks(root)
     stages, reasons = tuple(read_graph(root)), _stale(root, console)
     if EVALUATE in plan(list(stages), reasons):
-        reasons = _against_the_champion(root, console)
+        reasons = _export_champion(root, console)
     prefect_server.configure(verbose)
     with Board(console, (*stages, Stage(REGISTER)), echo=not verbose) as board:
         board.say(f"profile {settings.profile}: {len(stages)} stages, {len(reasons)} out of date; starting Prefect")
@@ -70,10 +70,10 @@ def bring_up_to_date(
     return results
 
 
-def _against_the_champion(root: Path, console: Console) -> dict[str, tuple[str, ...]]:
-    """Puts the model in service where the evaluation that is to come compares with it; gives what is stale then.
+def _export_champion(root: Path, console: Console) -> dict[str, tuple[str, ...]]:
+    """Exports the champion for the coming evaluation to compare with, and gives the stale stages after that.
 
-    Only before an evaluation that would run anyway: a promotion alone puts nothing out of date.
+    It is called only before an evaluation that runs anyway, because a promotion alone makes nothing stale.
     """
     from components.adapters import registry, tracking
 
@@ -87,29 +87,28 @@ def _against_the_champion(root: Path, console: Console) -> dict[str, tuple[str, 
 
 
 def _stale(root: Path, console: Console) -> dict[str, tuple[str, ...]]:
-    return stale_in_turn(root, lambda said: console.print(said, markup=False, soft_wrap=True))
+    return stale_in_turn(root, lambda line: console.print(line, markup=False, soft_wrap=True))
 
 
 def set_profile(path: Path, profile: str) -> str:
-    """Writes the `profile:` line of `params.yaml` and no other; gives a sentence that says what it did."""
+    """Changes only the `profile:` line of `params.yaml`, and gives a sentence about it."""
     if not path.is_file():
         raise StepError(f"{path}: expected the settings, found no file. Run from the project's root.")
     text = path.read_text(encoding="utf-8")
-    found = _PROFILE.search(text)
-    if found is None:
+    match = _PROFILE.search(text)
+    if match is None:
         raise StepError(f"{path}: expected a line `profile: {profile}`, found none. Add it.")
-    if found[2] == profile:
+    if match[2] == profile:
         return f"{path.name}: profile is {profile} already"
     with Replacing(path) as temporary:
         temporary.write_text(_PROFILE.sub(rf"\g<1>{profile}", text, count=1), encoding="utf-8")
-    return f"{path.name}: profile changed from {found[2]} to {profile}"
+    return f"{path.name}: profile changed from {match[2]} to {profile}"
 
 
 def execute(session: Session, profile: str) -> list[Result]:
-    """Runs the flow; how each stage ended, in order. Raises what kept the flow itself from its end.
+    """Runs the flow and gives how each stage ended, in order. Raises the error that broke the flow itself.
 
-    That Prefect's server is away, or takes no records, keeps no stage from its end: the states of tasks are decided
-    here and told later.
+    Stages end also where Prefect's server is away or takes no records: task states are decided here and sent later.
     """
     import httpx
     from prefect.exceptions import Abort
@@ -119,12 +118,12 @@ def execute(session: Session, profile: str) -> list[Result]:
         state: Any = pipeline_flow(session, results)(profile, return_state=True)
     except (Abort, httpx.HTTPError) as error:
         prefect_server.forget()
-        why = str(error).partition("\n")[0]
+        reason = str(error).partition("\n")[0]
         if not results:
             raise StepError(
-                f"expected Prefect's server to take what it is told, found: {why}. Nothing is lost: run it again."
+                f"expected Prefect's server to take what it is told, found: {reason}. Nothing is lost: run it again."
             ) from error
-        say_unrecorded(session, why)
+        say_unrecorded(session, reason)
         return results
     if not results:
         state.result()
@@ -132,7 +131,7 @@ def execute(session: Session, profile: str) -> list[Result]:
 
 
 def pipeline_flow(session: Session, results: list[Result]) -> Flow[[str], Any]:
-    """The flow over `session`'s stages; it fills `results` and fails where a stage did."""
+    """The flow over the stages of `session`. It fills `results`, and fails where a stage did."""
     from prefect import flow
     from prefect.exceptions import Abort
     from prefect.futures import wait
@@ -177,8 +176,8 @@ def _result(name: str, future: PrefectFuture[Any]) -> Result:
     future.wait()  # it is done; without this its state would be asked of the server
     state = future.state
     if state.is_completed():
-        ended: Result = state.result()
-        return ended
+        result: Result = state.result()
+        return result
     if not state.is_final():  # never begun: what it needs failed
         return Result(name, Outcome.SKIPPED)
     error = state.result(raise_on_failure=False)

@@ -1,4 +1,4 @@
-"""Prefect made ready for a run: its settings, and its own server where none is given."""
+"""Prepares Prefect for a run: its settings, and a server of its own where none is configured."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ _GUARD = """trap '' INT TERM HUP; read -r pid && { read -r done || kill "$pid"; 
 
 
 def configure(verbose: bool = False) -> None:
-    """Sets what Prefect reads when it is imported, as far as the user has not; call it before that."""
+    """Sets the variables that Prefect reads at its import, unless the user has. Call it before that import."""
     for name, value in (DEFAULTS | (VERBOSE if verbose else {})).items():
         os.environ.setdefault(name, value)
 
 
 def start() -> bool:
-    """Makes sure of a Prefect server; gives whether it is this process's own.
+    """Makes sure that a Prefect server runs. Gives whether it is this process's own.
 
-    Without `PREFECT_API_URL`, the embedded one is started. It goes when this process goes, `kill -9` included. Raises
-    `StepError` where no server is to be had.
+    Without `PREFECT_API_URL` it starts the embedded one, which ends with this process, after `kill -9` too. Raises
+    `StepError` where no server answers or starts.
     """
     from prefect.settings import PREFECT_API_URL
 
@@ -89,18 +89,18 @@ def answers() -> bool:
 
 
 def answers_within(seconds: float, stop: threading.Event, say: Callable[[str], None]) -> bool:
-    """Whether Prefect's server takes requests, after waiting for one that went away, and saying so, until `stop`."""
-    until = time.monotonic() + seconds
-    there = answers()
-    if not there and seconds:
+    """Whether Prefect's server takes requests. Waits up to `seconds` for one that went away, with a message."""
+    deadline = time.monotonic() + seconds
+    answering = answers()
+    if not answering and seconds:
         say(f"Prefect's server does not answer; waiting up to {seconds / 60:.0f} min to record there how the run ended")
-    while not there and time.monotonic() < until and not stop.wait(LOOK_S):
-        there = answers()
-    return there
+    while not answering and time.monotonic() < deadline and not stop.wait(LOOK_S):
+        answering = answers()
+    return answering
 
 
 def forget() -> None:
-    """Drops what was kept for a server that did not come back: each event alone would hold up the exit by 7 s."""
+    """Drops events and logs for a server that did not come back: each event would delay the exit by 7 s."""
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
 

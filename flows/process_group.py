@@ -1,4 +1,4 @@
-"""Runs a command as a process group of its own, which ends with whoever started it, however that one ends."""
+"""Runs a command as a process group of its own, which ends with the process that started it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ exec "$@"
 
 
 class Cancelled(Exception):
-    """The command was ended because it was asked to."""
+    """The command was ended because `stop` was set."""
 
 
 class TookTooLong(Exception):
@@ -45,11 +45,11 @@ def run(
     grace_s: float = GRACE_S,
     timeout_s: float = math.inf,
 ) -> int:
-    """The command's exit code, after each line it wrote (both streams) went to `on_line`.
+    """Runs `command`, passes each line of both its streams to `on_line`, and gives its exit code.
 
-    A line that `on_line` cannot write (`OSError`, as on a full disk) is left out and holds up nothing; see `Forgiving`.
-    Raises `Cancelled` once `stop` is set, `TookTooLong` after `timeout_s`. On every way out the whole group is gone:
-    the command, what it started, and what that left behind.
+    A line for which `on_line` raises `OSError` (a full disk) is left out; see `Forgiving`. Raises `Cancelled` once
+    `stop` is set, `TookTooLong` after `timeout_s`. The whole group is gone afterwards: the command and all that it
+    started.
     """
     process = subprocess.Popen(
         ["/bin/sh", "-c", _GUARDED, str(grace_s), *command],
@@ -63,13 +63,13 @@ def run(
         start_new_session=True,
     )
     reader = threading.Thread(target=_forward, args=(process.stdout, on_line), daemon=True)
-    until = time.monotonic() + timeout_s
+    deadline = time.monotonic() + timeout_s
     try:
         reader.start()
         while process.poll() is None:
             if stop.wait(POLL_S):
                 raise Cancelled(" ".join(command))
-            if time.monotonic() > until:
+            if time.monotonic() > deadline:
                 raise TookTooLong(" ".join(command))
         return process.returncode
     finally:
@@ -77,17 +77,17 @@ def run(
 
 
 def _forward(stream: IO[str], on_line: Callable[[str], None]) -> None:
-    tell = Forgiving(on_line)
+    write = Forgiving(on_line)
     try:
         for line in stream:
-            tell(line.rstrip("\n"))
+            write(line.rstrip("\n"))
     finally:
         for _ in stream:  # whatever became of `on_line`: who writes to a full pipe waits for ever
             pass
 
 
 def _end(process: subprocess.Popen[str], reader: threading.Thread, grace_s: float) -> None:
-    """Ends the group: at once where its leader is done, else after `grace_s` in which it may end by itself."""
+    """Ends the group: at once where its leader has ended, else after up to `grace_s` to end by itself."""
     if process.poll() is None:
         _signal(process, signal.SIGTERM)
         _join(reader, grace_s)  # the stream closes when the last of them is gone

@@ -1,4 +1,4 @@
-"""DVC's graph, read where it stands, and one of its stages run."""
+"""Reads DVC's graph, and runs single stages of it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of `dvc.yaml`; `train@srcnn` for one of many."""
+    """One stage of `dvc.yaml`, such as `train@srcnn`."""
 
     name: str
     needs: tuple[str, ...] = ()
@@ -63,15 +63,15 @@ class Result:
 
 
 class Busy(StepError):
-    """Another run is at work on what was to be read."""
+    """Another run is at work on the graph."""
 
 
 class StageFailed(StepError):
     """A stage's command failed; the message ends with the stage's own last lines."""
 
-    def __init__(self, stage: str, why: str, lines: list[str], may_pass_later: bool) -> None:
+    def __init__(self, stage: str, reason: str, lines: list[str], may_pass_later: bool) -> None:
         shown = "".join(f"\n  {line}" for line in lines)
-        super().__init__(f"{stage} failed, {why}{':' if lines else ''}{shown}")
+        super().__init__(f"{stage} failed, {reason}{':' if lines else ''}{shown}")
         self.may_pass_later = may_pass_later
 
 
@@ -107,7 +107,7 @@ def stale(root: Path) -> dict[str, tuple[str, ...]]:
 
 
 def stale_in_turn(root: Path, say: Callable[[str], None]) -> dict[str, tuple[str, ...]]:
-    """What `stale` gives, once no other run is at work on a stage; says that it waits."""
+    """What `stale` gives, after waiting for other runs with a message."""
     waits = False
     while True:
         try:
@@ -121,26 +121,26 @@ def stale_in_turn(root: Path, say: Callable[[str], None]) -> dict[str, tuple[str
 
 
 def plan(stages: list[Stage], reasons: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    """What a run would look at, and why: the stale stages and all that follow them, in order."""
+    """The stages that a run would look at, in order, with the reasons: stale ones and all that follow them."""
     planned: dict[str, tuple[str, ...]] = {}
     for stage in stages:
         follows = tuple(f"follows {name}" for name in stage.needs if name in planned)
-        if why := (*reasons.get(stage.name, ()), *follows):
-            planned[stage.name] = why
+        if causes := (*reasons.get(stage.name, ()), *follows):
+            planned[stage.name] = causes
     return planned
 
 
 def run_stage(root: Path, stage: Stage, log: Callable[[str], None], stop: threading.Event) -> Result:
-    """Brings one stage up to date through DVC, as `dvc repro` by hand would, sharing lock and cache with it.
+    """Brings one stage up to date through DVC, with the lock and cache of a `dvc repro` by hand.
 
-    Waits while another run holds what the stage needs or makes, and says so: that is a turn, no failure. Raises
-    `StageFailed`, or `process_group.Cancelled` once `stop` is set; no process is left behind.
+    Waits, with a message, while another run holds an input or output of the stage. Raises `StageFailed`, or
+    `process_group.Cancelled` once `stop` is set. No process is left behind.
     """
-    said = ""
+    reported = ""
     while (transcript := _attempt(root, stage, log, stop)) and transcript.held:
-        if transcript.held != said:
-            said = transcript.held
-            log(f"waits for another run, which holds {said}")
+        if transcript.held != reported:
+            reported = transcript.held
+            log(f"waits for another run, which holds {reported}")
         while transcript.holders & release_dead_locks(root):
             if stop.wait(LOOK_S):
                 raise process_group.Cancelled(stage.name)
@@ -149,7 +149,7 @@ def run_stage(root: Path, stage: Stage, log: Callable[[str], None], stop: thread
 
 
 def _attempt(root: Path, stage: Stage, log: Callable[[str], None], stop: threading.Event) -> _Transcript:
-    """What DVC and the stage said of one that ended well, or that another run keeps from beginning."""
+    """Runs a stage once. Gives its transcript where it ended well or another run keeps it from beginning."""
     transcript = _Transcript(stage, log)
     # `--wait-for-lock` belongs before `repro`: without it a finished stage is lost when DVC hashes elsewhere for 3 s
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage.name]
@@ -164,13 +164,13 @@ def _attempt(root: Path, stage: Stage, log: Callable[[str], None], stop: threadi
 
 
 class _Transcript:
-    """Tells the stage's own lines from DVC's around them."""
+    """Separates the stage's own lines from DVC's around them."""
 
     def __init__(self, stage: Stage, log: Callable[[str], None]) -> None:
         self._stage, self._log = stage, log
         self._framing = {f"> {line}" for line in stage.command.splitlines()} | {f"Running stage '{stage.name}':", ""}
-        self._own: deque[str] = deque(maxlen=LAST_LINES)
-        self._dvc: deque[str] = deque(maxlen=LAST_LINES)
+        self._stage_lines: deque[str] = deque(maxlen=LAST_LINES)
+        self._dvc_lines: deque[str] = deque(maxlen=LAST_LINES)
         self.ran = self.unchanged = False
 
     def take(self, line: str) -> None:
@@ -178,36 +178,38 @@ class _Transcript:
         self.unchanged |= line == f"Stage '{self._stage.name}' didn't change, skipping"
         if self.ran and _DVC_ENDS.match(line) is None:
             if line not in self._framing:
-                self._own.append(line)
+                self._stage_lines.append(line)
                 self._log(line)
         elif line not in self._framing:
-            self._dvc.append(line)
+            self._dvc_lines.append(line)
 
     @property
     def held(self) -> str:
-        """What another run holds, and who that is; empty where DVC names nobody, or the stage has begun."""
-        found = None if self.ran else _BUSY.search("\n".join(self._dvc))
-        return f"{found[1]}: {' '.join(found[2].split())}" if found else ""
+        """The file that another run holds, and its process; empty where DVC names none or the stage has begun."""
+        match = None if self.ran else _BUSY.search("\n".join(self._dvc_lines))
+        return f"{match[1]}: {' '.join(match[2].split())}" if match else ""
 
     @property
     def holders(self) -> set[int]:
-        """The numbers of the processes that do."""
+        """The numbers of the processes that hold it."""
         return {int(number) for number in re.findall(r"\(PID (\d+)\)", self.held)}
 
     def failure(self, code: int) -> StageFailed:
-        said = "\n".join(self._dvc)
-        found = _EXIT_CODE.search(said)
-        code = int(found[1]) if found else code
-        may_pass_later = code in _KILLED or code == TRY_AGAIN or _LOCKED.search(said) is not None
-        return StageFailed(self._stage.name, f"exit code {code}", list(self._own or self._dvc), may_pass_later)
+        output = "\n".join(self._dvc_lines)
+        match = _EXIT_CODE.search(output)
+        code = int(match[1]) if match else code
+        may_pass_later = code in _KILLED or code == TRY_AGAIN or _LOCKED.search(output) is not None
+        return StageFailed(
+            self._stage.name, f"exit code {code}", list(self._stage_lines or self._dvc_lines), may_pass_later
+        )
 
     def too_long(self, hours: float) -> StageFailed:
-        why = f"ended after {hours:g} h (meta.timeout_hours in dvc.yaml says how long it may take)"
-        return StageFailed(self._stage.name, why, list(self._own or self._dvc), may_pass_later=False)
+        reason = f"ended after {hours:g} h (meta.timeout_hours in dvc.yaml says how long it may take)"
+        return StageFailed(self._stage.name, reason, list(self._stage_lines or self._dvc_lines), may_pass_later=False)
 
 
 def _environment() -> dict[str, str]:
-    """This process's, with `python` in a stage's command being the one that runs now."""
+    """This process's environment, where `python` in a stage's command is the Python that runs now."""
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
     return {**os.environ, "PATH": path, "SHELL": "/bin/sh", "PYTHONUNBUFFERED": "1"}
 
@@ -246,16 +248,16 @@ def _explained(root: Path, error: Exception) -> str:
 
 
 def _name(stage: Any) -> str:
-    """As `dvc repro` takes it in the root; DVC's own `addressing` depends on the folder one is in."""
+    """The name that `dvc repro` takes in the root. DVC's own `addressing` depends on the working folder."""
     return str(stage.name if stage.path_in_repo == GRAPH else f"{stage.path_in_repo}:{stage.name}")
 
 
-def _reasons(entries: list[Any]) -> Iterator[str]:
-    for entry in entries:
-        if isinstance(entry, str):
-            yield entry
+def _reasons(causes: list[Any]) -> Iterator[str]:
+    for cause in causes:
+        if isinstance(cause, str):
+            yield cause
             continue
-        for changes in entry.values():
+        for changes in cause.values():
             yield from (f"{path} {_state(state)}" for path, state in changes.items())
 
 

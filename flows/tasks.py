@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from prefect import Task
 
 REGISTER = "register"
-RETRIES, RETRY_AFTER_S = 2, 10.0  # of a stage that the outside made fail; each time twice as long after
+RETRIES, RETRY_AFTER_S = 2, 10.0  # of a stage that failed for an outside reason; each pause is twice the last
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,13 @@ def _up_to_date(session: Session, stage: Stage, upstream: list[Result]) -> Resul
     if stage.name not in session.stale and not any(result.changed for result in upstream):
         session.board.ended(stage.name, Outcome.CACHED)
         return Result(stage.name, Outcome.CACHED)
-    alone = bool(stage.meta.get("accelerator"))
-    with accelerator(session.stop, session.embedded) if alone else nullcontext():
-        return _told(session, stage.name, lambda log: run_stage(session.root, stage, log, session.stop))
+    needs_accelerator = bool(stage.meta.get("accelerator"))
+    with accelerator(session.stop, session.embedded) if needs_accelerator else nullcontext():
+        return _logged(session, stage.name, lambda log: run_stage(session.root, stage, log, session.stop))
 
 
-def _told(session: Session, name: str, work: Callable[[Callable[[str], None]], Result]) -> Result:
-    """Does `work` with its lines going to the terminal and to Prefect."""
+def _logged(session: Session, name: str, work: Callable[[Callable[[str], None]], Result]) -> Result:
+    """Does `work` and sends its lines to the terminal and to Prefect."""
     from prefect.logging import get_run_logger
 
     logger = get_run_logger()
@@ -118,14 +118,14 @@ def _register(session: Session) -> Result:
                 log(f"Prefect's pages do not show it: {error}")
             if not session.embedded:
                 approval.announce(decisions)
-        news = any(decision.outcome != "unchanged" for decision in decisions)
-        return Result(REGISTER, Outcome.DONE if news else Outcome.CACHED)
+        changed = any(decision.outcome != "unchanged" for decision in decisions)
+        return Result(REGISTER, Outcome.DONE if changed else Outcome.CACHED)
 
-    return _told(session, REGISTER, work)
+    return _logged(session, REGISTER, work)
 
 
 def prefect_answers(session: Session) -> bool:
-    """Whether Prefect's server takes records, after waiting for it; an embedded one does not come back."""
+    """Whether Prefect's server takes records. Waits for it, except for an embedded one, which does not come back."""
     gone = session.embedded or session.given_up.is_set()
     if prefect_server.answers_within(0.0 if gone else prefect_server.OUTAGE_S, session.stop, session.board.say):
         return True
@@ -133,11 +133,11 @@ def prefect_answers(session: Session) -> bool:
     return False
 
 
-def say_unrecorded(session: Session, why: str) -> None:
-    """Once."""
+def say_unrecorded(session: Session, reason: str) -> None:
+    """Says once that Prefect's server does not record the end of this run."""
     if not session.given_up.is_set():
         session.given_up.set()
         session.board.say(
-            f"Prefect's server does not record how this run ended: {why}. Nothing else is lost: what the stages made "
-            "is in DVC's cache, and `medsr run` goes on from there."
+            f"Prefect's server does not record how this run ended: {reason}. Nothing else is lost: what the stages "
+            "made is in DVC's cache, and `medsr run` goes on from there."
         )

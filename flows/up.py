@@ -1,4 +1,4 @@
-"""Everything on one machine: server, worker, MLflow's pages and the deployments. `medsr up`."""
+"""Starts everything on one machine: server, worker, MLflow's pages and deployments. `medsr up`."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ SERVER = {
 
 
 def run(root: Path, port: int, mlflow_port: int, notify: str, say: Callable[[str], None]) -> int:
-    """Keeps it all running until interrupted (Ctrl-C or SIGTERM), then ends it; gives an exit code.
+    """Keeps all programs running until Ctrl-C or SIGTERM, then ends them and gives an exit code.
 
     `notify` names a notification block, or none. A program that ends is started again, after a pause that doubles up
-    to a minute. Where `MLFLOW_TRACKING_URI` points at a server, none is started. Raises `StepError` where Prefect's
-    server does not start or the deployments cannot be registered.
+    to a minute. MLflow is not started where `MLFLOW_TRACKING_URI` points at a server. Raises `StepError` where
+    Prefect's server does not start or the deployments cannot be registered.
     """
-    say, layout, given = Forgiving(say), Layout(root), mlflow_pages.given()
-    for taken in (one for one in ((port,) if given else (port, mlflow_port)) if mlflow_pages.answers(one)):
+    say, layout, external_mlflow = Forgiving(say), Layout(root), mlflow_pages.external_address()
+    for taken in filter(mlflow_pages.answers, (port,) if external_mlflow else (port, mlflow_port)):
         raise StepError(f"port {taken}: expected it free, something answers there. Choose another.")
     configure()
     stop = threading.Event()
@@ -48,25 +48,26 @@ def run(root: Path, port: int, mlflow_port: int, notify: str, say: Callable[[str
         tracking.initialise(layout)
     except tracking.Unreachable as error:
         say(str(error))
-    kept = Kept(layout.mlruns, root, settings, say)
+    services = Kept(layout.mlruns, root, settings, say)
     try:
-        kept.start(Service("server", _prefect("server", "start", "--host", mlflow_pages.HOST, "--port", str(port))))
+        services.start(Service("server", _prefect("server", "start", "--host", mlflow_pages.HOST, "--port", str(port))))
         _wait(f"{server}/health", stop)
         if not stop.is_set():
             deployments.register(root, server, notify)
             for line in deployments.not_described(root, server):
                 say(line)
-            kept.start(Service("worker", _prefect("worker", "start", "--pool", deployments.POOL, "--name", "medsr-up")))
-            if not given:
+            worker = _prefect("worker", "start", "--pool", deployments.POOL, "--name", "medsr-up")
+            services.start(Service("worker", worker))
+            if not external_mlflow:
                 pages = tuple(mlflow_pages.command(mlflow_port))
-                kept.start(Service("mlflow", pages, mlflow_pages.environment(layout)))
+                services.start(Service("mlflow", pages, mlflow_pages.environment(layout)))
             say(f"Prefect: http://{mlflow_pages.HOST}:{port}")
-            say(f"MLflow: {given or f'http://{mlflow_pages.HOST}:{mlflow_port}'}")
+            say(f"MLflow: {external_mlflow or f'http://{mlflow_pages.HOST}:{mlflow_port}'}")
             say("Running; Ctrl-C ends it.")
             stop.wait()
     finally:
         stop.set()
-        kept.join()
+        services.join()
     say("Ended.")
     return 0
 
@@ -76,11 +77,11 @@ def _prefect(*arguments: str) -> tuple[str, ...]:
 
 
 def _wait(address: str, stop: threading.Event) -> None:
-    until = time.monotonic() + START_S
+    deadline = time.monotonic() + START_S
     while not stop.is_set():
         if _answers(address):
             return
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             raise StepError(f"{address}: expected Prefect's server within {START_S:.0f} s, nothing answers there.")
         stop.wait(0.5)
 

@@ -1,4 +1,4 @@
-"""An archive that speaks DICOMweb: asked by QIDO-RS, read by WADO-RS, given back by STOW-RS (PS3.18 chapter 10)."""
+"""A DICOMweb archive: searched by QIDO-RS, read by WADO-RS, written by STOW-RS (PS3.18 chapter 10)."""
 
 from __future__ import annotations
 
@@ -53,18 +53,18 @@ class Remote:
     instance: str
 
     def fetch(self, path: Path) -> None:
-        """Writes it to `path`, as the archive has it. Raises `StepError`, or `OSError` where it would for any image."""
-        with _asked(self.url, self.instance):
-            found = _client(self.url).retrieve_instance(
+        """Writes the image to `path`. Raises `StepError` where this image fails, `OSError` where the archive does."""
+        with _readable_errors(self.url, self.instance):
+            image = _client(self.url).retrieve_instance(
                 self.study, self.series, self.instance, media_types=(("application/dicom", "*"),)
             )
-            found.save_as(path, enforce_file_format=True)
+            image.save_as(path, enforce_file_format=True)
 
     def give_back(self, path: Path) -> None:
-        """Stores the image in `path` beside it. Raises as `fetch` does."""
-        with _asked(self.url, self.instance):
+        """Stores the image in `path` in the same study. Raises as `fetch` does."""
+        with _readable_errors(self.url, self.instance):
             answer = _client(self.url).store_instances([dcmread(path)], study_instance_uid=self.study)
-        refused = [hex(item.get("FailureReason", 0)) for item in answer.get("FailedSOPSequence") or ()]
+        refused = [hex(reference.get("FailureReason", 0)) for reference in answer.get("FailedSOPSequence") or ()]
         if refused or not answer.get("ReferencedSOPSequence"):
             raise StepError(
                 f"{self.instance}: the archive does not store it: {', '.join(refused) or 'it gives no reason'}."
@@ -72,18 +72,18 @@ class Remote:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a query led to."""
+class SearchResult:
+    """The answer to a query."""
 
     images: list[Remote]
-    others: int  # objects that are no images we can sharpen, or that were made by us
+    skipped: int  # objects that are no images we can sharpen, or that were made by us
 
 
-def find(url: str, where: Mapping[str, str]) -> Found:
+def find(url: str, where: Mapping[str, str]) -> SearchResult:
     """The images that match `where`, values by DICOM keyword, with `*` and date ranges as PS3.4 C.2.2.2 has them.
 
-    Study by study and series by series: no server has to match a study's key among its instances. Raises `StepError`
-    for an address or a key that cannot be asked for, `OSError` where the archive is away.
+    Searches study by study and series by series, because no server has to match a study's key among its instances.
+    Raises `StepError` for an address or key that it cannot search by, `OSError` where the archive does not answer.
     """
     _check(url, where)
     client = _client(url)
@@ -91,43 +91,43 @@ def find(url: str, where: Mapping[str, str]) -> Found:
         {key: value for key, value in where.items() if key in level}
         for level in (STUDY_KEYS, SERIES_KEYS, INSTANCE_KEYS)
     )
-    images, others = [], 0
-    with _asked(url):
+    images, skipped = [], 0
+    with _readable_errors(url):
         for study in _pages(client.search_for_studies, STUDY, studies):
-            number = _uid(url, study, STUDY)
-            for one in _pages(client.search_for_series, SERIES, series, number):
-                part = _uid(url, one, SERIES)
-                ours = _value(one, DESCRIPTION).endswith(SERIES_NOTE)
-                for found in _pages(client.search_for_instances, INSTANCE, instances, number, part):
-                    if ours or _value(found, KIND) not in SUPPORTED:
-                        others += 1
+            study_uid = _uid(url, study, STUDY)
+            for series_row in _pages(client.search_for_series, SERIES, series, study_uid):
+                series_uid = _uid(url, series_row, SERIES)
+                derived = _value(series_row, DESCRIPTION).endswith(SERIES_NOTE)
+                for instance in _pages(client.search_for_instances, INSTANCE, instances, study_uid, series_uid):
+                    if derived or _value(instance, KIND) not in SUPPORTED:
+                        skipped += 1
                     else:
-                        images.append(Remote(url, number, part, _uid(url, found, INSTANCE)))
-    return Found(images, others)
+                        images.append(Remote(url, study_uid, series_uid, _uid(url, instance, INSTANCE)))
+    return SearchResult(images, skipped)
 
 
 def _check(url: str, where: Mapping[str, str]) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    address = urlsplit(url)
+    if address.scheme not in ("http", "https") or not address.hostname:
         raise StepError(f"{url}: expected the address of a DICOMweb service, such as https://pacs/dicom-web.")
-    if os.environ.get(TOKEN) and parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+    if os.environ.get(TOKEN) and address.scheme == "http" and address.hostname not in ("127.0.0.1", "::1", "localhost"):
         raise StepError(f"{url}: expected https, because everybody on the way could read the token in {TOKEN}.")
-    known = STUDY_KEYS | SERIES_KEYS | INSTANCE_KEYS
-    if unknown := sorted(set(where) - known):
-        raise StepError(f"{', '.join(unknown)}: no key to search by. Known are {', '.join(sorted(known))}.")
+    search_keys = STUDY_KEYS | SERIES_KEYS | INSTANCE_KEYS
+    if unknown := sorted(set(where) - search_keys):
+        raise StepError(f"{', '.join(unknown)}: no key to search by. Known are {', '.join(sorted(search_keys))}.")
     if not where:
         raise StepError(f"{url}: expected something to search for. Say what, such as PatientID=0815.")
 
 
 @lru_cache(maxsize=4)
 def _client(url: str) -> DICOMwebClient:
-    """Proxies, certificates and `.netrc` as `requests` finds them."""
+    """A client that takes proxies, certificates and `.netrc` from `requests`."""
     session = requests.Session()
     if token := os.environ.get(TOKEN):
         session.auth = _Bearer(token)
-    again = Retry(total=TRIES, backoff_factor=0.5, status_forcelist=(429, 502, 503, 504), raise_on_status=False)
+    retry = Retry(total=TRIES, backoff_factor=0.5, status_forcelist=(429, 502, 503, 504), raise_on_status=False)
     for scheme in ("http://", "https://"):
-        session.mount(scheme, _Wildcards(max_retries=again))
+        session.mount(scheme, _Wildcards(max_retries=retry))
     client = DICOMwebClient(url.rstrip("/"), session=session, timeout=TIMEOUT_S)
     client.set_http_retry_params(retry=False)  # its own knows no refused connection and no Retry-After
     return client
@@ -142,7 +142,7 @@ class _Wildcards(HTTPAdapter):
 
 
 class _Bearer(requests.auth.AuthBase):
-    """Instead of what `.netrc` says; not carried on to where a server sends us."""
+    """A bearer token in place of `.netrc`. Redirects to another server do not carry it."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -153,19 +153,19 @@ class _Bearer(requests.auth.AuthBase):
 
 
 def _pages(search: Callable[..., Any], key: str, filters: Mapping[str, str], *inside: str) -> Iterator[dict[str, Any]]:
-    """Each answer once, page by page, until a page brings nothing new: some servers know no pages."""
-    seen: set[str] = set()
+    """Each answer once, page by page. Ends when a page brings nothing new, because some servers ignore paging."""
+    known_values: set[str] = set()
     while True:
-        page = search(*inside, limit=PAGE, offset=len(seen), search_filters=dict(filters))
-        new = {_value(row, key): row for row in page if _value(row, key) not in seen}
+        page = search(*inside, limit=PAGE, offset=len(known_values), search_filters=dict(filters))
+        new = {_value(row, key): row for row in page if _value(row, key) not in known_values}
         yield from new.values()
-        seen |= new.keys()
+        known_values |= new.keys()
         if not new or len(page) < PAGE:
             return
 
 
 def _value(row: Mapping[str, Any], tag: str) -> str:
-    """The first value, PS3.18 F.2; empty where there is none."""
+    """The first value of a tag (PS3.18 F.2); empty where there is none."""
     values = row.get(tag, {}).get("Value") or [""]
     return str(values[0])
 
@@ -178,8 +178,8 @@ def _uid(url: str, row: Mapping[str, Any], tag: str) -> str:
 
 
 @contextmanager
-def _asked(url: str, instance: str = "") -> Iterator[None]:
-    """What a server may answer, in words; about one image where that is what was asked for."""
+def _readable_errors(url: str, instance: str = "") -> Iterator[None]:
+    """Turns the errors of a request into `StepError` for one image, `OSError` for the archive."""
     try:
         yield
     except requests.RequestException as error:

@@ -41,7 +41,7 @@ class Suite:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an expectation ended."""
+    """The verdict on one expectation."""
 
     expectation: Expectation
     success: bool
@@ -51,7 +51,7 @@ class Outcome:
 
 
 def validate_tables(suites: Mapping[str, Suite], pages: Path) -> list[Outcome]:
-    """Holds each table against its expectations and leaves the HTML data docs in `pages`.
+    """Checks each table against its expectations and writes the HTML data docs into `pages`.
 
     Raises `StepError` naming the expectation that cannot be computed.
     """
@@ -62,27 +62,28 @@ def validate_tables(suites: Mapping[str, Suite], pages: Path) -> list[Outcome]:
         context = gx.get_context(mode="file", project_root_dir=folder)
         context.variables.progress_bars = {"globally": False}
         source = context.data_sources.add_pandas("tables")
-        found = [outcome for name, suite in suites.items() for outcome in _validate(gx, context, source, name, suite)]
+        outcomes = [o for name, suite in suites.items() for o in _validate(gx, context, source, name, suite)]
         context.build_data_docs()
         site = next(Path(folder).rglob("local_site"))
         shutil.rmtree(pages, ignore_errors=True)
         shutil.copytree(site, pages)
-    return found
+    return outcomes
 
 
 def _validate(gx: Any, context: Any, source: Any, name: str, suite: Suite) -> list[Outcome]:
     batch = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("whole")
-    made = context.suites.add(gx.ExpectationSuite(name=name, expectations=[_made(gx, e) for e in suite.expectations]))
-    definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=made))
+    gx_suite = gx.ExpectationSuite(name=name, expectations=[_gx_expectation(gx, e) for e in suite.expectations])
+    gx_suite = context.suites.add(gx_suite)
+    definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=gx_suite))
     result = definition.run(
         batch_parameters={"dataframe": suite.table.reset_index(drop=True)},
         result_format={"result_format": "COMPLETE", "partial_unexpected_count": 0 if suite.private else SHOWN},
     )
-    by_name = {one.expectation_config.meta["name"]: one for one in result.results}
-    return [_outcome(expectation, by_name[expectation.name], suite) for expectation in suite.expectations]
+    verdicts = {verdict.expectation_config.meta["name"]: verdict for verdict in result.results}
+    return [_outcome(expectation, verdicts[expectation.name], suite) for expectation in suite.expectations]
 
 
-def _made(gx: Any, expectation: Expectation) -> Any:
+def _gx_expectation(gx: Any, expectation: Expectation) -> Any:
     kind = getattr(gx.expectations, expectation.type)
     return kind(
         **expectation.arguments,
@@ -92,18 +93,18 @@ def _made(gx: Any, expectation: Expectation) -> Any:
     )
 
 
-def _outcome(expectation: Expectation, found: Any, suite: Suite) -> Outcome:
-    if raised := _raised(found.exception_info):
+def _outcome(expectation: Expectation, verdict: Any, suite: Suite) -> Outcome:
+    if raised := _raised(verdict.exception_info):
         raise StepError(f"{expectation.name}: expected a verdict; cannot be computed: {raised[0]}")
-    result = found.result
-    rows = [str(suite.table.index[number]) for number in (result.get("unexpected_index_list") or [])[:SHOWN]]
-    values = [str(value) for value in result.get("partial_unexpected_list", [])[:SHOWN]]
+    details = verdict.result
+    rows = [str(suite.table.index[number]) for number in (details.get("unexpected_index_list") or [])[:SHOWN]]
+    values = [str(value) for value in details.get("partial_unexpected_list", [])[:SHOWN]]
     named = [f"{row}: {value}" for row, value in zip(rows, values, strict=False)] or rows
-    observed = result.get("observed_value", f"{result.get('unexpected_count', 0)} do not fit")
-    return Outcome(expectation, bool(found.success), str(observed), tuple(named), suite.remedy)
+    observed = details.get("observed_value", f"{details.get('unexpected_count', 0)} do not fit")
+    return Outcome(expectation, bool(verdict.success), str(observed), tuple(named), suite.remedy)
 
 
 def _raised(information: Mapping[str, Any]) -> list[str]:
-    """Messages of what went wrong: one entry, or one a metric."""
-    entries = [information] if "raised_exception" in information else list(information.values())
-    return [str(entry["exception_message"]) for entry in entries if entry["raised_exception"]]
+    """The messages of exceptions. GX gives one record, or one for each metric."""
+    records = [information] if "raised_exception" in information else list(information.values())
+    return [str(record["exception_message"]) for record in records if record["raised_exception"]]

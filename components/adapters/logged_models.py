@@ -1,4 +1,4 @@
-"""Models as MLflow keeps them: logged from a model's folder, fetched as one."""
+"""Models in MLflow: logged from a model's folder, fetched into one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from components.handover.names import CONFIG
 
 PYFUNC = Path(__file__).with_name("pyfunc_model.py")
 REQUIREMENTS = ("torch", "torchvision", "numpy", "safetensors", "PyYAML")
-OF_MAKERS = ("lightning-fabric",)
+OF_GENERATIVE = ("lightning-fabric",)
 OF_CLASSIFIERS = ("scikit-image", "scikit-learn", "scipy", "PyWavelets", "rich")
 
 
@@ -35,7 +35,7 @@ def log_model(mlflow: Any, folder: Path) -> str:
 
 
 def _signature(folder: Path) -> Any:
-    """What `pyfunc_model.py` takes and gives: a classifier its own channels, what makes images their labels."""
+    """The input and output of `pyfunc_model.py`. A classifier has its own channels; a generative model takes labels."""
     import numpy as np
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
@@ -54,14 +54,14 @@ def _signature(folder: Path) -> Any:
 def _requirements(name: str) -> list[str]:
     from importlib.metadata import version
 
-    wanted = REQUIREMENTS + (OF_CLASSIFIERS if name in CLASSIFIERS else OF_MAKERS if name == GENERATIVE else ())
-    return [f"{name}=={version(name).split('+')[0]}" for name in wanted]
+    packages = REQUIREMENTS + (OF_CLASSIFIERS if name in CLASSIFIERS else OF_GENERATIVE if name == GENERATIVE else ())
+    return [f"{package}=={version(package).split('+')[0]}" for package in packages]
 
 
 def fetch(layout: Layout, uri: str) -> Path:
     """The folder of the model at `uri`, `models:/NAME@ALIAS` or `models:/NAME/VERSION`: weights and configuration.
 
-    A copy, wherever MLflow keeps its artifacts; it goes when this process ends.
+    It is a copy, which is removed when this process ends.
     """
     from mlflow.exceptions import MlflowException
 
@@ -70,13 +70,13 @@ def fetch(layout: Layout, uri: str) -> Path:
         folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=mkdtemp(dir=_fetched().name)))
     except MlflowException as error:
         raise StepError(f"{uri}: expected a registered model, {error}. See `medsr models list`.") from error
-    found = sorted(folder.glob("artifacts/*/weights.safetensors"))
-    if len(found) != 1:
-        raise StepError(f"{uri}: expected one weights.safetensors, found {len(found)}.")
-    return found[0].parent
+    weights = sorted(folder.glob("artifacts/*/weights.safetensors"))
+    if len(weights) != 1:
+        raise StepError(f"{uri}: expected one weights.safetensors, found {len(weights)}.")
+    return weights[0].parent
 
 
 @lru_cache(maxsize=1)
 def _fetched() -> TemporaryDirectory[str]:
-    """One for all that this process fetches. MLflow's own copies would stay: thousands a year, of an hourly run."""
+    """One folder for all models that this process fetches. MLflow's own copies would stay for ever."""
     return TemporaryDirectory(prefix="medsr-models-", ignore_cleanup_errors=True)

@@ -16,22 +16,22 @@ from components.handover import read_json
 from components.handover.names import CONFIG
 from components.learning.weights import load_weights
 
-Answer = Callable[[NDArray[Any]], NDArray[np.float32]]
+Predict = Callable[[NDArray[Any]], NDArray[np.float32]]
 
 
 class Network(PythonModel):  # type: ignore[misc]
     """Any model of ours: images `(B, C, H, W)` in [0, 1] in; sharpened images, or class probabilities, out.
 
-    A network that makes images takes labels `(B,)`, whole numbers, and gives an image for each.
+    A generative network takes labels `(B,)`, whole numbers, and gives an image for each.
     """
 
     def load_context(self, context: PythonModelContext) -> None:
         folder = Path(context.artifacts["model"])
         config = read_json(folder / CONFIG)
         if "percentiles" in config:
-            self._answer = _sharpener(folder)
+            self._predictor = _sharpener(folder)
         else:
-            self._answer = _classifier(folder) if "reading" in config or "classical" in config else _maker(folder)
+            self._predictor = _classifier(folder) if {"reading", "classical"} & {*config} else _generative(folder)
 
     # MLflow reads these hints, and of arrays knows the bare type alone
     def predict(
@@ -40,24 +40,24 @@ class Network(PythonModel):  # type: ignore[misc]
         model_input: np.ndarray,
         params: dict[str, Any] | None = None,
     ) -> np.ndarray:
-        return self._answer(model_input)
+        return self._predictor(model_input)
 
 
-def _sharpener(folder: Path) -> Answer:
+def _sharpener(folder: Path) -> Predict:
     network, _ = load_weights(folder)
 
     @torch.inference_mode()
-    def answer(images: NDArray[Any]) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = network(torch.from_numpy(_floats(images))).numpy()
-        return found
+    def predict(images: NDArray[Any]) -> NDArray[np.float32]:
+        sharpened: NDArray[np.float32] = network(torch.from_numpy(_floats(images))).numpy()
+        return sharpened
 
-    return answer
-
-
-# What only some of the models want is imported where it is wanted: the environments of the others lack it.
+    return predict
 
 
-def _maker(folder: Path) -> Answer:
+# Packages of single kinds of model are imported in their functions: the environments of other models lack them.
+
+
+def _generative(folder: Path) -> Predict:
     from components.learning.synthetic.generated_images import MAKES
     from components.learning.synthetic.sampling import sample_images
 
@@ -66,16 +66,16 @@ def _maker(folder: Path) -> Answer:
     return lambda labels: sample_images(network, torch.from_numpy(labels.astype(np.int64)), seed, device).numpy()
 
 
-def _classifier(folder: Path) -> Answer:
+def _classifier(folder: Path) -> Predict:
     from components.classical.any_classifier import load_any_classifier
 
     classifier = load_any_classifier(folder)
 
-    def answer(images: NDArray[Any]) -> NDArray[np.float32]:
+    def predict(images: NDArray[Any]) -> NDArray[np.float32]:
         positive = classifier.probabilities(_floats(images)).astype(np.float32)
         return np.stack([1 - positive, positive], 1)
 
-    return answer
+    return predict
 
 
 def _floats(images: NDArray[Any]) -> NDArray[np.float32]:

@@ -59,7 +59,7 @@ class Version:
 
 
 def by_alias(layout: Layout, name: str, alias: str) -> Version | None:
-    """The version that `alias` points at, or `None`. Only this call tells: searches give no aliases back."""
+    """The version that `alias` points at, or `None`. MLflow's searches do not give aliases."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -77,8 +77,8 @@ def by_weights(layout: Layout, name: str, weights_sha256: str) -> Version | None
 
 def list_versions(layout: Layout, name: str) -> list[Version]:
     """Every version of `name`, oldest first; empty where the model is not registered."""
-    found = _client(layout).search_model_versions(f"name = '{name}'")
-    return sorted((_version(version) for version in found), key=lambda version: int(version.number))
+    versions = _client(layout).search_model_versions(f"name = '{name}'")
+    return sorted((_version(version) for version in versions), key=lambda version: int(version.number))
 
 
 def aliases(layout: Layout, name: str) -> dict[str, str]:
@@ -97,20 +97,20 @@ def register(layout: Layout, name: str, record: RunRecord, tags: dict[str, str])
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    made = client.create_model_version(
+    registered = client.create_model_version(
         name,
         source=LOGGED + record.model_id,
         run_id=record.run_id,
         model_id=record.model_id,
         tags={"method": record.name, "weights_sha256": record.weights_sha256, **tags},
     )
-    return _version(made)
+    return _version(registered)
 
 
 def describe(layout: Layout, version: Version, card: str) -> None:
-    """Stores `card`, Markdown, with the files of `version` and shows it on its page; does nothing where it is there.
+    """Stores the Markdown `card` with the files of `version` and shows it on its page, unless it is already there.
 
-    The page holds less than a file: of a longer card it shows the beginning and says where the whole is.
+    A page holds less than a file. It shows the beginning of a longer card and says where the whole is.
     """
     digest = hashlib.sha256(card.encode()).hexdigest()
     if version.card_sha256 == digest:
@@ -125,22 +125,19 @@ def describe(layout: Layout, version: Version, card: str) -> None:
 
 
 def attach(layout: Layout, model_id: str, paths: list[Path], folder: str | None = None) -> None:
-    """Stores files beside those of a logged model, and so of its version, in `folder` of them.
-
-    What has the same name is replaced.
-    """
+    """Stores files in `folder` of a logged model, and so of its version. Replaces files of the same name."""
     client = _client(layout)
     for path in paths:
         client.log_model_artifact(model_id, str(path), folder)
 
 
 def shortened(card: str) -> str:
-    """`card`, or as many of its first lines as a description holds and where the rest is."""
+    """`card`, or as many of its first lines as a description holds, and where the rest is."""
     if len(card) <= LONGEST_DESCRIPTION:
         return card
-    rest = f"\nThe whole card: {CARD} among the model's artifacts.\n"
-    kept = card[: LONGEST_DESCRIPTION - len(rest)]
-    return kept[: kept.rfind("\n") + 1] + rest
+    pointer = f"\nThe whole card: {CARD} among the model's artifacts.\n"
+    beginning = card[: LONGEST_DESCRIPTION - len(pointer)]
+    return beginning[: beginning.rfind("\n") + 1] + pointer
 
 
 def point(layout: Layout, version: Version, alias: str) -> None:
@@ -163,43 +160,43 @@ def tag(layout: Layout, version: Version, key: str, value: str) -> None:
 
 
 def folder_of(layout: Layout, version: Version) -> Path:
-    """Where the files of `version` lie: JSON and safetensors, nothing that is unpickled."""
+    """The folder with the files of `version`: JSON and safetensors, no pickles."""
     return fetch(layout, f"models:/{version.name}/{version.number}")
 
 
 def export_champion(layout: Layout) -> None:
-    """Puts the weights of the generator in service into `data/champion`, where the next evaluation finds them.
+    """Copies the weights of the champion into `data/champion`, where the next evaluation finds them.
 
-    Without a champion nothing but `.gitignore` is there afterwards. One folder takes the place of the other: an
-    evaluation that reads it meanwhile finds one champion's files, and two runs do not mix theirs.
+    Without a champion only `.gitignore` is left there. The folder is replaced as a whole, so that an evaluation reads
+    one champion's files and two runs do not mix theirs.
     """
     version = by_alias(layout, GENERATOR, CHAMPION)
     if version is None and not layout.champion.is_dir():
         return
     layout.data.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=layout.data, prefix=".champion-") as place:
-        made, ignored = Path(place, "made"), layout.champion / ".gitignore"
-        made.mkdir()
+    with tempfile.TemporaryDirectory(dir=layout.data, prefix=".champion-") as temporary:
+        fresh, ignored = Path(temporary, "made"), layout.champion / ".gitignore"
+        fresh.mkdir()
         if ignored.is_file():
-            shutil.copyfile(ignored, made / ignored.name)
+            shutil.copyfile(ignored, fresh / ignored.name)
         if version:
-            _fill(made, version, folder_of(layout, version))
+            _fill(fresh, version, folder_of(layout, version))
         with _alone(layout.data):
             if layout.champion.is_dir():
-                layout.champion.rename(Path(place, "before"))
-            made.rename(layout.champion)
+                layout.champion.rename(Path(temporary, "before"))
+            fresh.rename(layout.champion)
 
 
-def _fill(made: Path, version: Version, folder: Path) -> None:
+def _fill(fresh: Path, version: Version, folder: Path) -> None:
     for name in (WEIGHTS, CONFIG):
-        shutil.copyfile(folder / name, made / name)
-    about = {"name": version.name, "version": version.number, "method": version.method}
-    write_json(made / CHAMPION_RECORD, about | {"weights_sha256": version.weights_sha256})
+        shutil.copyfile(folder / name, fresh / name)
+    record = {"name": version.name, "version": version.number, "method": version.method}
+    write_json(fresh / CHAMPION_RECORD, record | {"weights_sha256": version.weights_sha256})
 
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """For the length of the block no other process of this kind is in it; it waits for its turn."""
+    """Locks `folder` for the length of the block, after waiting for other processes of this kind."""
     number = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(number, fcntl.LOCK_EX)
@@ -209,14 +206,14 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def load_version(layout: Layout, name: str) -> tuple[Path, str]:
-    """The folder of the generator `name`, `sr-generator@ALIAS` or `sr-generator/NUMBER`, and what it is called."""
-    model, _, wanted = name.replace("@", "/").partition("/")
-    alias = by_alias(layout, model, wanted) if "@" in name else None
-    number = alias.number if alias else wanted
-    found = next((version for version in list_versions(layout, model) if version.number == number), None)
-    if found is None:
+    """The folder and the label of the generator `name`, `sr-generator@ALIAS` or `sr-generator/NUMBER`."""
+    model, _, alias_or_number = name.replace("@", "/").partition("/")
+    alias = by_alias(layout, model, alias_or_number) if "@" in name else None
+    number = alias.number if alias else alias_or_number
+    version = next((v for v in list_versions(layout, model) if v.number == number), None)
+    if version is None:
         raise StepError(f"{name}: expected a registered version, found none. See `medsr models list`.")
-    return folder_of(layout, found), f"{model}-{found.number}"
+    return folder_of(layout, version), f"{model}-{version.number}"
 
 
 def load_generator(layout: Layout, alias: str = CHAMPION) -> Generator:
@@ -253,15 +250,15 @@ def _client(layout: Layout) -> Any:
     return connect(layout).MlflowClient()
 
 
-def _version(found: Any) -> Version:
+def _version(entity: Any) -> Version:
     return Version(
-        name=found.name,
-        number=str(found.version),
-        method=found.tags.get("method", ""),
-        weights_sha256=found.tags.get("weights_sha256", ""),
-        run_id=found.run_id or "",
-        source=found.source,
-        card_sha256=found.tags.get("card_sha256", ""),
-        withdrawn=found.tags.get(WITHDRAWN, ""),
-        made_of=tuple(found.tags.get(key, "") for key in MADE_OF),
+        name=entity.name,
+        number=str(entity.version),
+        method=entity.tags.get("method", ""),
+        weights_sha256=entity.tags.get("weights_sha256", ""),
+        run_id=entity.run_id or "",
+        source=entity.source,
+        card_sha256=entity.tags.get("card_sha256", ""),
+        withdrawn=entity.tags.get(WITHDRAWN, ""),
+        made_of=tuple(entity.tags.get(key, "") for key in MADE_OF),
     )

@@ -1,4 +1,4 @@
-"""Where MLflow is, and what is said when it is away."""
+"""MLflow's address, and the error for an MLflow that does not answer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PRIVACY = {"MLFLOW_DISABLE_TELEMETRY": "true"}  # MLflow reads it once, when it 
 
 
 class Unreachable(StepError):
-    """MLflow's server, or its database, does not answer or does not take what it is told."""
+    """MLflow's server or database does not answer, or does not store what it is sent."""
 
 
 def connect(layout: Layout) -> Any:
@@ -32,9 +32,9 @@ def connect(layout: Layout) -> Any:
     import mlflow
 
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # `reached` says it, without a traceback
-    wanted = os.environ.get("MLFLOW_TRACKING_URI")
-    mlflow.set_tracking_uri(wanted or f"sqlite:///{(layout.mlruns / DATABASE).resolve()}")
-    if wanted is None:
+    configured_uri = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(configured_uri or f"sqlite:///{(layout.mlruns / DATABASE).resolve()}")
+    if configured_uri is None:
         os.environ.pop(
             "MLFLOW_TRACKING_URI", None
         )  # MLflow sets it, and would make our default look like a user's wish
@@ -51,16 +51,16 @@ def reached(layout: Layout) -> Iterator[None]:
     try:
         yield
     except (MlflowException, RequestException, SQLAlchemyError) as error:
-        address, said = connect(layout).get_tracking_uri(), str(error).partition("\n")[0].rstrip(".")
+        address, reason = connect(layout).get_tracking_uri(), str(error).partition("\n")[0].rstrip(".")
         message = (
-            f"MLflow at {address}: expected it to take what it is told, found: {said}. Nothing that was trained is "
+            f"MLflow at {address}: expected it to take what it is told, found: {reason}. Nothing that was trained is "
             "lost. See that it runs and that nobody holds its database; then `medsr run` records and registers."
         )
         raise Unreachable(re.sub(r"//[^/@\s]*@", "//", message)) from error  # without a password
 
 
 def initialise(layout: Layout) -> None:
-    """Makes the database and the experiments once: a new SQLite file does not stand four makers at a time.
+    """Makes the database and the experiments once, because four processes at once would break a new SQLite file.
 
     Raises `Unreachable`.
     """

@@ -25,31 +25,31 @@ from components.handover.methods import training_stage
 from components.handover.names import CONFIG, HISTORY
 
 PAUSE = 10.0  # times as long as it waited in vain, a training leaves MLflow alone: it loses a tenth of its time at most
-TOLD_AT_ONCE = 1000  # points, as many as MLflow takes
+BATCH = 1000  # points, as many as MLflow takes
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 RECORDED = "recorded_sha256"  # tag of a run that was made from a model's folder and is whole: digest of the weights
 
 
 class TrackedRun:
-    """A training's MLflow run; told of losses and scores as a `Reporter` is.
+    """A training's MLflow run. It takes losses and scores as a `Reporter` does.
 
-    Where MLflow is away, what it is told is kept and sent once it answers. No call raises for that, or waits for long.
-    `run_id` is empty where MLflow was away when the training began.
+    While MLflow does not answer, values are kept and sent later. No call raises for that or waits for long. `run_id` is
+    empty where MLflow did not answer at the start of the training.
     """
 
     def __init__(self, layout: Layout, run_id: str, git_revision: str) -> None:
         self._layout, self.run_id, self.git_revision = layout, run_id, git_revision
-        self._kept: list[Any] = []
-        self._not_before, self._away = 0.0, False
+        self._unsent: list[Any] = []
+        self._retry_at, self._away = 0.0, False
 
     def losses(self, step: int, steps: int, losses: dict[str, float]) -> None:
-        self._tell(step, losses)
+        self._log(step, losses)
 
     def scores(self, step: int, scores: dict[str, float]) -> None:
-        self._tell(step, scores)
+        self._log(step, scores)
 
     def finish(self, folder: Path) -> tuple[str, str]:
-        """Keeps the model in `folder` with the run; gives the ids of both, none of the model where MLflow is away."""
+        """Logs the model in `folder`. Gives its run's id and its own, which is empty where MLflow does not answer."""
         try:
             if self.run_id:
                 with reached(self._layout):
@@ -61,7 +61,7 @@ class TrackedRun:
         return self.run_id, ""
 
     def end(self, status: str) -> None:
-        """Ends the run. An `Unreachable` is told, not raised."""
+        """Ends the run. An `Unreachable` is printed, not raised."""
         mlflow = connect(self._layout)
         try:
             with reached(self._layout):
@@ -69,15 +69,15 @@ class TrackedRun:
         except Unreachable as error:
             print(f"the run {self.run_id} is not ended: {error}")
 
-    def _tell(self, step: int, values: dict[str, float]) -> None:
+    def _log(self, step: int, values: dict[str, float]) -> None:
         if not self.run_id:
             return  # recorded as a whole, from the model's folder
         from mlflow.entities import Metric
 
-        now = int(1000 * time.time())
-        self._kept += [Metric(name, float(value), now, step) for name, value in values.items()]
+        time_ms = int(1000 * time.time())
+        self._unsent += [Metric(name, float(value), time_ms, step) for name, value in values.items()]
         began = time.monotonic()
-        if began < self._not_before:
+        if began < self._retry_at:
             return
         try:
             with reached(self._layout):
@@ -86,7 +86,7 @@ class TrackedRun:
             if not self._away:
                 print(f"{error} The training goes on and keeps what it has to tell.")
             self._away = True
-            self._not_before = time.monotonic() + PAUSE * (time.monotonic() - began)
+            self._retry_at = time.monotonic() + PAUSE * (time.monotonic() - began)
         else:
             if self._away:
                 print("MLflow answers again and has been told everything")
@@ -94,19 +94,19 @@ class TrackedRun:
 
     def _send(self) -> None:
         client = connect(self._layout).MlflowClient()
-        while self._kept:
-            client.log_batch(self.run_id, metrics=self._kept[:TOLD_AT_ONCE])
-            del self._kept[:TOLD_AT_ONCE]
+        while self._unsent:
+            client.log_batch(self.run_id, metrics=self._unsent[:BATCH])
+            del self._unsent[:BATCH]
 
 
 @contextmanager
 def track(layout: Layout, name: str, settings: Mapping[str, Any], data_sha256: str) -> Iterator[TrackedRun]:
-    """A run named `name` for the length of the block; it ends as failed where the block does.
+    """A run named `name` for the length of the block. It ends as failed where the block raises.
 
-    Where MLflow is away the block runs all the same, and that is said.
+    Where MLflow does not answer, the block runs all the same, and a message says so.
     """
     try:
-        run = _begun(layout, name, settings, data_sha256, git_revision(layout.root))
+        run = _start(layout, name, settings, data_sha256, git_revision(layout.root))
     except Unreachable as error:
         print(f"{error} The training goes on untracked.")
         yield TrackedRun(layout, "", git_revision(layout.root))
@@ -119,8 +119,8 @@ def track(layout: Layout, name: str, settings: Mapping[str, Any], data_sha256: s
     run.end("FINISHED")
 
 
-def _begun(layout: Layout, name: str, settings: Mapping[str, Any], data_sha256: str, revision: str) -> TrackedRun:
-    """A run that has begun, with its parameters; `revision` is the commit of the training. Raises `Unreachable`."""
+def _start(layout: Layout, name: str, settings: Mapping[str, Any], data_sha256: str, revision: str) -> TrackedRun:
+    """Starts a run with its parameters. `revision` is the commit of the training. Raises `Unreachable`."""
     from mlflow.exceptions import MlflowException
 
     initialise(layout)
@@ -143,17 +143,17 @@ def _begun(layout: Layout, name: str, settings: Mapping[str, Any], data_sha256: 
 
 
 def restore(layout: Layout, record: RunRecord) -> RunRecord:
-    """`record` as it is where MLflow still knows its run and model; else both made again from the model's folder.
+    """`record` where MLflow still has its run and model; else a record of both, logged again from the model's folder.
 
-    A stage that DVC took from its cache makes no run, MLflow can have been away while one ran, and its database can be
-    lost while the cache is not. What was made again is found again. Raises `Unreachable`.
+    They can be missing: DVC took the stage from its cache, MLflow did not answer, or its database was lost. A run that
+    was logged again is found again. Raises `Unreachable`.
     """
     with reached(layout):
-        return _known(layout, record) or _made_again(layout, record)
+        return _known(layout, record) or _recorded_again(layout, record)
 
 
 def _known(layout: Layout, record: RunRecord) -> RunRecord | None:
-    """`record` with the ids of a run and a model that MLflow has whole."""
+    """`record` with the ids of a run and model that MLflow has whole, or `None`."""
     from mlflow.exceptions import MlflowException
 
     mlflow = connect(layout)
@@ -166,21 +166,21 @@ def _known(layout: Layout, record: RunRecord) -> RunRecord | None:
             if error.error_code not in ABSENT:
                 raise
     experiments = [EXPERIMENTS.get(record.name, DEFAULT_EXPERIMENT)]
-    wanted = f"tags.{RECORDED} = '{record.weights_sha256}' and attributes.run_name = '{record.name}'"
-    runs = mlflow.search_runs(experiment_names=experiments, filter_string=wanted, output_format="list")
+    query = f"tags.{RECORDED} = '{record.weights_sha256}' and attributes.run_name = '{record.name}'"
+    runs = mlflow.search_runs(experiment_names=experiments, filter_string=query, output_format="list")
     for run in runs:
         for model in run.outputs.model_outputs:
             return replace(record, run_id=run.info.run_id, model_id=model.model_id)
     return None
 
 
-def _made_again(layout: Layout, record: RunRecord) -> RunRecord:
+def _recorded_again(layout: Layout, record: RunRecord) -> RunRecord:
     from mlflow.exceptions import MlflowException
 
     print(f"{record.name}: MLflow has no run {record.run_id or '(none)'} with its model; recording it from data/models")
     mlflow, folder = connect(layout), layout.model(record.name)
     settings = read_json(folder / CONFIG)["training"]
-    run = _begun(layout, record.name, settings, record.data_sha256, record.git_revision)
+    run = _start(layout, record.name, settings, record.data_sha256, record.git_revision)
     try:
         mlflow.set_tag("restored_from", record.run_id or "an untracked training")
         _log_history(mlflow, folder / HISTORY)
@@ -200,7 +200,7 @@ def _made_again(layout: Layout, record: RunRecord) -> RunRecord:
 def log_evaluation(
     layout: Layout, run_id: str, digest: str, metrics: Mapping[str, float], artifacts: list[Path]
 ) -> None:
-    """Puts held-out scores and the files that show them with a training's run, once for each `digest` of the scores."""
+    """Logs held-out scores and the files that show them to a training's run, once for each `digest` of the scores."""
     client = connect(layout).MlflowClient()
     if client.get_run(run_id).data.tags.get("evaluation_sha256") == digest:
         return

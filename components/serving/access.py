@@ -20,26 +20,26 @@ SCHEME = HTTPBearer(auto_error=False, description="Made by `medsr token NAME`.")
 
 
 def caller_of(tokens: tuple[Token, ...]) -> Caller:
-    """A dependency that gives the name of who asks. It raises `HTTPException` 401 for everybody else."""
+    """A dependency that gives the name of the token shown. It raises `HTTPException` 401 without a known token."""
 
     def caller(shown: Annotated[HTTPAuthorizationCredentials | None, Depends(SCHEME)]) -> str:
         digest = hashlib.sha256((shown.credentials if shown else "").encode()).hexdigest()
-        found = [token.name for token in tokens if hmac.compare_digest(token.sha256, digest)]
-        if not shown or not found:
+        callers = [token.name for token in tokens if hmac.compare_digest(token.sha256, digest)]
+        if not shown or not callers:
             raise HTTPException(
                 401,
                 "expected a token, `Authorization: Bearer …`; whoever runs this service makes one with `medsr token`",
                 {"WWW-Authenticate": "Bearer"},
             )
-        return found[0]
+        return callers[0]
 
     return caller
 
 
 def at_most(most: int, caller: Caller) -> Admitted:
-    """A dependency that gives what `caller` does, for `most` requests at once, until each is answered.
+    """A dependency that gives what `caller` gives, for at most `most` requests at once.
 
-    It raises `HTTPException` 503 beyond that. Who shows no token takes nobody's place.
+    It raises `HTTPException` 503 for more. A request without a token does not count.
     """
     at_work = 0
 

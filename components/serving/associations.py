@@ -20,7 +20,7 @@ LONGEST_PAUSE_S = 3600.0
 
 
 class Away(Exception):
-    """The destination does not answer, or not as wanted, now; later it may."""
+    """The destination does not answer, or cannot take images, for now. The caller may try again."""
 
 
 class TakesNone(Exception):
@@ -28,34 +28,36 @@ class TakesNone(Exception):
 
 
 class Pauses:
-    """Which destinations rest: each time it was away, twice as long, at least once an hour it is tried."""
+    """The pauses before another try, by name. Each failure doubles the pause, up to an hour."""
 
     def __init__(self, first_s: float) -> None:
         self._first_s = first_s
-        self._pauses: dict[str, tuple[float, float]] = {}  # how long, and until when
+        self._pauses: dict[str, tuple[float, float]] = {}  # length in seconds, and end
 
-    def rests(self, name: str) -> bool:
-        _, until = self._pauses.get(name, (0.0, 0.0))
-        return time.monotonic() < until
+    def is_paused(self, name: str) -> bool:
+        _, end = self._pauses.get(name, (0.0, 0.0))
+        return time.monotonic() < end
 
-    def rest(self, name: str, why: Away) -> None:
-        """It is not tried for a while; the log says why."""
-        before, _ = self._pauses.get(name, (self._first_s / 2, 0.0))
-        pause = min(2 * before, LONGEST_PAUSE_S)
-        self._pauses[name] = pause, time.monotonic() + pause
-        LOGGER.warning("%s: %s; again in %.0f s", name, why, pause)
+    def pause(self, name: str, reason: Away) -> None:
+        """Starts a pause and logs its reason."""
+        previous_s, _ = self._pauses.get(name, (self._first_s / 2, 0.0))
+        pause_s = min(2 * previous_s, LONGEST_PAUSE_S)
+        self._pauses[name] = pause_s, time.monotonic() + pause_s
+        LOGGER.warning("%s: %s; again in %.0f s", name, reason, pause_s)
 
     def end(self, name: str) -> None:
-        """It answered."""
+        """Ends the pause: the destination answered."""
         self._pauses.pop(name, None)
 
 
 @contextmanager
-def associated(node: Node, destination: Destination, kinds: set[str], handlers: Sequence[Any] = ()) -> Iterator[Any]:
-    """An association for the SOP classes `kinds`. Raises `Away` and `TakesNone`."""
+def associated(
+    node: Node, destination: Destination, sop_classes: set[str], handlers: Sequence[Any] = ()
+) -> Iterator[Any]:
+    """An association for these SOP classes. Raises `Away` and `TakesNone`."""
     entity = AE(node.ae_title)
-    for kind in sorted(kinds):
-        entity.add_requested_context(kind, ExplicitVRLittleEndian)
+    for sop_class in sorted(sop_classes):
+        entity.add_requested_context(sop_class, ExplicitVRLittleEndian)
     context = tls_context(node.tls, ssl.PROTOCOL_TLS_CLIENT) if destination.tls else None
     association = entity.associate(
         destination.host,
@@ -65,10 +67,10 @@ def associated(node: Node, destination: Destination, kinds: set[str], handlers: 
         evt_handlers=list(handlers),
     )
     if association.rejected_contexts and not association.accepted_contexts:
-        raise TakesNone(f"{destination.ae_title} takes none of the SOP classes {', '.join(sorted(kinds))}")
+        raise TakesNone(f"{destination.ae_title} takes none of the SOP classes {', '.join(sorted(sop_classes))}")
     if not association.is_established:
-        why = "turns us away" if association.is_rejected else "does not answer"
-        raise Away(f"{destination.ae_title} at {destination.host}:{destination.port} {why}")
+        reason = "turns us away" if association.is_rejected else "does not answer"
+        raise Away(f"{destination.ae_title} at {destination.host}:{destination.port} {reason}")
     try:
         yield association
     finally:

@@ -18,36 +18,36 @@ CHECKED_ON = (np.add.outer(np.arange(48), np.arange(64)) * 37 % 4096).astype(np.
 
 
 class Champion:
-    """Holds a generator that answers; another takes its place only once it has answered too."""
+    """Holds the generator in service. Another replaces it only after passing a check."""
 
     def __init__(self, load: Callable[[], Generator]) -> None:
-        """Raises `StepError` where there is no champion that answers."""
+        """Raises `StepError` where no champion passes the check."""
         self._load = load
         self._serving = load()
         _check(self._serving)
 
     @property
     def generator(self) -> Generator:
-        """The one in service; who took it keeps it to the end of the image."""
+        """The generator in service. A caller uses the same one to the end of an image."""
         return self._serving
 
     def refresh(self) -> bool:
-        """Takes the new champion where there is one that answers; whether it did. What is wrong is logged."""
+        """Puts a new champion that passes the check into service. Gives whether it did, and logs a failure."""
         try:
-            found = self._load()
-            if (found.name, found.version) == (self._serving.name, self._serving.version):
+            candidate = self._load()
+            if (candidate.name, candidate.version) == (self._serving.name, self._serving.version):
                 return False
-            _check(found)
+            _check(candidate)
         except Exception as error:  # noqa: BLE001 whatever is wrong with the new one, the old one answers
-            why = error if isinstance(error, StepError) else f"{type(error).__name__}: {error}"
-            LOGGER.warning("%s %s goes on serving: %s", self._serving.name, self._serving.version, why)
+            reason = error if isinstance(error, StepError) else f"{type(error).__name__}: {error}"
+            LOGGER.warning("%s %s goes on serving: %s", self._serving.name, self._serving.version, reason)
             return False
-        LOGGER.info("%s %s takes over from %s", found.name, found.version, self._serving.version)
-        self._serving = found
+        LOGGER.info("%s %s takes over from %s", candidate.name, candidate.version, self._serving.version)
+        self._serving = candidate
         return True
 
     def follow(self, every_s: float, stop: threading.Event) -> None:
-        """Looks for a new one until `stop` is set."""
+        """Looks for a new champion every `every_s` seconds until `stop` is set."""
         while not stop.wait(every_s):
             self.refresh()
 
@@ -55,16 +55,16 @@ class Champion:
 def from_registry(layout: Layout) -> Callable[[], Generator]:
     """Loads the champion of the registry, and only where its alias has moved since.
 
-    What it gives raises `tracking.Unreachable` where the registry is away.
+    The loader raises `tracking.Unreachable` where the registry does not answer.
     """
-    last: list[Generator] = []
+    loaded: list[Generator] = []
 
     def load() -> Generator:
         with tracking.reached(layout):
             version = registry.by_alias(layout, registry.GENERATOR, registry.CHAMPION)
-            if not last or version is None or version.number != last[0].version:
-                last[:] = [registry.load_generator(layout)]
-            return last[0]
+            if not loaded or version is None or version.number != loaded[0].version:
+                loaded[:] = [registry.load_generator(layout)]
+            return loaded[0]
 
     return load
 

@@ -1,8 +1,8 @@
-"""Storage commitment, PS3.4 Annex J: an image is let go when its destination has said that it keeps it.
+"""Storage commitment, PS3.4 Annex J: the service drops an image once its destination has promised to keep it.
 
-The destination is asked (N-ACTION), and answers (N-EVENT-REPORT) at once or hours later, on the same association or on
-one that it opens. What was asked stands beside the image before it is asked: no answer comes too early, or to a service
-that forgot.
+The service asks (N-ACTION). The destination answers (N-EVENT-REPORT) at once or hours later, on the same association or
+on one that it opens. The service writes each request beside its image before it sends it, so that it recognises every
+answer, after a restart too.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ SAME_ASSOCIATION_S = 1.0  # for an answer on the association on which it was ask
 ANSWER_S = 24 * 3600.0  # after which it is asked again
 LONGEST_PAUSE_S = 3600.0
 FAILURES = 8  # after which an image is set aside
-FOR_GOOD = {0x0119: "it has another SOP class there", 0x0122: "its SOP class is not supported"}
+PERMANENT_FAILURES = {0x0119: "it has another SOP class there", 0x0122: "its SOP class is not supported"}
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is known of an image that its destination has stored and not promised to keep."""
+class Pending:
+    """An image that its destination has stored and not yet promised to keep."""
 
     instance: str
     kind: str
     transaction: str = ""
     failures: int = 0
-    again_at: float = 0.0  # in seconds since 1970: it is stored again where it failed, else asked for again
+    again_at: float = 0.0  # seconds since 1970: a failed image is stored again then, any other asked for again
     failed: bool = False
 
 
 class Commitments:
-    """Asks for what was stored, and hears the answers, on other threads too."""
+    """Asks destinations to commit to stored images, and receives their answers on any thread."""
 
     def __init__(self, node: Node, spool: Spool, retry_s: float) -> None:
         self._node, self._spool, self._retry_s, self._pauses = node, spool, retry_s, Pauses(retry_s)
@@ -60,11 +60,11 @@ class Commitments:
         self._answered = threading.Event()
 
     def ask(self) -> None:
-        """Asks each destination for what it has stored since it was asked last, or did not answer to."""
+        """Asks each destination about the images that it has stored and not yet answered for."""
         jobs = sorted(self._spool.listed(STORED), key=lambda job: job.destination)
         for name, group in groupby(jobs, key=lambda job: job.destination):
             destination = self._destinations.get(name)
-            if destination is None or self._pauses.rests(name):
+            if destination is None or self._pauses.is_paused(name):
                 continue
             if not destination.commits:  # any more
                 for job in group:
@@ -75,21 +75,21 @@ class Commitments:
                     self._ask(destination, due)
                     self._pauses.end(name)
             except (Away, TakesNone) as error:
-                self._pauses.rest(name, Away(f"storage commitment: {error}"))
+                self._pauses.pause(name, Away(f"storage commitment: {error}"))
 
     def _due(self, jobs: Iterable[Job]) -> list[Job]:
-        """Those to be asked for now; one that failed is sent again instead when its pause is over.
+        """The images to ask about now. One that failed is sent again instead when its pause is over.
 
-        What a service that ended had asked is asked again: the answer may have come while nobody listened.
+        Requests of an earlier service are repeated: their answers may have come while no service listened.
         """
         due = []
         for job in jobs:
             with self._changing:
-                asked = self._read(job)
-                if asked is None or (time.time() < asked.again_at and (asked.failed or self._is_ours(asked))):
+                pending = self._read(job)
+                if pending is None or (time.time() < pending.again_at and (pending.failed or self._is_ours(pending))):
                     continue
-                if asked.failed:
-                    self._write(job, replace(asked, failed=False, transaction="", again_at=0.0))
+                if pending.failed:
+                    self._write(job, replace(pending, failed=False, transaction="", again_at=0.0))
                     self._spool.unstored(job.key)
                 else:
                     due.append(job)
@@ -97,21 +97,21 @@ class Commitments:
                 break
         return due
 
-    def _is_ours(self, asked: Asked) -> bool:
-        return asked.again_at - ANSWER_S >= self._began
+    def _is_ours(self, pending: Pending) -> bool:
+        return pending.again_at - ANSWER_S >= self._began
 
     def _ask(self, destination: Destination, jobs: Sequence[Job]) -> None:
         transaction = generate_uid(prefix=None)
-        heard = [(evt.EVT_N_EVENT_REPORT, self.heard, [destination.name])]
-        with associated(self._node, destination, {PUSH_MODEL}, heard) as association:
+        handlers = [(evt.EVT_N_EVENT_REPORT, self.receive_report, [destination.name])]
+        with associated(self._node, destination, {PUSH_MODEL}, handlers) as association:
             self._answered.clear()
             request = Dataset()
             request.TransactionUID, request.ReferencedSOPSequence = transaction, []
             for job in jobs:
                 with self._changing:
-                    if asked := self._read(job):
-                        self._write(job, replace(asked, transaction=transaction, again_at=time.time() + ANSWER_S))
-                        request.ReferencedSOPSequence.append(_reference(asked))
+                    if pending := self._read(job):
+                        self._write(job, replace(pending, transaction=transaction, again_at=time.time() + ANSWER_S))
+                        request.ReferencedSOPSequence.append(_reference(pending))
             if not request.ReferencedSOPSequence:
                 return
             try:
@@ -127,62 +127,64 @@ class Commitments:
     def _not_asked(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
             with self._changing:
-                if asked := self._read(job):
-                    self._write(job, replace(asked, again_at=0.0))
+                if pending := self._read(job):
+                    self._write(job, replace(pending, again_at=0.0))
 
-    def heard(self, event: Any, *names: str) -> tuple[int, None]:
-        """An answer of the destinations called `names`; one to what nobody asked changes nothing."""
+    def receive_report(self, event: Any, *names: str) -> tuple[int, None]:
+        """Receives an answer of the destinations called `names`. Ignores one to a transaction that nobody began."""
         report = event.event_information
         transaction = str(report.get("TransactionUID", ""))
-        kept = {str(item.ReferencedSOPInstanceUID) for item in report.get("ReferencedSOPSequence") or ()}
+        committed = {str(item.ReferencedSOPInstanceUID) for item in report.get("ReferencedSOPSequence") or ()}
         failed = {
             str(item.ReferencedSOPInstanceUID): int(item.get("FailureReason", 0))
             for item in report.get("FailedSOPSequence") or ()
         }
-        known = False
+        matched = False
         for job in self._spool.listed(STORED):
             with self._changing:
-                asked = self._read(job) if job.destination in names else None
-                if asked is None or not transaction or asked.transaction != transaction:
+                pending = self._read(job) if job.destination in names else None
+                if pending is None or not transaction or pending.transaction != transaction:
                     continue
-                known = True
-                if asked.instance in failed:
-                    self._failed(job, asked, failed[asked.instance])
-                elif asked.instance in kept:
+                matched = True
+                if pending.instance in failed:
+                    self._failed(job, pending, failed[pending.instance])
+                elif pending.instance in committed:
                     self._spool.sent(job.key, STORED)
-        if not known:
+        if not matched:
             LOGGER.warning("%s: a storage commitment that nothing waits for", ", ".join(names))
         self._answered.set()
         return SUCCESS, None
 
-    def _failed(self, job: Job, asked: Asked, reason: int) -> None:
-        failures = asked.failures + 1
-        why = FOR_GOOD.get(reason, f"{failures} times it did not promise to keep it")
-        if reason in FOR_GOOD or failures >= FAILURES:
-            self._spool.set_aside(job.key, STORED, f"{job.destination} does not keep it, reason 0x{reason:04X}: {why}")
+    def _failed(self, job: Job, pending: Pending, reason: int) -> None:
+        failures = pending.failures + 1
+        cause = PERMANENT_FAILURES.get(reason, f"{failures} times it did not promise to keep it")
+        if reason in PERMANENT_FAILURES or failures >= FAILURES:
+            self._spool.set_aside(
+                job.key, STORED, f"{job.destination} does not keep it, reason 0x{reason:04X}: {cause}"
+            )
             LOGGER.error("%s: %s does not keep it, reason 0x%04X", job.key, job.destination, reason)
             return
-        pause = min(self._retry_s * 2**asked.failures, LONGEST_PAUSE_S)
-        self._write(job, replace(asked, failures=failures, failed=True, again_at=time.time() + pause))
+        pause_s = min(self._retry_s * 2**pending.failures, LONGEST_PAUSE_S)
+        self._write(job, replace(pending, failures=failures, failed=True, again_at=time.time() + pause_s))
         LOGGER.warning(
-            "%s: %s does not keep it, reason 0x%04X; sent again in %.0f s", job.key, job.destination, reason, pause
+            "%s: %s does not keep it, reason 0x%04X; sent again in %.0f s", job.key, job.destination, reason, pause_s
         )
 
-    def _read(self, job: Job) -> Asked | None:
-        """Nothing where the image is let go meanwhile."""
+    def _read(self, job: Job) -> Pending | None:
+        """The state of the image's commitment, or `None` where the image is gone meanwhile."""
         folder = self._spool.folder(STORED, job.key)
         if not folder.is_dir():
             return None
         if (folder / COMMITMENT).is_file():
-            return Asked(**json.loads((folder / COMMITMENT).read_text(encoding="utf-8")))
+            return Pending(**json.loads((folder / COMMITMENT).read_text(encoding="utf-8")))
         image = dcmread(folder / job.derived, specific_tags=["SOPClassUID", "SOPInstanceUID"])
-        return Asked(str(image.SOPInstanceUID), str(image.SOPClassUID))
+        return Pending(str(image.SOPInstanceUID), str(image.SOPClassUID))
 
-    def _write(self, job: Job, asked: Asked) -> None:
-        self._spool.write(STORED, job.key, COMMITMENT, json.dumps(asdict(asked)))
+    def _write(self, job: Job, pending: Pending) -> None:
+        self._spool.write(STORED, job.key, COMMITMENT, json.dumps(asdict(pending)))
 
 
-def _reference(asked: Asked) -> Dataset:
-    item = Dataset()
-    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = asked.kind, asked.instance
-    return item
+def _reference(pending: Pending) -> Dataset:
+    reference = Dataset()
+    reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = pending.kind, pending.instance
+    return reference

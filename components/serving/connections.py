@@ -1,4 +1,4 @@
-"""HTTP connections that are at work, or end soon: silence and slowness hold nothing that somebody else needs."""
+"""HTTP connections with time limits, so that silent and slow clients hold no place that others need."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 BESIDE = 128  # connections that are not at work, beside those that may be
 SILENT_S = 10.0  # from the connection, or the last answer, to the end of a request's headers
-STUCK_S = 60.0  # in which nobody reads of an answer
+STUCK_S = 60.0  # for which a client may read nothing of an answer
 
 
 class Connection(H11Protocol):
-    """One of `most`. Where there are more, the one that waits longest for its request makes room.
+    """One of `limit`. Beyond these, the connection that has waited longest for its request is closed.
 
-    `refused` is called for each that sent what is not HTTP; the answer has `headers`.
+    `refused` is called after a message that is not HTTP. Its answer has `headers`.
     """
 
-    def __init__(self, most: int, refused: Callable[[], None], headers: Mapping[str, str], **named: Any) -> None:
-        super().__init__(**named)
-        self._most, self._refused, self._headers = most, refused, headers
-        self._silent: asyncio.TimerHandle | None = None
-        self._stuck: asyncio.TimerHandle | None = None
+    def __init__(self, limit: int, refused: Callable[[], None], headers: Mapping[str, str], **options: Any) -> None:
+        super().__init__(**options)
+        self._limit, self._refused, self._headers = limit, refused, headers
+        self._silence_timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._wait_for_request()
-        if len(self.connections) > self._most:
-            waiting = [one for one in self.connections if isinstance(one, Connection) and not one._at_work()]
-            min(waiting, key=Connection._ends_at).transport.abort()
+        if len(self.connections) > self._limit:
+            idle = [c for c in self.connections if isinstance(c, Connection) and not c._at_work()]
+            min(idle, key=Connection._ends_at).transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        for timer in (self._silent, self._stuck):
+        for timer in (self._silence_timer, self._write_timer):
             if timer:
                 timer.cancel()
 
@@ -45,12 +45,12 @@ class Connection(H11Protocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stuck = self.loop.call_later(STUCK_S, self.transport.abort)
+        self._write_timer = self.loop.call_later(STUCK_S, self.transport.abort)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self._stuck:
-            self._stuck.cancel()
+        if self._write_timer:
+            self._write_timer.cancel()
 
     def send_400_response(self, msg: str) -> None:
         self._refused()
@@ -63,12 +63,12 @@ class Connection(H11Protocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _ends_at(self) -> float:
-        return self._silent.when() if self._silent else 0.0
+        return self._silence_timer.when() if self._silence_timer else 0.0
 
     def _wait_for_request(self) -> None:
-        if self._silent:
-            self._silent.cancel()
-        self._silent = self.loop.call_later(SILENT_S, self._end_silent)
+        if self._silence_timer:
+            self._silence_timer.cancel()
+        self._silence_timer = self.loop.call_later(SILENT_S, self._end_silent)
 
     def _end_silent(self) -> None:
         if not self._at_work():

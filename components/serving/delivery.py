@@ -1,4 +1,4 @@
-"""Sharpened images on their way to a destination: C-STORE (PS3.4 Annex B), again until they are there."""
+"""Delivery of sharpened images: C-STORE to their destination (PS3.4 Annex B), repeated until they arrive."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from components.serving.spool import MADE, Job, Spool
 
 LOGGER = logging.getLogger(__name__)
 BATCH = 100  # images an association
-MAY_PASS = {0x0110, 0x0124, 0x0213}  # failed in processing, not authorised, out of resources (PS3.7 annex C)
+TRANSIENT = {0x0110, 0x0124, 0x0213}  # failed in processing, not authorised, out of resources (PS3.7 annex C)
 FAILURES = 8  # of these, after which an image is set aside
 
 
 class Delivery:
-    """Sends what is made, and remembers which destination is away."""
+    """Sends sharpened images, and pauses for a destination that does not answer."""
 
     def __init__(self, node: Node, spool: Spool, retry_s: float) -> None:
         self._node, self._spool, self._pauses = node, spool, Pauses(retry_s)
@@ -30,35 +30,35 @@ class Delivery:
         self._destinations = {destination.name: destination for destination in node.destinations}
 
     def deliver(self) -> int:
-        """Sends whatever is made and whose destination is not resting; how many arrived."""
-        waiting = (job for job in self._spool.listed(MADE) if not self._images.rests(job.key))
+        """Sends the images whose destination is not paused. Gives how many arrived."""
+        waiting = (job for job in self._spool.listed(MADE) if not self._images.is_paused(job.key))
         jobs = sorted(waiting, key=lambda job: job.destination)
         arrived = 0
         for name, group in groupby(jobs, key=lambda job: job.destination):
-            if self._pauses.rests(name):
+            if self._pauses.is_paused(name):
                 continue
             try:
-                for done in self._send(name, list(group)[:BATCH]):
-                    arrived += done
+                for delivered in self._send(name, list(group)[:BATCH]):
+                    arrived += delivered
                 self._pauses.end(name)
             except Away as error:
-                self._pauses.rest(name, error)
+                self._pauses.pause(name, error)
         return arrived
 
     def _send(self, name: str, jobs: list[Job]) -> Iterator[bool]:
-        """Whether each arrived; those that are refused for good are set aside."""
+        """Gives for each image whether it arrived. Sets aside those that the destination refuses for good."""
         destination = self._destinations.get(name)
         if destination is None:
             raise Away("is no destination in the settings any more")
         try:
-            with associated(self._node, destination, self._kinds(jobs)) as association:
+            with associated(self._node, destination, self._sop_classes(jobs)) as association:
                 for job in jobs:
                     yield self._store(association, job, destination.commits)
         except TakesNone as error:
             for job in jobs:
                 self._spool.set_aside(job.key, MADE, f"{name} refuses it: {error}")
 
-    def _kinds(self, jobs: list[Job]) -> set[str]:
+    def _sop_classes(self, jobs: list[Job]) -> set[str]:
         paths = (self._spool.folder(MADE, job.key) / job.derived for job in jobs)
         return {str(dcmread(path, specific_tags=["SOPClassUID"]).SOPClassUID) for path in paths}
 
@@ -76,12 +76,12 @@ class Delivery:
         return self._settle(job, int(answer.Status), str(answer.get("ErrorComment", "")), commits)
 
     def _settle(self, job: Job, status: int, comment: str, commits: bool) -> bool:
-        """Whether it arrived; what may pass is tried again, the image alone rests meanwhile."""
+        """Whether the image arrived. After a transient failure only this image pauses and is tried again."""
         if status >> 8 == 0xA7:
             raise Away("is out of resources")
-        if status in MAY_PASS and self._failures[job.key] + 1 < FAILURES:
+        if status in TRANSIENT and self._failures[job.key] + 1 < FAILURES:
             self._failures[job.key] += 1
-            self._images.rest(job.key, Away(f"{job.destination} answers 0x{status:04X}"))
+            self._images.pause(job.key, Away(f"{job.destination} answers 0x{status:04X}"))
             return False
         self._images.end(job.key)
         del self._failures[job.key]
@@ -91,7 +91,7 @@ class Delivery:
             else:
                 self._spool.sent(job.key, MADE)
             return True
-        why = f"status 0x{status:04X}{': ' * bool(comment)}{comment}"
-        self._spool.set_aside(job.key, MADE, f"{job.destination} refuses it, {why}")
+        reason = f"status 0x{status:04X}{': ' * bool(comment)}{comment}"
+        self._spool.set_aside(job.key, MADE, f"{job.destination} refuses it, {reason}")
         LOGGER.error("%s: %s refuses it, status 0x%04X", job.key, job.destination, status)
         return False

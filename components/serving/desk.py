@@ -1,4 +1,4 @@
-"""What comes and goes over HTTP, as the spool has it: every image belongs to the token that brought it."""
+"""The spool as HTTP callers see it: every image belongs to the token that brought it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PREFIX_AT = 128  # bytes of preamble before DICOM says what it is
 
 @dataclass(frozen=True)
 class Held:
-    """An image of this caller, where it is now."""
+    """An image of a caller, with its state and folder."""
 
     state: State
     job: Job
@@ -34,9 +34,9 @@ class Held:
 
 @dataclass(frozen=True)
 class Desk:
-    """`arrived` is called after each image; `frames` tells of one at work how many are done, of how many.
+    """`arrived` is called after each image. `frames` gives how many frames of an image at work are done, of how many.
 
-    `withdraw` drops one that waits, and says whether it still did.
+    `withdraw` drops a waiting image, and gives whether it was still waiting.
     """
 
     settings: Serving
@@ -47,35 +47,35 @@ class Desk:
 
     @property
     def file_bytes(self) -> int:
-        """How large a file may be."""
+        """The largest size of a file."""
         return int(self.settings.limits.file_mib * 2**20)
 
     def take(self, path: Path, destination: str, caller: str, suffix: str) -> str:
-        """The key of the image in `path`, which is safe in the spool now. Raises `DiskFull`."""
+        """Stores the image in `path` in the spool and gives its key. Raises `DiskFull`."""
         key, _ = self.spool.take(path, destination, HTTP + caller, suffix)
         self.arrived()
         return key
 
     def find(self, key: str, caller: str) -> Held | None:
-        """Nothing where there is no such image, or it is somebody else's."""
-        found = self.spool.job(key)
-        if found is None or found[1].calling != HTTP + caller:
+        """The caller's image `key`, or `None` where there is none or it belongs to another caller."""
+        located = self.spool.job(key)
+        if located is None or located[1].calling != HTTP + caller:
             return None
-        name, job = found
+        name, job = located
         state = STATES.get(name) or ("working" if self.frames(key) else "waiting")
         return Held(state, job, self.spool.folder(name, key))
 
     def reason(self, held: Held) -> str:
-        """Why it failed; empty where it did not."""
+        """Why the image failed; empty where it did not."""
         return (held.folder / REASON).read_text(encoding="utf-8").strip() if held.state == "failed" else ""
 
-    def about(self, held: Held) -> dict[str, Any]:
-        """How it was made; nothing of what is not made yet."""
-        made = held.state in ("delivering", "delivered", "ready")
-        return self.spool.about(held.folder.parent.name, held.job.key) if made else {}
+    def details(self, held: Held) -> dict[str, Any]:
+        """Model, version and times of a sharpened image; empty before it is sharpened."""
+        is_made = held.state in ("delivering", "delivered", "ready")
+        return self.spool.details(held.folder.parent.name, held.job.key) if is_made else {}
 
     def drop(self, held: Held) -> bool:
-        """Nothing of it is left here; `False` where it is still needed."""
+        """Removes the image. Gives `False` where it is still needed."""
         if held.state == "waiting":
             return self.withdraw(held.job.key)
         name = {"ready": KEPT, "failed": QUARANTINE}.get(held.state)
@@ -86,9 +86,9 @@ class Desk:
 
 
 def suffix_of(path: Path, says_dicom: bool) -> str | None:
-    """What kind of file it is, by its first bytes; nothing where it is none we take.
+    """The suffix for the file's format, by its first bytes; `None` where the service does not take it.
 
-    Images from before DICOM had a preamble are known only by what is said of them.
+    A DICOM file without a preamble is known only by `says_dicom`.
     """
     with path.open("rb") as handle:
         head = handle.read(PREFIX_AT + 4)

@@ -1,7 +1,7 @@
-"""Who gets as far as asking for an association, and how much of it is heard: the line below the DICOM node.
+"""The TCP connections below the DICOM node: who may connect, and how much and how long each may send.
 
-A title and a called title come in the first message; these connections have not shown one yet. So strangers are turned
-away by their address before a byte is read, and what the others send is bounded in length and time.
+AE titles come in the first message only. Strangers are turned away by their address before a byte is read. The messages
+of others are bounded in length and time.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ TOLD = 1000  # strangers, before the log may name the same ones again
 
 
 def plain(address: str) -> str:
-    """The address as it is compared: IPv4 as such, also where it came over IPv6."""
-    found = ipaddress.ip_address(address)
-    return str(getattr(found, "ipv4_mapped", None) or found)
+    """The address in the form that is compared: an IPv4 address that came over IPv6 is IPv4 again."""
+    parsed = ipaddress.ip_address(address)
+    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
 
 
 @contextmanager
 def open_to(
-    knows: Callable[[str], bool], entity: AE, where: tuple[str, int], tls: SSLContext | None, handlers: list[Any]
+    knows: Callable[[str], bool], entity: AE, address: tuple[str, int], tls: SSLContext | None, handlers: list[Any]
 ) -> Iterator[int]:
-    """Listens until the block ends; gives the port. `knows` says which addresses may ask for an association.
+    """Listens until the block ends, and gives the port. `knows` says which addresses may connect.
 
     Raises `OSError` where the port is taken.
     """
     entity.acse_timeout = ASKING_S
     entity.maximum_associations = sys.maxsize  # it would count those who have not asked
-    hearing = [(evt.EVT_CONN_OPEN, _bound), *handlers]
-    door = _Door(knows, entity, where, entity.ae_title, entity.supported_contexts, tls, hearing)
+    bounded_handlers = [(evt.EVT_CONN_OPEN, _limit_reads), *handlers]
+    door = _Door(knows, entity, address, entity.ae_title, entity.supported_contexts, tls, bounded_handlers)
     thread = threading.Thread(target=door.serve_forever, name="dicom")
     thread.start()
     try:
@@ -64,20 +64,20 @@ class _Door(AssociationServer):
         super().__init__(*arguments)
 
     def get_request(self) -> tuple[socket.socket, Any]:
-        """A connection. TLS is agreed on when it is read from, so that who stays silent keeps nobody waiting."""
+        """Accepts a connection. Its TLS handshake waits for the first read: a silent client keeps nobody waiting."""
         assert self.socket is not None
-        line, address = self.socket.accept()
+        connection, address = self.socket.accept()
         if self.ssl_context:
-            line = self.ssl_context.wrap_socket(line, server_side=True, do_handshake_on_connect=False)
-        return line, address
+            connection = self.ssl_context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         address = plain(client_address[0])
         if not self._knows(address):
             self._tell(address, "no peer's address")
             return False
-        asking = [one for one in self.active_associations if not one.is_established]
-        if sum(plain(one.requestor.address) == address for one in asking) >= ASKING:
+        asking = [association for association in self.active_associations if not association.is_established]
+        if sum(plain(association.requestor.address) == address for association in asking) >= ASKING:
             self._tell(address, f"{ASKING} connections without an association")
             return False
         return True
@@ -89,33 +89,33 @@ class _Door(AssociationServer):
         TCPServer.shutdown(self)
         self.server_close()
 
-    def _tell(self, address: str, why: str) -> None:
+    def _tell(self, address: str, reason: str) -> None:
         if len(self._told) >= TOLD:
             self._told.clear()
         if address not in self._told:
-            LOGGER.warning("%s: %s: turned away, told once", address, why)
+            LOGGER.warning("%s: %s: turned away, told once", address, reason)
         self._told.add(address)
 
 
-def _bound(event: Any) -> None:
-    line = event.assoc.dul.socket
-    line.recv = partial(_heard, line)
+def _limit_reads(event: Any) -> None:
+    connection = event.assoc.dul.socket
+    connection.recv = partial(_receive, connection)
 
 
-def _heard(line: Any, count: int) -> bytearray:
-    """`count` bytes, fewer where the line ended. Raises `OSError` where they are too many or take too long."""
-    until, heard = time.monotonic() + PDU_S, bytearray()
+def _receive(connection: Any, count: int) -> bytearray:
+    """Reads `count` bytes, or fewer where the connection ended. Raises `OSError` for too many or too slow bytes."""
+    deadline, received = time.monotonic() + PDU_S, bytearray()
     try:
         if count > LONGEST_PDU:
             raise OSError(f"expected at most {LONGEST_PDU} bytes in a PDU, found {count}")
-        while len(heard) < count:
-            line.socket.settimeout(max(until - time.monotonic(), 0.001))
-            piece = line.socket.recv(min(count - len(heard), 2**16))
-            if not piece:
+        while len(received) < count:
+            connection.socket.settimeout(max(deadline - time.monotonic(), 0.001))
+            chunk = connection.socket.recv(min(count - len(received), 2**16))
+            if not chunk:
                 break
-            heard += piece
-        line.socket.settimeout(PDU_S)  # for what is answered
+            received += chunk
+        connection.socket.settimeout(PDU_S)  # for what is answered
     except OSError as error:
-        LOGGER.warning("%s: a connection was ended: %s", line.assoc.requestor.address, error)
-        raise  # whoever reads the line ends it
-    return heard
+        LOGGER.warning("%s: a connection was ended: %s", connection.assoc.requestor.address, error)
+        raise  # whoever reads the connection ends it
+    return received

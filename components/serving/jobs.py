@@ -46,55 +46,55 @@ class View(BaseModel):
 
 
 def routes(desk: Desk, caller_of: Admitted) -> APIRouter:
-    """The routes; what is asked for without a token is refused before anything is read."""
+    """The routes. A request without a token is refused before its body is read."""
     router = APIRouter(prefix="/jobs", tags=["jobs"])
     Name = Annotated[str, Depends(caller_of)]
 
-    def held(key: Key, caller: Name) -> Held:
-        found = desk.find(key, caller)
-        if found is None:
+    def image_of(key: Key, caller: Name) -> Held:
+        image = desk.find(key, caller)
+        if image is None:
             raise HTTPException(404, "expected an image of yours, found none; what was made is kept for a time only")
-        return found
+        return image
 
-    Mine = Annotated[Held, Depends(held)]
+    Mine = Annotated[Held, Depends(image_of)]
 
     @router.post("", status_code=202, openapi_extra=BODY, responses=WRONG | {413: {}, 415: {}, 507: {}})
     async def bring(request: Request, response: Response, caller: Name) -> View:
         """Brings one image, DICOM, PNG or TIFF, as the body. The same image again is the same job."""
         says_dicom = request.headers.get("content-type", "").startswith("application/dicom")
         _check_length(request, desk.file_bytes)
-        async with bodies.whole(request.stream(), desk.spool.incoming, desk.file_bytes) as path:
+        async with bodies.saved_body(request.stream(), desk.spool.incoming, desk.file_bytes) as path:
             suffix = suffix_of(path, says_dicom)
             if suffix is None:
                 raise HTTPException(415, "expected DICOM, PNG or TIFF, found something else")
             key = await run_in_threadpool(desk.take, path, "", caller, suffix)
         response.headers["Location"] = f"/jobs/{key}"
-        return await run_in_threadpool(_view, desk, held(key, caller))
+        return await run_in_threadpool(_view, desk, image_of(key, caller))
 
     @router.get("/{key}", responses=GONE)
     async def look(key: Key, caller: Name, wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT_S)] = 0) -> View:
         """How far it is; with `wait`, once it has ended or so many seconds have passed."""
-        until = time.monotonic() + wait
-        found = await run_in_threadpool(held, key, caller)
-        while found.state not in ENDED and time.monotonic() < until:
+        deadline = time.monotonic() + wait
+        image = await run_in_threadpool(image_of, key, caller)
+        while image.state not in ENDED and time.monotonic() < deadline:
             await asyncio.sleep(LOOK_S)
-            found = await run_in_threadpool(held, key, caller)
-        return await run_in_threadpool(_view, desk, found)
+            image = await run_in_threadpool(image_of, key, caller)
+        return await run_in_threadpool(_view, desk, image)
 
     @router.get("/{key}/image", response_class=FileResponse, responses=GONE | {409: {}})
-    def fetch(found: Mine) -> FileResponse:
+    def fetch(image: Mine) -> FileResponse:
         """The sharpened image, in the format that was brought."""
-        _ready(found)
-        name = f"{found.job.key}{found.job.suffix}"
-        return FileResponse(found.folder / found.job.derived, media_type=MEDIA[found.job.suffix], filename=name)
+        _ready(image)
+        name = f"{image.job.key}{image.job.suffix}"
+        return FileResponse(image.folder / image.job.derived, media_type=MEDIA[image.job.suffix], filename=name)
 
     @router.get("/{key}/picture", response_class=Response, responses=GONE | {200: {"content": {"image/png": {}}}})
-    def picture(found: Mine, sharpened: bool = True, frame: Annotated[int, Query(ge=1)] = 1) -> Response:
+    def picture(image: Mine, sharpened: bool = True, frame: Annotated[int, Query(ge=1)] = 1) -> Response:
         """A PNG to look at, before or after; both under the window of the image that was brought."""
-        _ready(found)
-        source = found.folder / found.job.image
+        _ready(image)
+        source = image.folder / image.job.image
         try:
-            png = rendered(found.folder / found.job.derived if sharpened else source, source, frame)
+            png = rendered(image.folder / image.job.derived if sharpened else source, source, frame)
         except IndexError as error:
             raise HTTPException(404, "expected fewer frames") from error
         except UnreadableImage as error:
@@ -102,32 +102,32 @@ def routes(desk: Desk, caller_of: Admitted) -> APIRouter:
         return Response(png, media_type="image/png")
 
     @router.delete("/{key}", status_code=204, responses=GONE | {409: {"description": "At work, or on its way"}})
-    def drop(found: Mine) -> None:
+    def drop(image: Mine) -> None:
         """Removes the image and what was made of it. One that waits is not made then; one at work cannot be removed."""
-        if not desk.drop(found):
+        if not desk.drop(image):
             raise HTTPException(409, "expected an image that waits, is ready or failed; this one is at work or sent on")
 
     return router
 
 
-def _check_length(request: Request, most: int) -> None:
+def _check_length(request: Request, max_bytes: int) -> None:
     length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > most:
-        raise bodies.too_large(most)
+    if length.isdigit() and int(length) > max_bytes:
+        raise bodies.too_large(max_bytes)
 
 
-def _ready(found: Held) -> None:
-    if found.state != "ready":
-        raise HTTPException(409, f"expected an image that is ready, it is {found.state}")
+def _ready(image: Held) -> None:
+    if image.state != "ready":
+        raise HTTPException(409, f"expected an image that is ready, it is {image.state}")
 
 
-def _view(desk: Desk, found: Held) -> View:
-    done, of = desk.frames(found.job.key) or (0, 0)
+def _view(desk: Desk, image: Held) -> View:
+    done, of = desk.frames(image.job.key) or (0, 0)
     at_work = {"frames_done": done, "frames": of} if of else {}
     return View(
-        id=found.job.key,
-        state=found.state,
-        received_at=datetime.fromtimestamp(found.job.received_at, UTC),
-        reason=desk.reason(found),
-        **(at_work | desk.about(found)),
+        id=image.job.key,
+        state=image.state,
+        received_at=datetime.fromtimestamp(image.job.received_at, UTC),
+        reason=desk.reason(image),
+        **(at_work | desk.details(image)),
     )

@@ -1,4 +1,4 @@
-"""What the service writes to its journal: its own words, and of everybody else's only who spoke, and where.
+"""The service's journal: its own messages in full, and of other packages' messages only their source and line.
 
 pydicom quotes the values it stumbles over, in warnings, log lines and exceptions; pynetdicom logs what it was sent.
 """
@@ -20,7 +20,7 @@ QUIET = ("pydicom", "pynetdicom", "uvicorn")  # strangers can make these speak; 
 
 
 class Discreet(logging.Formatter):
-    """Formats lines without what others say, and exceptions without what they say."""
+    """Formats log lines without other packages' texts, and exceptions without their messages."""
 
     def format(self, record: logging.LogRecord) -> str:
         shown = copy.copy(record)
@@ -35,28 +35,28 @@ class Discreet(logging.Formatter):
 
 
 class Warned:
-    """Tells each place that warns once, without what it says."""
+    """Logs each place that warns once, without the warning's text."""
 
     def __init__(self) -> None:
         self._told: set[tuple[str, str, int]] = set()
 
     def __call__(self, message: Any, category: type[Warning], filename: str, lineno: int, *_: Any, **__: Any) -> None:
-        place = category.__name__, Path(filename).name, lineno
-        if place not in self._told:
-            self._told.add(place)
-            LOGGER.warning("%s from %s, line %d; told once", *place)
+        origin = category.__name__, Path(filename).name, lineno
+        if origin not in self._told:
+            self._told.add(origin)
+            LOGGER.warning("%s from %s, line %d; told once", *origin)
 
 
 def begin() -> None:
-    """From now on stderr hears of this process only what may stand in a journal."""
+    """Sets up logging so that this process writes to stderr only what may stand in a journal."""
     handler = logging.StreamHandler()
     handler.setFormatter(Discreet("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.raiseExceptions = False  # it would print what could not be formatted
-    for own in ("components", "flows"):
-        logging.getLogger(own).setLevel(logging.INFO)
-    for loud in QUIET:
-        logging.getLogger(loud).setLevel(logging.ERROR)
+    for package in ("components", "flows"):
+        logging.getLogger(package).setLevel(logging.INFO)
+    for package in QUIET:
+        logging.getLogger(package).setLevel(logging.ERROR)
     for category in (UserWarning, RuntimeWarning):
         warnings.simplefilter("always", category)  # Python's own way to tell once keeps every text in memory
     warnings.showwarning = Warned()

@@ -1,4 +1,4 @@
-"""What an image may be before anything of it is decoded: small files can claim, or hold, more than a machine has."""
+"""Limits on an image before it is decoded: a small file can claim, or inflate to, more than a machine's memory."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from components.imaging.picture_files import picture_size
 from components.serving.settings import Limits
 
 MIB, MEGAPIXEL = 2**20, 10**6
-PIECE = 2**20
+CHUNK = 2**20
 BEFORE_META = 132  # bytes of preamble and prefix
 
 
 class TooLarge(UnreadableImage):
-    """It is over a limit of the settings."""
+    """The image is over a limit of the settings."""
 
 
 def check(path: Path, limits: Limits) -> None:
-    """Raises `TooLarge` or another `UnreadableImage` where `path` is over the limits, or says other than it holds.
+    """Raises `TooLarge` or another `UnreadableImage` where `path` is over the limits or contradicts itself.
 
     Memory is bounded by the limits, whatever is in the file.
     """
@@ -37,12 +37,12 @@ def check(path: Path, limits: Limits) -> None:
 
 
 def check_file(path: Path, limits: Limits) -> None:
-    """Its bytes, on disk and inflated: after this its header may be read. Raises `TooLarge`."""
-    most = int(limits.file_mib * MIB)
-    if path.stat().st_size > most:
-        raise TooLarge(path.name, f"{path.stat().st_size} bytes, {most} are taken")
-    if path.suffix == ".dcm" and _deflated(path) and _inflates_beyond(path, most):
-        raise TooLarge(path.name, f"inflates to more than the {most} bytes that are taken")
+    """Checks the file's size, on disk and inflated, before its header is read. Raises `TooLarge`."""
+    max_bytes = int(limits.file_mib * MIB)
+    if path.stat().st_size > max_bytes:
+        raise TooLarge(path.name, f"{path.stat().st_size} bytes, {max_bytes} are taken")
+    if path.suffix == ".dcm" and _deflated(path) and _inflates_beyond(path, max_bytes):
+        raise TooLarge(path.name, f"inflates to more than the {max_bytes} bytes that are taken")
 
 
 def _check_dicom(path: Path, limits: Limits) -> None:
@@ -75,19 +75,19 @@ def _deflated(path: Path) -> bool:
     return bool(syntax == DeflatedExplicitVRLittleEndian)
 
 
-def _inflates_beyond(path: Path, most: int) -> bool:
+def _inflates_beyond(path: Path, max_bytes: int) -> bool:
     meta = read_file_meta_info(path)
-    begins = BEFORE_META + 12 + int(meta.get("FileMetaInformationGroupLength", 0))  # 12: the element that says so
-    inflater, found = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    data_start = BEFORE_META + 12 + int(meta.get("FileMetaInformationGroupLength", 0))  # 12: the element that says so
+    inflater, inflated_bytes = zlib.decompressobj(-zlib.MAX_WBITS), 0
     with path.open("rb") as handle:
-        handle.seek(begins)
-        piece = handle.read(PIECE)
-        while piece and not inflater.eof:
+        handle.seek(data_start)
+        chunk = handle.read(CHUNK)
+        while chunk and not inflater.eof:
             try:
-                found += len(inflater.decompress(piece, PIECE))
+                inflated_bytes += len(inflater.decompress(chunk, CHUNK))
             except zlib.error:
                 return False  # whoever reads it says so
-            if found > most:
+            if inflated_bytes > max_bytes:
                 return True
-            piece = inflater.unconsumed_tail or handle.read(PIECE)
+            chunk = inflater.unconsumed_tail or handle.read(CHUNK)
     return False

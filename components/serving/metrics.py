@@ -1,4 +1,4 @@
-"""What monitoring reads of the service, in Prometheus' words: numbers, versions and nothing of any image."""
+"""The service's metrics for Prometheus: numbers and versions, nothing of any image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 
 class Metrics:
-    """Of one service; counts begin with it."""
+    """The metrics of one service. Counts begin at its start."""
 
     def __init__(self, spool: Spool, champion: Champion) -> None:
         self._registry = CollectorRegistry()
@@ -26,7 +26,7 @@ class Metrics:
             "medsr_images_received", "Images received, repeated ones too", ["by"], registry=self._registry
         )
         self.set_aside = Counter("medsr_images_set_aside", "Images not made, with a reason", registry=self._registry)
-        self.made = Histogram(
+        self.image_seconds = Histogram(
             "medsr_image_seconds",
             "Time to make an image, by the model's version",
             ["version"],
@@ -38,20 +38,20 @@ class Metrics:
         )
 
     def answered(self, method: str, route: str, status: int) -> None:
-        """Counts an answer. A method can be any word somebody sends; those that are none of HTTP's count as one."""
+        """Counts an answer. Methods that HTTP does not know count as one, because a client can send any word."""
         self._requests.labels(method if method in HTTPMethod.__members__ else "other", route, status).inc()
 
     def refused(self) -> None:
-        """Counts an answer to what is no request."""
+        """Counts an answer to a message that is not HTTP."""
         self.answered("other", "none", 400)
 
     def text(self) -> bytes:
-        """All of them, in the text format."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
 
 class _State(Collector):
-    """Looked up whenever it is asked for."""
+    """Metrics that are read from the spool and the champion at each request."""
 
     def __init__(self, spool: Spool, champion: Champion) -> None:
         self._spool, self._champion = spool, champion

@@ -1,7 +1,7 @@
-"""The service as other DICOM nodes see it: verification and storage, for those that are let in.
+"""The DICOM node of the service: verification and storage for known peers.
 
 PS3.4 Annex A (verification) and B (storage). An image is acknowledged once it is safe in the spool, not before.
-Destinations are let in to answer whether they keep what they were sent (Annex J), and for nothing else.
+Destinations may connect only to report storage commitment (Annex J).
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ LOOK_BYTES = 2**24  # of an image on its way, between looks whether there is roo
 
 
 class Storage:
-    """Takes images into `spool`; `arrived` is called after each.
+    """Receives images into `spool`, and calls `arrived` after each.
 
-    `answered` is given an answer about storage commitment and the names of the destinations that gave it.
+    `answered` gets each report of storage commitment, and the names of the destinations that sent it.
     """
 
     def __init__(
@@ -66,48 +66,50 @@ class Storage:
             (evt.EVT_C_STORE, self._store),
             (evt.EVT_N_EVENT_REPORT, self._hear),
         ]
-        where, tls = (self._node.host, self._node.port), tls_context(self._node.tls, ssl.PROTOCOL_TLS_SERVER)
-        with _in_pieces(self._spool.incoming), open_to(self._knows, entity, where, tls, handlers) as port:
+        address, tls = (self._node.host, self._node.port), tls_context(self._node.tls, ssl.PROTOCOL_TLS_SERVER)
+        with _in_pieces(self._spool.incoming), open_to(self._knows, entity, address, tls, handlers) as port:
             yield port
 
     def _knows(self, address: str) -> bool:
-        """Whether anybody at this address may be let in, by their title."""
+        """Whether a peer or a committing destination has this address. Their titles are checked later."""
         if any(address == known for _, known in self._peers):
             return True
         if time.monotonic() > self._looked_up + LOOK_UP_S:  # not for every stranger: it may take its time
-            hosts = [one.host for one in self._node.destinations if one.commits]
+            hosts = [destination.host for destination in self._node.destinations if destination.commits]
             self._answering, self._looked_up = set[str]().union(*map(_addresses, hosts)), time.monotonic()
         return address in self._answering
 
     def _admit(self, event: Any) -> None:
-        asked, address = event.assoc.requestor.primitive, plain(event.assoc.requestor.address)
-        calling, called = asked.calling_ae_title.strip(), asked.called_ae_title.strip()
-        sends, answers = (calling, address) in self._peers, bool(self._committing(event.assoc))
-        may = [*(_images() if sends and called in self._routes else ()), *(_answers() if answers else ())]
-        if not may or called not in (*self._routes, self._node.ae_title.strip()):
+        request, address = event.assoc.requestor.primitive, plain(event.assoc.requestor.address)
+        calling, called = request.calling_ae_title.strip(), request.called_ae_title.strip()
+        is_peer, commits = (calling, address) in self._peers, bool(self._committing(event.assoc))
+        contexts = [*(_images() if is_peer and called in self._routes else ()), *(_answers() if commits else ())]
+        if not contexts or called not in (*self._routes, self._node.ae_title.strip()):
             LOGGER.warning("%r at %s, calling %r: not let in", calling, address, called)
-            _turn_away(event.assoc, *PERMANENT, UNKNOWN_CALLED if sends or answers else UNKNOWN_CALLING)
+            _turn_away(event.assoc, *PERMANENT, UNKNOWN_CALLED if is_peer or commits else UNKNOWN_CALLING)
         elif not self._has_place(event.assoc):
             _turn_away(event.assoc, *FOR_NOW)
         else:
-            event.assoc.acceptor.supported_contexts = may
+            event.assoc.acceptor.supported_contexts = contexts
 
     def _has_place(self, association: Any) -> bool:
-        """Keeps a place for it until it ends. Who only connected has none."""
+        """Whether the association gets one of the places, which it holds until it ends."""
         with self._placing:
-            self._inside = [one for one in self._inside if one.is_alive()]
+            self._inside = [inside for inside in self._inside if inside.is_alive()]
             free = len(self._inside) < self._node.associations
             self._inside += [association] * free
         return free
 
     def _committing(self, association: Any) -> list[str]:
-        """The destinations that this association is of, of those that commit."""
+        """The names of the committing destinations that opened this association."""
         calling = association.requestor.primitive.calling_ae_title.strip()
         address = plain(association.requestor.address)
         return [
-            one.name
-            for one in self._node.destinations
-            if one.commits and one.ae_title.strip() == calling and address in _addresses(one.host)
+            destination.name
+            for destination in self._node.destinations
+            if destination.commits
+            and destination.ae_title.strip() == calling
+            and address in _addresses(destination.host)
         ]
 
     def _hear(self, event: Any) -> tuple[int, None]:
@@ -123,7 +125,7 @@ class Storage:
             self._check_room(event.assoc)
 
     def _check_room(self, association: Any) -> None:
-        """Breaks off before an image fills the disk: its sender keeps it and tries again."""
+        """Aborts before an image fills the disk: its sender keeps it and tries again."""
         try:
             self._spool.check_room()
         except DiskFull as error:
@@ -132,10 +134,10 @@ class Storage:
                 association.abort()
 
     def _store(self, event: Any) -> int:
-        asked = event.assoc.requestor.primitive
+        requestor = event.assoc.requestor.primitive
         try:
             self._spool.take(
-                event.dataset_path, self._routes[asked.called_ae_title.strip()], asked.calling_ae_title.strip()
+                event.dataset_path, self._routes[requestor.called_ae_title.strip()], requestor.calling_ae_title.strip()
             )
         except (DiskFull, OSError) as error:
             LOGGER.error("an image was not taken: %s", error)
@@ -145,32 +147,32 @@ class Storage:
 
 
 def _images() -> list[PresentationContext]:
-    kinds = [build_context(kind, ALL_TRANSFER_SYNTAXES) for kind in sorted(SUPPORTED)]
-    return [build_context(VERIFICATION, DEFAULT_TRANSFER_SYNTAXES), *kinds]
+    storage = [build_context(sop_class, ALL_TRANSFER_SYNTAXES) for sop_class in sorted(SUPPORTED)]
+    return [build_context(VERIFICATION, DEFAULT_TRANSFER_SYNTAXES), *storage]
 
 
 def _answers() -> list[PresentationContext]:
-    """Who answers opens the association and is its SCP all the same (PS3.4 J.3.3)."""
+    """The context for reports: a destination opens the association and is its SCP all the same (PS3.4 J.3.3)."""
     context = build_context(PUSH_MODEL, DEFAULT_TRANSFER_SYNTAXES)
     context.scu_role, context.scp_role = False, True
     return [context]
 
 
-def _turn_away(association: Any, result: int, source: int, why: int) -> None:
-    association.acse.send_reject(result, source, why)
+def _turn_away(association: Any, result: int, source: int, reason: int) -> None:
+    association.acse.send_reject(result, source, reason)
     association.kill()
 
 
 def _addresses(host: str) -> set[str]:
     try:
-        return {plain(str(found[4][0])) for found in socket.getaddrinfo(host, None)}
+        return {plain(str(info[4][0])) for info in socket.getaddrinfo(host, None)}
     except OSError:
         return set()
 
 
 @contextmanager
 def _in_pieces(folder: Path) -> Iterator[None]:
-    """Images go to files in `folder` as they arrive, and from files as they are sent, never to memory as a whole."""
+    """Received images go straight to files in `folder`, and sent images come from files: none is whole in memory."""
     before = tempfile.tempdir, _config.STORE_RECV_CHUNKED_DATASET, _config.STORE_SEND_CHUNKED_DATASET
     tempfile.tempdir, _config.STORE_RECV_CHUNKED_DATASET, _config.STORE_SEND_CHUNKED_DATASET = str(folder), True, True
     try:
@@ -180,7 +182,7 @@ def _in_pieces(folder: Path) -> Iterator[None]:
 
 
 def tls_context(tls: Tls, protocol: int) -> ssl.SSLContext | None:
-    """Both sides show a certificate that the authorities signed; nothing where there is no TLS."""
+    """A context in which both sides show a certificate that the authorities signed; `None` without TLS."""
     if not tls:
         return None
     context = ssl.SSLContext(protocol)

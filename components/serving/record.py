@@ -1,4 +1,4 @@
-"""The line that an enhanced image leaves for monitoring."""
+"""The monitoring record of an enhanced image."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from components.handover import Layout
 from components.monitoring import enhancement_log, image_statistics
 
 
-def record(layout: Layout, made: EnhancedImage, percentiles: tuple[float, float]) -> None:
-    """Leaves it; a picture's says nothing of its pixels."""
-    picture = made.source.suffix.lower() in PICTURES
-    modality, found = ("OT", {}) if picture else image_statistics.observe(made.source, percentiles)
+def record(layout: Layout, image: EnhancedImage, percentiles: tuple[float, float]) -> None:
+    """Writes the record. That of a picture has no pixel statistics."""
+    picture = image.source.suffix.lower() in PICTURES
+    modality, statistics = ("OT", {}) if picture else image_statistics.observe(image.source, percentiles)
     enhancement_log.note(
         layout,
         enhancement_log.Record(
             at=enhancement_log.now(),
             modality=modality,
-            rows=made.rows // made.scale,
-            columns=made.columns // made.scale,
-            frames=made.frames,
-            model=made.model_name,
-            version=made.model_version,
-            seconds=round(made.seconds, 3),
-            statistics=found,
+            rows=image.rows // image.scale,
+            columns=image.columns // image.scale,
+            frames=image.frames,
+            model=image.model_name,
+            version=image.model_version,
+            seconds=round(image.seconds, 3),
+            statistics=statistics,
         ),
     )

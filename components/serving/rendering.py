@@ -1,6 +1,6 @@
 """Images as a browser can show them: 8 bits, before and after under the same window.
 
-A derived image may be larger than memory: it is read from its file some rows at a time, and made smaller by them.
+A derived image may be larger than memory. It is read and reduced some rows at a time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from components.imaging.decoding import BROKEN, UnreadableImage
 from components.imaging.picture_files import read_picture
 
 LONGEST_SIDE = 2048  # pixels; more than a screen has
-BAND_VALUES = 2**22  # that are calculated with at a time
+BAND_VALUES = 2**22  # values calculated with at a time
 SAMPLE_SIDE = 1024  # rows and columns at most that percentiles are taken over
 SHARE_SHOWN = (0.5, 99.5)  # percentiles, where an image does not say how it is to be shown
 
@@ -34,27 +34,27 @@ Window = tuple[float, float]
 
 @dataclass(frozen=True)
 class _Frame:
-    """One frame, (rows, columns) or (rows, columns, 3), as it is stored, and the header that says what that means."""
+    """One stored frame, (rows, columns) or (rows, columns, 3), and the header that gives its values their meaning."""
 
     stored: NDArray[Any]
     header: Dataset | None  # a picture has none
     number: int
 
-    def part(self, rows: slice, step: int = 1) -> NDArray[Any]:
+    def pixels(self, rows: slice, step: int = 1) -> NDArray[Any]:
         """Each `step`th pixel of these rows."""
-        part = np.array(self.stored[rows.start : rows.stop : step, ::step])
-        return part if self.header is None else pixel_bits(part, self.header)
+        pixels = np.array(self.stored[rows.start : rows.stop : step, ::step])
+        return pixels if self.header is None else pixel_bits(pixels, self.header)
 
-    def values(self, part: NDArray[Any]) -> Values:
+    def values(self, pixels: NDArray[Any]) -> Values:
         """Modality values, or those of RGB."""
-        return part.astype(np.float32) if self.header is None else frame_values(part, self.header, self.number)
+        return pixels.astype(np.float32) if self.header is None else frame_values(pixels, self.header, self.number)
 
-    def padding(self, part: NDArray[Any]) -> NDArray[np.bool_]:
-        return np.zeros(part.shape, bool) if self.header is None else padding_mask(part, self.header)
+    def padding(self, pixels: NDArray[Any]) -> NDArray[np.bool_]:
+        return np.zeros(pixels.shape, bool) if self.header is None else padding_mask(pixels, self.header)
 
     def sample(self) -> Values:
-        """Enough values to tell the rest by: all of a small frame."""
-        return self.values(self.part(slice(0, len(self.stored)), -(-max(self.stored.shape[:2]) // SAMPLE_SIDE)))
+        """A regular sample of the frame's values, for percentiles; all values of a small frame."""
+        return self.values(self.pixels(slice(0, len(self.stored)), -(-max(self.stored.shape[:2]) // SAMPLE_SIDE)))
 
     @property
     def negative(self) -> bool:
@@ -67,9 +67,9 @@ def rendered(path: Path, window_of: Path, number: int) -> bytes:
     Longer sides than 2048 pixels are reduced. Raises `UnreadableImage`, `IndexError` where there is no such frame.
     """
     frame = _frame(path, number)
-    other = frame if path == window_of else _frame(window_of, number)
+    reference = frame if path == window_of else _frame(window_of, number)
     try:
-        window = _window_of(frame, other)
+        window = _window_of(frame, reference)
         picture = Image.fromarray(np.concatenate(list(_bands(frame, window))))
     except BROKEN as error:
         raise UnreadableImage(path.name, f"pixels cannot be decoded: {error}") from error
@@ -85,21 +85,21 @@ def _bands(frame: _Frame, window: Window) -> Iterator[NDArray[np.uint8]]:
     factor = max(1, max(rows, columns) // (2 * LONGEST_SIDE))
     height = max(1, BAND_VALUES // (columns * factor)) * factor
     for start in range(0, rows, height):
-        part = slice(start, min(start + height, rows))
-        shown = _in_8_bits(frame, part, window)
-        yield np.asarray(Image.fromarray(shown).reduce(factor))
+        band = slice(start, min(start + height, rows))
+        eight_bit = _in_8_bits(frame, band, window)
+        yield np.asarray(Image.fromarray(eight_bit).reduce(factor))
 
 
 def _in_8_bits(frame: _Frame, rows: slice, window: Window) -> NDArray[np.uint8]:
     low, high = window
-    part = frame.part(rows)
-    values = frame.values(part)
+    pixels = frame.pixels(rows)
+    values = frame.values(pixels)
     values = np.clip((values - low) * (255 / max(high - low, 1e-6)), 0, 255)
     values = 255 - values if frame.negative else values
     if values.ndim == 2:
-        values[frame.padding(part)] = 0  # else as dark as the darkest of these rows, and other rows have others
-    shown: NDArray[np.uint8] = values.round().astype(np.uint8)
-    return shown
+        values[frame.padding(pixels)] = 0  # else as dark as the darkest of these rows, and other rows have others
+    eight_bit: NDArray[np.uint8] = values.round().astype(np.uint8)
+    return eight_bit
 
 
 def _frame(path: Path, number: int) -> _Frame:
@@ -116,14 +116,14 @@ def _frame(path: Path, number: int) -> _Frame:
         raise UnreadableImage(path.name, f"pixels cannot be decoded: {error}") from error
 
 
-def _window_of(frame: _Frame, other: _Frame) -> Window:
-    """What of `frame` is shown: all of its colours, or the greys that are to be shown of `other`."""
+def _window_of(frame: _Frame, reference: _Frame) -> Window:
+    """What of `frame` is shown: all of its colours, or the greys that are to be shown of `reference`."""
     values = frame.sample()
     if values.ndim == 3:
         return 0.0, 255.0 if values.max() <= 255 else 65535.0
-    if other is not frame:
-        values = other.sample()
-    return _percentiles(values) if other.header is None else _window(other.header, values)
+    if reference is not frame:
+        values = reference.sample()
+    return _percentiles(values) if reference.header is None else _window(reference.header, values)
 
 
 def _window(header: Dataset, values: Values) -> Window:
@@ -134,8 +134,8 @@ def _window(header: Dataset, values: Values) -> Window:
 
 
 def _first(value: object) -> float | None:
-    found = value[0] if isinstance(value, MultiValue) and value else value
-    return None if found in (None, "") or isinstance(found, MultiValue) else float(str(found))
+    number = value[0] if isinstance(value, MultiValue) and value else value
+    return None if number in (None, "") or isinstance(number, MultiValue) else float(str(number))
 
 
 def _percentiles(values: Values) -> Window:

@@ -1,4 +1,4 @@
-"""The service: images come in, are sharpened, and go out; each part goes on where another is away."""
+"""The service receives images, sharpens them and sends them on. Each part works while another is unavailable."""
 
 from __future__ import annotations
 
@@ -52,26 +52,26 @@ class Service:
         self.workshop = Workshop(layout, self.spool, champion, settings.limits, self.metrics)
 
     def run(self, stop: threading.Event, ready: Callable[[Ports], None]) -> None:
-        """Serves until `stop` is set; `ready` hears the ports. What is not done then is done by the next one.
+        """Serves until `stop` is set, and calls `ready` with the ports. The next service does the images that are left.
 
-        A part that fails goes on after a rest. Raises `StepError` where another service is at work on the same spool or
-        a port is taken.
+        A part that fails starts again after a pause. Raises `StepError` where another service works on the same spool
+        or a port is taken.
         """
         node, http = self._settings.node, self._settings.http
-        storage = Storage(node, self.spool, partial(self._received, "dicom"), self._commitments.heard)
+        storage = Storage(node, self.spool, partial(self._received, "dicom"), self._commitments.receive_report)
         arrived, shop = partial(self._received, "http"), self.workshop
         web = Web(Desk(self._settings, self.spool, arrived, shop.frames, shop.withdraw), self.metrics)
         with self.spool.opened(), ExitStack() as open_until_the_end:
             ports = Ports(_open(open_until_the_end, storage, node), _open(open_until_the_end, web, http))
-            works = [self._make] * self._settings.at_once + [self._deliver, self._commit, self._follow]
-            parts = open_until_the_end.enter_context(ThreadPoolExecutor(len(works)))
-            for work in works:
-                parts.submit(_again_and_again, work, stop)
+            tasks = [self._make] * self._settings.at_once + [self._deliver, self._commit, self._follow]
+            workers = open_until_the_end.enter_context(ThreadPoolExecutor(len(tasks)))
+            for task in tasks:
+                workers.submit(_repeat, task, stop)
             try:
                 ready(ports)
                 stop.wait()
             finally:
-                stop.set()  # whatever ended the wait: nobody else would tell the parts
+                stop.set()  # whatever ended the wait: nobody else would tell the workers
 
     def _received(self, by: str) -> None:
         self.metrics.received.labels(by).inc()
@@ -98,27 +98,27 @@ class Service:
         stop.wait(LOOK_S)
 
 
-def _again_and_again(work: Callable[[threading.Event], None], stop: threading.Event) -> None:
-    """Does `work` until `stop` is set, after a rest where it failed: a full disk, or what nobody thought of, passes."""
+def _repeat(work: Callable[[threading.Event], None], stop: threading.Event) -> None:
+    """Repeats `work` until `stop` is set, with a pause after each failure: a full disk, say, may have room later."""
     while not stop.is_set():
         try:
             work(stop)
         except Exception as error:  # noqa: BLE001 one that takes images and does nothing with them is worse than none
-            LOGGER.error("%s; again in %.0f s", _told(error), REST_S)
+            LOGGER.error("%s; again in %.0f s", _description(error), REST_S)
             stop.wait(REST_S)
 
 
-def _told(error: Exception) -> str:
-    """What failed and where. What the machine says is safe to log; other words may hold an image's values."""
+def _description(error: Exception) -> str:
+    """The error's type and line. The message is logged only where the machine wrote it: others may quote an image."""
     if isinstance(error, (OSError, MemoryError)):
         return f"{type(error).__name__}: {error}"
     at = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} at {Path(at.filename).name}:{at.lineno}"
 
 
-def _open(stack: ExitStack, part: Storage | Web, where: Node | Http) -> int:
+def _open(stack: ExitStack, part: Storage | Web, address: Node | Http) -> int:
     """The port at which `part` listens from now on, until the stack is closed."""
     try:
         return stack.enter_context(part.listening())
     except OSError as error:
-        raise StepError(f"{where.host}:{where.port}: cannot be listened at: {error}. Choose another.") from error
+        raise StepError(f"{address.host}:{address.port}: cannot be listened at: {error}. Choose another.") from error

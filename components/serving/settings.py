@@ -1,4 +1,4 @@
-"""What `medsr serve` does, and for whom: `infra/serve.yaml`, refused where it makes no sense."""
+"""The settings of `medsr serve` in `infra/serve.yaml`, and their checks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from components.params.sections import at_least, build_section
 
 @dataclass(frozen=True)
 class Peer:
-    """Who may send. Both have to be right: a title alone can be claimed by anybody."""
+    """A node that may send. Title and address both have to match: anybody can claim a title."""
 
     ae_title: str
     address: str  # an IP address
@@ -47,7 +47,7 @@ class Destination:
 
 @dataclass(frozen=True)
 class Route:
-    """What is sent to the AE title `called` goes to `destination`."""
+    """Images sent to the AE title `called` go to `destination`."""
 
     called: str
     destination: str
@@ -65,8 +65,8 @@ class Tls:
     authorities: str  # whose certificates peers and destinations have to show
 
     def problems(self) -> Iterator[str]:
-        given = [bool(path) for path in (self.certificate, self.key, self.authorities)]
-        if any(given) and not all(given):
+        present = [bool(path) for path in (self.certificate, self.key, self.authorities)]
+        if any(present) and not all(present):
             yield "expected certificate, key and authorities, or none of them"
 
     def __bool__(self) -> bool:
@@ -104,7 +104,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Token:
-    """Who may use HTTP. The token itself stands nowhere: `medsr token NAME` makes one and shows it once."""
+    """A caller of the HTTP service. `medsr token NAME` shows the token once; only its digest is kept."""
 
     name: str
     sha256: str
@@ -138,7 +138,7 @@ class Http:
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one image. What is over them is set aside, or refused where it can be."""
+    """Limits of one image. A larger image is refused, or set aside where it was already taken."""
 
     file_mib: float
     megapixels: float  # of a frame, decoded
@@ -177,12 +177,12 @@ def load(path: Path) -> Serving:
         raise StepError(f"{path}: expected the service's settings, found no file. Copy infra/serve.yaml.")
     problems: list[str] = []
     try:
-        found = build_section(Serving, yaml.safe_load(path.read_text(encoding="utf-8")), "", problems)
+        settings = build_section(Serving, yaml.safe_load(path.read_text(encoding="utf-8")), "", problems)
     except yaml.YAMLError as error:
         raise StepError(f"{path}: not YAML: {error}") from error
-    if found is None or problems:
+    if settings is None or problems:
         raise StepError(f"{path}: " + "; ".join(problems))
-    return found
+    return settings
 
 
 def _title(name: str, title: str) -> Iterator[str]:

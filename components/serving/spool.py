@@ -1,10 +1,10 @@
-"""Images on their way through the service, on disk: each is a folder, and the folder it lies in says how far it is.
+"""Images on their way through the service. Each image is a folder on disk, and its parent folder is its state.
 
     incoming → waiting → made ⇄ stored → sent    at a destination; stored while it has not promised to keep it
                   │  └────┼───────┼────→ kept    to be fetched, where there is none
                   └───────┴───────┴────→ quarantine
 
-A step is one rename, so that a kill at any moment leaves each image at one place, whole. Names are digests: no path
+A step is one rename: a kill at any moment leaves each image whole and in one state. Names are digests, so that no path
 tells whose image it is.
 """
 
@@ -26,7 +26,7 @@ from uuid import uuid4
 
 from components.handover import StepError
 
-JOB, REASON, TRIES, ABOUT = "job.json", "reason.txt", "tries", "about.json"
+JOB, REASON, TRIES, DETAILS = "job.json", "reason.txt", "tries", "about.json"
 INCOMING, WAITING, MADE, STORED, SENT = "incoming", "waiting", "made", "stored", "sent"
 KEPT, QUARANTINE = "kept", "quarantine"
 HELD = (WAITING, MADE, STORED, SENT, KEPT, QUARANTINE)
@@ -34,12 +34,12 @@ CHUNK = 2**20
 
 
 class DiskFull(StepError):
-    """There is less room than is to be kept free."""
+    """The disk has less free space than the settings keep free."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is known of an image besides itself."""
+    """What the service knows of an image besides its pixels."""
 
     key: str
     destination: str  # a name in the settings; empty where who sent it fetches it
@@ -54,7 +54,7 @@ class Job:
 
     @property
     def derived(self) -> str:
-        """The name of what is made of it."""
+        """The name of the derived image in the job's folder."""
         return f"derived{self.suffix}"
 
 
@@ -69,14 +69,14 @@ class Spool:
 
     @property
     def incoming(self) -> Path:
-        """Where what is still arriving may be written, on the same file system."""
+        """The folder for files that are still arriving, on the same file system."""
         return self._root / INCOMING
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """For the length of the block this process alone works on it; what had not arrived whole is gone.
+        """Locks the spool for this process for the length of the block. Removes what had not arrived whole.
 
-        Raises `StepError` where another process does.
+        Raises `StepError` where another process holds it.
         """
         with (self._root / "lock").open("w") as lock:
             try:
@@ -84,26 +84,26 @@ class Spool:
             except BlockingIOError as error:
                 raise StepError(f"{self._root}: expected nobody at work on it, another service is. End it.") from error
             half_made = (self._root / WAITING).glob("*/.*")
-            for left in (*self.incoming.iterdir(), *half_made):
-                _remove(left)
+            for leftover in (*self.incoming.iterdir(), *half_made):
+                _remove(leftover)
             yield
 
     def check_room(self) -> None:
-        """Raises `DiskFull` where nothing more is taken."""
+        """Raises `DiskFull` where the spool takes no more images."""
         free = shutil.disk_usage(self._root).free
         if free < self._keep_free:
             raise DiskFull(f"{self._root}: expected {self._keep_free} bytes free, found {free}. Make room.")
 
     def take(self, source: Path, destination: str, calling: str, suffix: str = ".dcm") -> tuple[str, bool]:
-        """Keeps a copy of the file `source`, safe on disk when this returns; its key, and whether it is new.
+        """Copies the file `source` to disk and gives its key, and whether it is new.
 
-        The same bytes for the same destination, or from the same sender where there is none, are the same image: what
-        is sent again is not done again. Raises `DiskFull`.
+        The same bytes for the same destination are the same image, which is not done again. Without a destination the
+        sender counts instead. Raises `DiskFull`.
         """
         self.check_room()
         key = _key(source, destination or f"\0{calling}")
-        if found := self.where(key):
-            _sync(self._root / found)  # who brought it first may not have come so far
+        if state := self.state_of(key):
+            _sync(self._root / state)  # who brought it first may not have come so far
             return key, False
         folder = self.incoming / uuid4().hex
         folder.mkdir()
@@ -114,7 +114,7 @@ class Spool:
             _sync(folder / job.image)
             _sync(folder)
             with self._moving:
-                new = not self.where(key)
+                new = not self.state_of(key)
                 if new:
                     folder.rename(self._root / WAITING / key)
         finally:
@@ -122,12 +122,12 @@ class Spool:
         _sync(self._root / WAITING)
         return key, new
 
-    def where(self, key: str) -> str:
-        """How far the image is, or nothing."""
+    def state_of(self, key: str) -> str:
+        """The state of the image; empty where the spool has none of this key."""
         return next((name for name in HELD if (self._root / name / key).is_dir()), "")
 
     def listed(self, name: str) -> list[Job]:
-        """What is in `name`, the longest held first."""
+        """The images in state `name`, the longest held first."""
         jobs = []
         for folder in (self._root / name).iterdir():
             with suppress(FileNotFoundError):  # it was dropped meanwhile
@@ -135,20 +135,20 @@ class Spool:
         return sorted(jobs, key=lambda job: (job.received_at, job.key))
 
     def job(self, key: str) -> tuple[str, Job] | None:
-        """How far the image is, and what is known of it; nothing where it is not here, or not any more."""
+        """The state of the image and its job, or `None` where the spool has none of this key."""
         for _ in HELD:  # each step is one rename, so a second look finds what moved during the first
-            name = self.where(key)
+            name = self.state_of(key)
             with suppress(FileNotFoundError):
                 if name:
                     return name, _job(self.folder(name, key))
         return None
 
     def folder(self, name: str, key: str) -> Path:
-        """Of an image in `name`."""
+        """The folder of an image in state `name`."""
         return self._root / name / key
 
     def tried(self, key: str) -> int:
-        """How often work on it had begun before; one more from now on, whatever becomes of the process."""
+        """How often work on it had begun before. Counts one more on disk, which a kill does not undo."""
         path = self.folder(WAITING, key) / TRIES
         before = path.stat().st_size if path.is_file() else 0
         with path.open("ab") as handle:
@@ -162,29 +162,29 @@ class Spool:
         return (self.folder(WAITING, key) / TRIES).is_file()
 
     def not_tried(self, key: str) -> None:
-        """As if work on it had never begun."""
+        """Forgets that work on it ever began."""
         (self.folder(WAITING, key) / TRIES).unlink(missing_ok=True)
 
-    def made(self, key: str, about: Mapping[str, Any] | None = None) -> None:
-        """The derived image lies beside it; `about` tells how it was made."""
+    def made(self, key: str, details: Mapping[str, Any] | None = None) -> None:
+        """Moves on an image whose derived image lies beside it. `details` say how it was made."""
         folder = self.folder(WAITING, key)
-        _write(folder / ABOUT, json.dumps(about or {}))
+        _write(folder / DETAILS, json.dumps(details or {}))
         _sync(folder)
         self._move(key, WAITING, MADE if _job(folder).destination else KEPT)
 
     def write(self, name: str, key: str, note: str, text: str) -> None:
-        """The file `note` beside an image in `name` says `text` from now on, after a kill too."""
+        """Writes `text` to the file `note` beside an image in state `name`, in one step that a kill cannot split."""
         folder = self.folder(name, key)
         _write(folder / f"{note}.new", text)
         (folder / f"{note}.new").rename(folder / note)
         _sync(folder)
 
-    def about(self, name: str, key: str) -> dict[str, Any]:
+    def details(self, name: str, key: str) -> dict[str, Any]:
         """How it was made."""
-        return dict(json.loads((self.folder(name, key) / ABOUT).read_text(encoding="utf-8")))
+        return dict(json.loads((self.folder(name, key) / DETAILS).read_text(encoding="utf-8")))
 
     def stored(self, key: str) -> None:
-        """It arrived where it may not be kept yet."""
+        """The destination stored it and has not promised to keep it."""
         self._move(key, MADE, STORED)
 
     def unstored(self, key: str) -> None:
@@ -192,31 +192,31 @@ class Spool:
         self._move(key, STORED, MADE)
 
     def sent(self, key: str, name: str) -> None:
-        """What was in `name` arrived for good. That is all that is kept of it."""
+        """An image in state `name` arrived for good. Only its job and details are kept."""
         self._move(key, name, SENT)
         for path in self.folder(SENT, key).iterdir():
-            if path.name not in (JOB, ABOUT):
+            if path.name not in (JOB, DETAILS):
                 _remove(path)
 
     def set_aside(self, key: str, name: str, reason: str) -> None:
-        """It cannot be made, or not be sent; image and reason are kept, for whom it concerns to look at."""
+        """Moves an image that cannot be made or sent to quarantine, with its reason."""
         _write(self.folder(name, key) / REASON, f"{reason}\n")
         self._move(key, name, QUARANTINE)
 
     def counts(self) -> dict[str, int]:
-        """How many are where at one moment: an image that is moved meanwhile counts once."""
+        """How many images each state has. An image that moves meanwhile counts once."""
         with self._moving:
             return {name: sum(1 for _ in (self._root / name).iterdir()) for name in HELD}
 
     def drop(self, name: str, key: str) -> None:
-        """Nothing of an image in `name` is left."""
+        """Removes an image in state `name`."""
         gone = self.incoming / uuid4().hex
         with self._moving:
             self.folder(name, key).rename(gone)
         _remove(gone)
 
     def forget(self, older_than_s: float) -> int:
-        """Drops what was sent, or kept to be fetched, so long ago; from then on the same image is done again."""
+        """Drops sent, kept and failed images received so long ago, and gives their number. They may then come again."""
         old = [
             (name, job)
             for name in (SENT, KEPT, QUARANTINE)
@@ -229,11 +229,11 @@ class Spool:
         return len(old)
 
     def sweep(self, older_than_s: float) -> int:
-        """Drops what stopped arriving so long ago: its sender broke off, or the disk was full."""
-        left = [path for path in self.incoming.iterdir() if time.time() - _last_change(path) > older_than_s]
-        for path in left:
+        """Drops files that stopped arriving so long ago, and gives their number."""
+        stale = [path for path in self.incoming.iterdir() if time.time() - _last_change(path) > older_than_s]
+        for path in stale:
             _remove(path)
-        return len(left)
+        return len(stale)
 
     def _move(self, key: str, before: str, after: str) -> None:
         with self._moving:
@@ -268,7 +268,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _last_change(path: Path) -> float:
-    """In seconds since 1970; now where it went meanwhile, as what arrives does all the time."""
+    """In seconds since 1970. Gives the present time for a file that is gone meanwhile."""
     try:
         return path.stat().st_mtime
     except FileNotFoundError:
@@ -276,7 +276,7 @@ def _last_change(path: Path) -> float:
 
 
 def _remove(path: Path) -> None:
-    """What others remove at the same time is gone as well."""
+    """Removes a file or folder. Another process may remove it at the same time."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -284,7 +284,7 @@ def _remove(path: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """The file, or the names in the folder."""
+    """Writes the file, or the names in the folder, to the disk."""
     number = os.open(path, os.O_RDONLY)
     try:
         os.fsync(number)

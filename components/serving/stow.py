@@ -44,20 +44,20 @@ BODY = {"requestBody": {"required": True, "content": {f'multipart/related; type=
 
 @dataclass(frozen=True)
 class Image:
-    """What its answer says of an image."""
+    """The UIDs by which the answer identifies an image."""
 
     sop_class: str
     instance: str
     study: str
 
     def referenced(self) -> Dataset:
-        item = Dataset()
-        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = self.sop_class, self.instance
-        return item
+        reference = Dataset()
+        reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = self.sop_class, self.instance
+        return reference
 
 
 class Refused(Exception):
-    """One part is not taken; `reason` as PS3.18 has it (Failure Reason, 0008,1197). Without `image` it is none."""
+    """A part is refused with the Failure Reason (0008,1197) of PS3.18. `image` is empty where the part is no image."""
 
     def __init__(self, reason: int, image: Image | None = None) -> None:
         super().__init__(reason)
@@ -65,7 +65,7 @@ class Refused(Exception):
 
 
 def routes(desk: Desk, caller_of: Admitted) -> APIRouter:
-    """The routes; what is asked for without a token is refused before anything is read."""
+    """The routes. A request without a token is refused before its body is read."""
     router = APIRouter(tags=["STOW-RS"])
     Name = Annotated[str, Depends(caller_of)]
 
@@ -84,8 +84,8 @@ def routes(desk: Desk, caller_of: Admitted) -> APIRouter:
 
 async def _store(desk: Desk, request: Request, caller: str, study: str = "") -> Response:
     answer, boundary = _Answer(str(request.base_url)), _boundary(request)
-    most = desk.settings.http.parts
-    async for part in bodies.parts(request.stream(), boundary, desk.spool.incoming, desk.file_bytes, most):
+    max_parts = desk.settings.http.parts
+    async for part in bodies.saved_parts(request.stream(), boundary, desk.spool.incoming, desk.file_bytes, max_parts):
         await run_in_threadpool(_take, desk, part, caller, study, answer)
     return Response(answer.text(), answer.status(), media_type="application/dicom+json")
 
@@ -97,18 +97,18 @@ class _Answer:
         self._base = base
         self._taken: list[Dataset] = []
         self._failed: list[Dataset] = []
-        self._others: list[Dataset] = []  # of which it is not known what they are
+        self._others: list[Dataset] = []  # parts that are no image we can read
 
-    def taken(self, image: Image, key: str, kept: bool) -> None:
-        item = image.referenced()
-        if kept:
-            item.RetrieveURL = f"{self._base}jobs/{key}/image"
-        self._taken.append(item)
+    def taken(self, image: Image, key: str, retrievable: bool) -> None:
+        reference = image.referenced()
+        if retrievable:
+            reference.RetrieveURL = f"{self._base}jobs/{key}/image"
+        self._taken.append(reference)
 
     def failed(self, image: Image | None, reason: int) -> None:
-        item = image.referenced() if image else Dataset()
-        item.FailureReason = reason
-        (self._failed if image else self._others).append(item)
+        reference = image.referenced() if image else Dataset()
+        reference.FailureReason = reason
+        (self._failed if image else self._others).append(reference)
 
     def status(self) -> int:
         failed = [*self._failed, *self._others]
@@ -129,7 +129,7 @@ class _Answer:
 
 
 def _take(desk: Desk, part: bodies.Part, caller: str, study: str, answer: _Answer) -> None:
-    path, to = part.path.with_suffix(".dcm"), desk.settings.http.stow_to
+    path, destination = part.path.with_suffix(".dcm"), desk.settings.http.stow_to
     part.path.rename(path)
     try:
         image = _read(desk, path, part.content_type)
@@ -137,7 +137,7 @@ def _take(desk: Desk, part: bodies.Part, caller: str, study: str, answer: _Answe
             raise Refused(NOT_SUPPORTED, image)
         if study not in ("", image.study):
             raise Refused(OF_ANOTHER_STUDY, image)
-        answer.taken(image, _safe(desk, path, to, caller, image), kept=not to)
+        answer.taken(image, _safe(desk, path, destination, caller, image), retrievable=not destination)
     except Refused as refused:
         answer.failed(refused.image, refused.reason)
     finally:
@@ -145,13 +145,13 @@ def _take(desk: Desk, part: bodies.Part, caller: str, study: str, answer: _Answe
 
 
 def _read(desk: Desk, path: File, content_type: str) -> Image:
-    """What it is. Raises `Refused` where nobody can tell."""
+    """The UIDs of the image in `path`. Raises `Refused` where it cannot be read as DICOM."""
     if content_type not in (DICOM, ""):
         raise Refused(NOT_UNDERSTOOD)
     try:
         limits.check_file(path, desk.settings.limits)
-        found = dcmread(path, stop_before_pixels=True, specific_tags=list(TAGS))
-        uids = [found.get(tag) for tag in TAGS]
+        header = dcmread(path, stop_before_pixels=True, specific_tags=list(TAGS))
+        uids = [header.get(tag) for tag in TAGS]
     except (UnreadableImage, InvalidDicomError, *BROKEN) as error:
         raise Refused(NOT_UNDERSTOOD) from error
     if not all(isinstance(uid, str) and uid for uid in uids):  # none, or more than one
@@ -162,10 +162,10 @@ def _read(desk: Desk, path: File, content_type: str) -> Image:
     return image
 
 
-def _safe(desk: Desk, path: File, to: str, caller: str, image: Image) -> str:
+def _safe(desk: Desk, path: File, destination: str, caller: str, image: Image) -> str:
     """The key of the image, on disk now. Raises `Refused` where the disk does not take it; the next may be smaller."""
     try:
-        return desk.take(path, to, caller, ".dcm")
+        return desk.take(path, destination, caller, ".dcm")
     except (DiskFull, OSError) as error:
         LOGGER.error("an image was not taken: %s", error)
         raise Refused(OUT_OF_RESOURCES, image) from error
@@ -174,7 +174,7 @@ def _safe(desk: Desk, path: File, to: str, caller: str, image: Image) -> str:
 def _boundary(request: Request) -> str:
     header = Message()
     header["Content-Type"] = request.headers.get("content-type", "")
-    boundary, kind = header.get_boundary(), str(header.get_param("type") or DICOM).lower()
-    if header.get_content_type() != "multipart/related" or not boundary or kind != DICOM:
+    boundary, media_type = header.get_boundary(), str(header.get_param("type") or DICOM).lower()
+    if header.get_content_type() != "multipart/related" or not boundary or media_type != DICOM:
         raise HTTPException(415, f'expected multipart/related; type="{DICOM}" with a boundary')
     return boundary

@@ -39,14 +39,14 @@ HEADERS = {
 
 
 class Web:
-    """Takes and gives images for those who show a token; says how it is to everybody."""
+    """Takes and gives images for callers with a token. Health and metrics are open to everybody."""
 
     def __init__(self, desk: Desk, metrics: Metrics) -> None:
         self._desk, self._metrics = desk, metrics
 
     @contextmanager
     def listening(self) -> Iterator[int]:
-        """Listens until the block ends; gives the port. Raises `OSError` where it is taken."""
+        """Listens until the block ends, and gives the port. Raises `OSError` where it is taken."""
         http = self._desk.settings.http
         family = socket.AF_INET6 if ":" in http.host else socket.AF_INET
         config = uvicorn.Config(
@@ -82,7 +82,7 @@ class Web:
         )
         application.add_exception_handler(DiskFull, _disk_full)
         application.add_exception_handler(OSError, _disk_full)
-        application.add_exception_handler(ClientDisconnect, _gone)
+        application.add_exception_handler(ClientDisconnect, _disconnected)
         http = self._desk.settings.http
         caller = at_most(http.requests, caller_of(http.tokens))
         application.include_router(jobs.routes(self._desk, caller))
@@ -96,12 +96,12 @@ class Web:
 
         @application.get("/health", tags=["operation"])
         async def health() -> dict[str, str]:
-            """It answers."""
+            """The service answers."""
             return {"status": "alive"}
 
         @application.get("/ready", tags=["operation"], responses={507: {"description": "No room for more images"}})
         def ready() -> dict[str, str]:
-            """It takes images."""
+            """The service has room for images."""
             self._desk.spool.check_room()
             return {"status": "ready"}
 
@@ -112,7 +112,7 @@ class Web:
 
 
 class _Finishing:
-    """Counts every answer, that to an error too, and gives it the headers that browsers heed."""
+    """Counts every answer, errors too, and adds the security headers for browsers."""
 
     def __init__(self, application: ASGIApp, metrics: Metrics) -> None:
         self._application, self._metrics = application, metrics
@@ -132,10 +132,10 @@ class _Finishing:
 
 
 def _file(path: Path) -> Callable[[], FileResponse]:
-    def give() -> FileResponse:
+    def file() -> FileResponse:
         return FileResponse(path)
 
-    return give
+    return file
 
 
 def _disk_full(request: Request, error: Exception) -> JSONResponse:
@@ -144,5 +144,5 @@ def _disk_full(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": "no room for more images now; come again later"}, 507, {"Retry-After": "60"})
 
 
-def _gone(request: Request, error: Exception) -> Response:
+def _disconnected(request: Request, error: Exception) -> Response:
     return Response(status_code=400)  # nobody hears it

@@ -1,4 +1,4 @@
-"""Images made from images: which is next, how many at once, and what becomes of those that cannot be made."""
+"""The work on waiting images: which is next, how many at once, and which are set aside."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from components.serving.settings import Limits
 from components.serving.spool import WAITING, Job, Spool
 
 LOGGER = logging.getLogger(__name__)
-TRIES = 5  # of an image that takes the process with it
+TRIES = 5  # of an image at which the process ended
 
 
 class Workshop:
-    """Several threads may call `make_next`; each image is made by one of them."""
+    """Sharpens waiting images. Several threads may call `make_next`; each image goes to one of them."""
 
     def __init__(self, layout: Layout, spool: Spool, champion: Champion, allowed: Limits, metrics: Metrics) -> None:
         self._layout, self._spool, self._champion = layout, spool, champion
@@ -36,11 +36,11 @@ class Workshop:
         self._alone = False
 
     def frames(self, key: str) -> tuple[int, int] | None:
-        """How many frames of the image at work are done, of how many (0 while that is not known); else nothing."""
+        """Frames done and frames in all (0 while unknown) of an image at work; `None` for any other."""
         return self._frames.get(key)
 
     def withdraw(self, key: str) -> bool:
-        """Drops the image if it waits and nobody is at work on it; from then on nobody will be."""
+        """Drops the image if it waits and no thread works on it. Gives whether it did."""
         with self._choosing:
             if key in self._frames:
                 return False
@@ -52,9 +52,9 @@ class Workshop:
             return True
 
     def make_next(self) -> bool:
-        """Makes the image that waits longest, or sets it aside; whether there was one to begin with.
+        """Sharpens the image that waits longest, or sets it aside. Gives whether one was waiting.
 
-        What the machine lacks, room or memory, is raised: the image is tried again.
+        A lack of disk space or memory is raised, and the image is tried again.
         """
         job = self._claim()
         if job is None:
@@ -68,9 +68,9 @@ class Workshop:
         return True
 
     def _claim(self) -> Job | None:
-        """One nobody is at work on. What may have ended the process before is made with nothing beside it.
+        """The next image that no thread works on. One that may have ended the process before is sharpened alone.
 
-        So no image is ever suspected for its neighbour more than once.
+        So an image is suspected at most once for what its neighbour did.
         """
         with self._choosing:
             if self._alone:
@@ -96,8 +96,8 @@ class Workshop:
             return
         try:
             limits.check(source, self._allowed)
-            made = enhance_file(source, derived, generator, overwrite=True, on_frame=partial(self._count, job.key))
-            record(self._layout, made, generator.percentiles)
+            image = enhance_file(source, derived, generator, overwrite=True, on_frame=partial(self._count, job.key))
+            record(self._layout, image, generator.percentiles)
         except (UnreadableImage, StepError) as error:
             # our folders are nobody's business who fetches the reason
             self._set_aside(job, str(error).replace(f"{folder}{os.sep}", ""))
@@ -111,10 +111,10 @@ class Workshop:
                 raise MemoryError(f"{type(error).__name__} of torch") from error
             self._set_aside(job, f"{type(error).__name__}: {error}")
         else:
-            about = {"model": made.model_name, "version": made.model_version, "seconds": round(made.seconds, 3)}
-            self._spool.made(job.key, about | {"frames": made.frames, "rows": made.rows, "columns": made.columns})
-            self._metrics.made.labels(made.model_version).observe(made.seconds)
-            LOGGER.info("%s: made by %s %s in %.2f s", job.key, made.model_name, made.model_version, made.seconds)
+            details = {"model": image.model_name, "version": image.model_version, "seconds": round(image.seconds, 3)}
+            self._spool.made(job.key, details | {"frames": image.frames, "rows": image.rows, "columns": image.columns})
+            self._metrics.image_seconds.labels(image.model_version).observe(image.seconds)
+            LOGGER.info("%s: made by %s %s in %.2f s", job.key, image.model_name, image.model_version, image.seconds)
 
     def _count(self, key: str, done: int, of: int) -> None:
         self._frames[key] = done, of
@@ -126,5 +126,5 @@ class Workshop:
 
 
 def _lacks_memory(error: Exception) -> bool:
-    """Whether torch found none: on a processor it says so with a RuntimeError like any other."""
+    """Whether torch lacked memory: on a CPU it raises a plain RuntimeError with these words."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -1,9 +1,9 @@
 """Whether a source of images holds other files than at the last run.
 
-DVC sees what lies in the project. `data/sources.json` stands in its graph for the folders and files outside: their
-number and a digest over names and contents, so that a new image makes `ingest` run. It also says whether there are any
-outside: then `dvc.yaml` has a stage that lists them. What a run wrote there is news until `ingest` ended well: only
-then does DVC write it into `dvc.lock`.
+DVC watches files in the project only. `data/sources.json` stands in its graph for the files outside: their number and
+a digest over names and contents. A new image changes it and so makes `ingest` run. Where there are files outside,
+`dvc.yaml` has a stage that lists them. A change counts as news until `ingest` ends well, because only then does DVC
+write it into `dvc.lock`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from components.sources.file_register import FileRegister
 
 STAGE = "ingest"  # what reads the sources
 UNDER_WAY_S = 6 * 3600  # a run that looked has come to the end of `ingest` by then, or to its own
-WITH_PLACE = ("dicom", "pictures", "npz", "nifti")  # the kinds whose files lie outside; others change with the code
+WITH_FILES = ("dicom", "pictures", "npz", "nifti")  # the kinds whose files lie outside; others change with the code
 FOLDERS = "folders"  # the item of `list_sources` in dvc.yaml
 
 
@@ -44,8 +44,8 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What the sources hold now."""
+class SourceState:
+    """The state of the sources now."""
 
     sources: dict[str, dict[str, Any]]  # files and sha256, by source
     changes: tuple[Change, ...]  # of sources that differ from the last run, or are new, or gone from the settings
@@ -54,39 +54,39 @@ class Seen:
 
 
 def look(layout: Layout, settings: Params) -> tuple[Change, ...]:
-    """Brings `data/sources.json` up to date; what changed. Raises `StepError` where a source is not there."""
-    seen = compare(layout, settings)
-    content = {"outside": [FOLDERS] if seen.sources else [], "sources": seen.sources}
+    """Brings `data/sources.json` up to date and gives what changed. Raises `StepError` where a source is missing."""
+    state = compare(layout, settings)
+    content = {"outside": [FOLDERS] if state.sources else [], "sources": state.sources}
     if not layout.sources.is_file() or read_json(layout.sources) != content:
         write_json(layout.sources, content)
-    FileRegister(layout.files).list_files(seen.digests)
-    return seen.changes
+    FileRegister(layout.files).list_files(state.digests)
+    return state.changes
 
 
-def compare(layout: Layout, settings: Params) -> Seen:
-    """What the sources hold now against `data/sources.json`; changes nothing but the memory of digests."""
-    wanted = settings.ingest
-    names = sorted({*wanted.super_resolution, *wanted.train_only, *wanted.classification})
+def compare(layout: Layout, settings: Params) -> SourceState:
+    """Compares the sources with `data/sources.json`. Writes only the remembered digests."""
+    ingest = settings.ingest
+    names = sorted({*ingest.super_resolution, *ingest.train_only, *ingest.classification})
     register = FileRegister(layout.files)
     digests: dict[str, dict[str, str]] = {}
     sources: dict[str, dict[str, Any]] = {}
     youngest: dict[str, float] = {}
     for name in names:
         kind, _, place = name.partition(":")
-        if kind not in WITH_PLACE:
+        if kind not in WITH_FILES:
             continue
         folder = layout.root / place
         paths = list(_files(folder, name))
         of_paths = register.digests(paths)
         digests[name] = {_below(folder, path): of_paths[path] for path in paths}
-        sources[name] = {"files": len(paths), "sha256": _together(digests[name])}
+        sources[name] = {"files": len(paths), "sha256": _combined(digests[name])}
         # a copy may keep the mtime of where it is from, and that may lie in the future; its ctime is when it came
         youngest[name] = max((path.stat().st_ctime for path in paths), default=0.0)
     before = read_json(layout.sources).get("sources", {}) if layout.sources.is_file() else {}
     changed = [name for name in sorted({*sources, *before}) if sources.get(name) != before.get(name)]
     newest = max((youngest.get(name, 0.0) for name in changed), default=0.0)
     changes = tuple(_change(name, register.listed(name), digests.get(name, {})) for name in changed)
-    return Seen(sources, changes, max(0.0, time.time() - newest), digests)
+    return SourceState(sources, changes, max(0.0, time.time() - newest), digests)
 
 
 def _change(source: str, before: dict[str, str], now: dict[str, str]) -> Change:
@@ -123,7 +123,7 @@ def _below(place: Path, path: Path) -> str:
     return str(path.relative_to(place)) if place.is_dir() else path.name
 
 
-def _together(digests: dict[str, str]) -> str:
+def _combined(digests: dict[str, str]) -> str:
     whole = hashlib.sha256()
     for name, digest in digests.items():
         whole.update(f"{digest} ".encode() + os.fsencode(name) + b"\n")

@@ -94,16 +94,16 @@ def test_every_image_is_found_once_with_pages_and_without(pages: bool) -> None:
     with serving(archive(instances, pages=pages)) as (url, _):
         found = find(url, {"PatientID": "0815"})
     assert found.images == [Remote(url, "1.2", "1.2.3", f"1.9.{number}") for number in range(2 * PAGE + 7)]
-    assert found.others == 0
+    assert found.skipped == 0
 
 
 def test_what_is_no_image_or_was_made_by_us_is_counted_and_not_fetched() -> None:
     instances = [row(instance="1.9.1", kind=CTImageStorage), row(instance="1.9.2", kind=EncapsulatedPDFStorage)]
     with serving(archive(instances)) as (url, _):
         found = find(url, {"PatientID": "0815"})
-    assert [image.instance for image in found.images] == ["1.9.1"] and found.others == 1
+    assert [image.instance for image in found.images] == ["1.9.1"] and found.skipped == 1
     with serving(archive(instances, note="axial x4 enhanced, research use")) as (url, _):
-        assert find(url, {"PatientID": "0815"}) == dicomweb.Found([], 2)
+        assert find(url, {"PatientID": "0815"}) == dicomweb.SearchResult([], 2)
 
 
 def test_each_key_is_asked_at_its_level_and_reaches_the_server_as_it_was_given() -> None:

@@ -80,7 +80,7 @@ def test_every_image_of_a_folder_is_made_once_at_its_own_place(layout: Layout) -
     assert len(batch.made) == 12 and list(batch.failed) == ["notes.txt"]
     assert set(made(layout.root / "out")) == {f"{number % 2}/{number}.dcm" for number in range(12)}
     assert (layout.root / "out" / f"notes.txt{REASON}").is_file()
-    assert run(layout).said() == "0 enhanced, 0 failed, 13 done before"
+    assert run(layout).summary() == "0 enhanced, 0 failed, 13 done before"
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_an_image_that_ends_its_process_is_named_and_all_others_are_made(
         batch = run(layout, workers=2)
     assert batch.failed == {"bad.dcm": "its process ended at work on it, more than once"}
     assert len(batch.made) == 12 == len(made(layout.root / "out"))
-    assert run(layout).said() == "0 enhanced, 0 failed, 13 done before"
+    assert run(layout).summary() == "0 enhanced, 0 failed, 13 done before"
 
 
 def test_what_the_machine_lacks_is_said_to_whoever_began_it_and_prefect_hears_no_name(
@@ -224,7 +224,7 @@ def test_what_a_pacs_answers_to_a_query_is_made_and_given_back_once(layout: Layo
         image.StudyInstanceUID for image in here
     }
     again = asked(layout, dicomweb, give_back=True)
-    assert again.said() == f"0 enhanced, 0 failed, {len(STORED)} done before, {len(STORED)} others passed over"
+    assert again.summary() == f"0 enhanced, 0 failed, {len(STORED)} done before, {len(STORED)} others passed over"
     assert len(pacs.derived()) == len(STORED)
 
 

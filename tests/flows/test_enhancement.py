@@ -51,7 +51,7 @@ def test_each_image_is_enhanced_once_at_the_same_place(layout: Layout) -> None:
     assert first.made == ["a.dcm", "c.png", "ward-7/b.dcm"] and not first.failed
     assert dcmread(layout.root / "outbox" / "ward-7" / "b.dcm").Rows == 80
     again = run(layout)
-    assert again.said() == "0 enhanced, 0 failed, 3 done before"
+    assert again.summary() == "0 enhanced, 0 failed, 3 done before"
 
 
 def test_the_records_tell_nothing_of_whose_images_they_were(layout: Layout) -> None:
@@ -75,7 +75,7 @@ def test_what_cannot_be_enhanced_leaves_its_reason_and_keeps_nothing_back(layout
     assert batch.made == ["a.dcm", "z.dcm"] and set(batch.failed) == {"broken.dcm"}
     reason = layout.root / "outbox" / f"broken.dcm{REASON}"
     assert reason.read_text().strip() == batch.failed["broken.dcm"] and "broken.dcm" in batch.failed["broken.dcm"]
-    assert run(layout).said() == "0 enhanced, 0 failed, 3 done before"
+    assert run(layout).summary() == "0 enhanced, 0 failed, 3 done before"
     broken.write_bytes(whole)
     assert run(layout).made == ["broken.dcm"] and not reason.exists()
 
@@ -117,7 +117,7 @@ def test_an_older_file_under_a_name_that_was_used_before_is_a_new_image(layout: 
 def test_a_file_that_may_still_be_arriving_waits(layout: Layout) -> None:
     draw(layout.root / "inbox" / "a.dcm")
     batch = run(layout, quiet_s=3600)
-    assert batch.said() == "0 enhanced, 0 failed, 0 done before, 1 still arriving"
+    assert batch.summary() == "0 enhanced, 0 failed, 0 done before, 1 still arriving"
     assert not list((layout.root / "outbox").iterdir()) and not enhancement_log.records_path(layout).exists()
 
 

@@ -70,10 +70,10 @@ def fuzz(root: Path, count: int, seed: int) -> Counter[str]:
             found["sent twice"] += 1
             continue
         assert service.workshop.make_next() and not service.spool.listed(WAITING)
-        if service.spool.where(key) == MADE:
+        if service.spool.state_of(key) == MADE:
             _check(service, key)
             service.spool.sent(key, MADE)
-        found[_unexpected(service, key) or service.spool.where(key)] += 1
+        found[_unexpected(service, key) or service.spool.state_of(key)] += 1
     return found
 
 

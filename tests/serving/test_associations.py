@@ -37,13 +37,13 @@ def test_each_pause_is_twice_as_long_until_it_answers_and_no_longer_than_an_hour
     pauses = Pauses(600.0)
     with caplog.at_level(logging.WARNING):
         for _ in range(4):
-            pauses.rest("archive", Away("gone"))
+            pauses.pause("archive", Away("gone"))
     assert [record.getMessage().split(" in ")[1] for record in caplog.records] == [
         "600 s",
         "1200 s",
         "2400 s",
         "3600 s",
     ]
-    assert LONGEST_PAUSE_S == 3600 and pauses.rests("archive") and not pauses.rests("other")
+    assert LONGEST_PAUSE_S == 3600 and pauses.is_paused("archive") and not pauses.is_paused("other")
     pauses.end("archive")
-    assert not pauses.rests("archive")
+    assert not pauses.is_paused("archive")

@@ -13,7 +13,7 @@ from tests.serving.web import multipart
 
 
 async def cut(body: bytes, seed: int) -> AsyncIterator[bytes]:
-    """In pieces of any length, as a network would."""
+    """In chunks of any length, as a network would."""
     random, at = np.random.default_rng(seed), 0
     while at < len(body):
         length = int(random.integers(1, 200))
@@ -21,9 +21,9 @@ async def cut(body: bytes, seed: int) -> AsyncIterator[bytes]:
         at += length
 
 
-async def split(pieces: AsyncIterator[bytes], folder: Path, most: int = 10_000, most_parts: int = 10) -> list[bytes]:
+async def split(chunks: AsyncIterator[bytes], folder: Path, limit: int = 10_000, max_parts: int = 10) -> list[bytes]:
     found = []
-    async for part in bodies.parts(pieces, "between", folder, most, most_parts):
+    async for part in bodies.saved_parts(chunks, "between", folder, limit, max_parts):
         found.append(part.path.read_bytes())
         part.path.unlink()
     return found
@@ -66,7 +66,7 @@ def test_who_stops_sending_is_not_waited_for(tmp_path: Path, monkeypatch: pytest
         await asyncio.sleep(30)
 
     async def take() -> None:
-        async with bodies.whole(begins(), tmp_path, 1000):
+        async with bodies.saved_body(begins(), tmp_path, 1000):
             raise AssertionError("it never came")
 
     for work in (take(), split(begins(), tmp_path)):

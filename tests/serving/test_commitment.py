@@ -52,7 +52,7 @@ def test_an_image_is_let_go_when_its_destination_has_promised_to_keep_it(
 ) -> None:
     asking = commitments(spool, there)
     asking.ask()
-    assert eventually(lambda: all(spool.where(key) == SENT for key in keys))
+    assert eventually(lambda: all(spool.state_of(key) == SENT for key in keys))
     (asked,) = there.asked
     kept = {(item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID) for item in asked.ReferencedSOPSequence}
     assert kept == {(images[0].SOPClassUID, number) for number, images in there.taken.items()}
@@ -65,14 +65,14 @@ def test_an_answer_may_come_later_on_an_association_of_its_own(spool: Spool, the
     there.answers = False
     asking = commitments(spool, there)
     node = settings(there.port, destinations=committing(there.port)).node
-    with Storage(node, spool, lambda: None, asking.heard).listening() as port:
+    with Storage(node, spool, lambda: None, asking.receive_report).listening() as port:
         asking.ask()
         asking.ask()
         assert len(there.asked) == 1, "it is not asked again while it may still answer"
-        assert [spool.where(key) for key in keys] == [STORED] * 3
+        assert [spool.state_of(key) for key in keys] == [STORED] * 3
         report, kind = there.report(there.asked[0])
         assert answer(port, report, kind) == SUCCESS
-        assert [spool.where(key) for key in keys] == [SENT] * 3
+        assert [spool.state_of(key) for key in keys] == [SENT] * 3
         assert answer(port, report, kind) == SUCCESS, "said twice, it changes nothing"
 
 
@@ -81,11 +81,11 @@ def test_what_is_not_kept_is_sent_again_and_nothing_else_is(spool: Spool, there:
     del there.taken[lost]
     asking = commitments(spool, there)
     asking.ask()
-    assert eventually(lambda: [spool.where(key) for key in keys].count(SENT) == 2)
+    assert eventually(lambda: [spool.state_of(key) for key in keys].count(SENT) == 2)
     assert eventually(lambda: asking.ask() is None and spool.counts()[MADE] == 1)
     assert deliver(spool, there) == 1
     asking.ask()
-    assert eventually(lambda: all(spool.where(key) == SENT for key in keys))
+    assert eventually(lambda: all(spool.state_of(key) == SENT for key in keys))
     assert {number: len(images) for number, images in there.taken.items()} == {lost: 1} | dict.fromkeys(others, 1)
 
 
@@ -101,7 +101,7 @@ def test_what_is_never_kept_is_set_aside_with_the_reason_and_both_images(
     def goes_on() -> bool:
         asking.ask()
         deliver(spool, there)
-        return spool.where(key) == QUARANTINE
+        return spool.state_of(key) == QUARANTINE
 
     assert eventually(goes_on)
     assert len(there.asked) == rounds
@@ -116,7 +116,7 @@ def test_a_service_that_was_ended_asks_again_for_what_it_had_asked(
     commitments(spool, there).ask()
     there.answers = True
     commitments(spool, there).ask()
-    assert eventually(lambda: all(spool.where(key) == SENT for key in keys))
+    assert eventually(lambda: all(spool.state_of(key) == SENT for key in keys))
     assert there.asked[0].TransactionUID != there.asked[1].TransactionUID
 
 
@@ -150,17 +150,17 @@ def test_one_that_offers_no_commitment_is_named_and_the_images_stay(
         key = with_made(spool, tmp_path, drawn())
         deliver(spool, there)
         commitments(spool, there).ask()
-        assert spool.where(key) == STORED
+        assert spool.state_of(key) == STORED
         assert "archive: storage commitment: ARCHIVE takes none of the SOP classes" in caplog.text
         commitments(spool, there, destinations=settings(there.port).node.destinations).ask()
-    assert spool.where(key) == SENT, "the settings do not ask for it any more"
+    assert spool.state_of(key) == SENT, "the settings do not ask for it any more"
 
 
 def test_nobody_but_the_destination_lets_an_image_go(spool: Spool, there: Archive, keys: list[str]) -> None:
     there.answers = False
     asking = commitments(spool, there)
     node = settings(there.port, destinations=committing(there.port)).node
-    with Storage(node, spool, lambda: None, asking.heard).listening() as port:
+    with Storage(node, spool, lambda: None, asking.receive_report).listening() as port:
         asking.ask()
         report, kind = there.report(there.asked[0])
         assert answer(port, report, kind, calling="STRANGER") is None
@@ -170,7 +170,7 @@ def test_nobody_but_the_destination_lets_an_image_go(spool: Spool, there: Archiv
         forged.update(report)
         forged.TransactionUID = "2.25.1"
         assert answer(port, forged, kind) == SUCCESS
-    assert [spool.where(key) for key in keys] == [STORED] * 3
+    assert [spool.state_of(key) for key in keys] == [STORED] * 3
 
 
 def test_what_stands_beside_an_image_names_no_patient(spool: Spool, there: Archive, keys: list[str]) -> None:

@@ -67,7 +67,7 @@ def test_everything_that_is_made_arrives_once_as_it_was_made(spool: Spool, tmp_p
         image.SOPInstanceUID: 1 for image in images
     }
     assert all(there.taken[image.SOPInstanceUID][0] == image for image in images)
-    assert all(spool.where(key) == SENT for key in keys)
+    assert all(spool.state_of(key) == SENT for key in keys)
 
 
 def test_what_a_destination_stored_that_commits_is_held(spool: Spool, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_destination_that_is_away_is_tried_again_less_and_less_often(
     port = free_port()
     key = with_made(spool, tmp_path, drawn())
     sending = delivery(spool, port)
-    assert sending.deliver() == 0 and spool.where(key) == MADE
+    assert sending.deliver() == 0 and spool.state_of(key) == MADE
     with archive(port) as there:
         assert sending.deliver() == 0, "it rests"
         clock.now += 0.25
@@ -103,7 +103,7 @@ def test_a_destination_without_room_is_waited_for(spool: Spool, tmp_path: Path, 
     key = with_made(spool, tmp_path, drawn())
     with archive(status=0xA700) as there:
         sending = delivery(spool, there.port)
-        assert sending.deliver() == 0 and spool.where(key) == MADE
+        assert sending.deliver() == 0 and spool.state_of(key) == MADE
         there.status = 0x0000
         clock.now += 0.25
         assert sending.deliver() == 1
@@ -128,12 +128,12 @@ def test_an_image_that_cannot_be_stored_now_is_tried_again_and_keeps_back_no_oth
     key = with_made(spool, tmp_path, drawn())
     with archive(status=status) as there:
         sending = delivery(spool, there.port)
-        assert sending.deliver() == 0 and spool.where(key) == MADE
+        assert sending.deliver() == 0 and spool.state_of(key) == MADE
         there.status = 0x0000
         other = with_made(spool, tmp_path, drawn(1))
-        assert sending.deliver() == 1 and (spool.where(other), spool.where(key)) == (SENT, MADE)
+        assert sending.deliver() == 1 and (spool.state_of(other), spool.state_of(key)) == (SENT, MADE)
         clock.now += 0.25
-        assert sending.deliver() == 1 and spool.where(key) == SENT
+        assert sending.deliver() == 1 and spool.state_of(key) == SENT
 
 
 def test_an_image_that_can_never_be_stored_is_set_aside_in_the_end(spool: Spool, tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_an_image_that_can_never_be_stored_is_set_aside_in_the_end(spool: Spool,
     with archive(status=0x0110) as there:
         sending = delivery(spool, there.port)
         for _ in range(FAILURES):
-            assert spool.where(key) == MADE
+            assert spool.state_of(key) == MADE
             assert sending.deliver() == 0
             sending._images.end(key)
     assert "archive refuses it, status 0x0110" in (spool.folder(QUARANTINE, key) / REASON).read_text()
@@ -151,7 +151,7 @@ def test_a_kind_of_image_that_the_destination_does_not_take_is_set_aside(spool: 
     magnetic, computed = with_made(spool, tmp_path, drawn(0, "MR")), with_made(spool, tmp_path, drawn(1))
     with archive(kinds=[CTImageStorage]) as there:
         assert delivery(spool, there.port).deliver() == 1
-    assert spool.where(computed) == SENT
+    assert spool.state_of(computed) == SENT
     assert MRImageStorage.name in (spool.folder(QUARANTINE, magnetic) / REASON).read_text()
 
 
@@ -159,5 +159,5 @@ def test_a_destination_that_takes_none_of_it_does_not_hang_the_others(spool: Spo
     key = with_made(spool, tmp_path, drawn())
     with archive(kinds=[SecondaryCaptureImageStorage]) as there:
         assert delivery(spool, there.port).deliver() == 0
-    assert spool.where(key) == QUARANTINE
+    assert spool.state_of(key) == QUARANTINE
     assert "takes none" in (spool.folder(QUARANTINE, key) / REASON).read_text()

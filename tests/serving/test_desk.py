@@ -46,7 +46,7 @@ def test_an_image_is_found_by_who_brought_it_wherever_it_is(desk: Desk, tmp_path
         if state == "waiting":
             assert not desk.drop(held), "somebody may be at work on it"
             desk.spool.made(key, {"version": "3"})
-    assert held and desk.about(held) == {"version": "3"} and desk.reason(held) == ""
+    assert held and desk.details(held) == {"version": "3"} and desk.reason(held) == ""
     assert desk.drop(held) and desk.find(key, "ward") is None
 
 
@@ -56,7 +56,7 @@ def test_an_image_on_its_way_to_a_destination_tells_how_it_was_made(desk: Desk, 
     for step, state in ((desk.spool.stored, "delivering"), (lambda key: desk.spool.sent(key, STORED), "delivered")):
         step(key)
         held = desk.find(key, "ward")
-        assert held and (held.state, desk.about(held)) == (state, {"version": "3"})
+        assert held and (held.state, desk.details(held)) == (state, {"version": "3"})
         assert not desk.drop(held)
 
 
@@ -69,4 +69,4 @@ def test_what_failed_says_why(desk: Desk, tmp_path: Path) -> None:
     key = desk.take(image(tmp_path), "", "ward", ".dcm")
     desk.spool.set_aside(key, WAITING, "too dark")
     held = desk.find(key, "ward")
-    assert held and (held.state, desk.reason(held), desk.about(held)) == ("failed", "too dark", {})
+    assert held and (held.state, desk.reason(held), desk.details(held)) == ("failed", "too dark", {})

@@ -13,7 +13,7 @@ import pytest
 from components.handover import StepError
 from components.serving import spool as module
 from components.serving.spool import (
-    ABOUT,
+    DETAILS,
     INCOMING,
     JOB,
     KEPT,
@@ -44,15 +44,15 @@ def image(tmp_path: Path, content: bytes = b"image") -> Path:
 
 def test_an_image_goes_from_folder_to_folder_and_leaves_its_record(spool: Spool, tmp_path: Path) -> None:
     key, new = spool.take(image(tmp_path), "archive", "SENDER")
-    assert new and spool.where(key) == WAITING
+    assert new and spool.state_of(key) == WAITING
     (job,) = spool.listed(WAITING)
     assert (job.key, job.destination, job.calling) == (key, "archive", "SENDER")
     (spool.folder(WAITING, key) / "derived.dcm").write_bytes(b"derived")
     spool.made(key)
-    assert spool.where(key) == MADE and (spool.folder(MADE, key) / "derived.dcm").read_bytes() == b"derived"
+    assert spool.state_of(key) == MADE and (spool.folder(MADE, key) / "derived.dcm").read_bytes() == b"derived"
     spool.sent(key, MADE)
     assert spool.counts() == {WAITING: 0, MADE: 0, STORED: 0, SENT: 1, KEPT: 0, QUARANTINE: 0}
-    assert sorted(path.name for path in spool.folder(SENT, key).iterdir()) == [ABOUT, JOB]
+    assert sorted(path.name for path in spool.folder(SENT, key).iterdir()) == [DETAILS, JOB]
 
 
 def test_what_comes_twice_at_once_is_done_once_however_fast_the_first_was(
@@ -103,12 +103,12 @@ def test_what_is_stored_elsewhere_stays_whole_until_it_is_kept_there(spool: Spoo
     spool.write(STORED, key, "note.json", "first")
     spool.write(STORED, key, "note.json", "second")
     spool.unstored(key)
-    assert spool.where(key) == MADE and (spool.folder(MADE, key) / "note.json").read_text() == "second"
+    assert spool.state_of(key) == MADE and (spool.folder(MADE, key) / "note.json").read_text() == "second"
     spool.stored(key)
     assert spool.forget(0) == 0 and (spool.folder(STORED, key) / "derived.dcm").is_file()
     assert spool.take(image(tmp_path), "archive", "SENDER") == (key, False)
     spool.sent(key, STORED)
-    assert sorted(path.name for path in spool.folder(SENT, key).iterdir()) == [ABOUT, JOB]
+    assert sorted(path.name for path in spool.folder(SENT, key).iterdir()) == [DETAILS, JOB]
 
 
 def test_an_image_that_is_moved_while_it_is_counted_counts_once(spool: Spool, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_what_a_kill_left_beside_an_image_goes(spool: Spool, tmp_path: Path) -> 
     left.mkdir()  # and where it was never opened again
     spool.made(key)
     spool.sent(key, MADE)
-    assert sorted(path.name for path in spool.folder(SENT, key).iterdir()) == [ABOUT, JOB]
+    assert sorted(path.name for path in spool.folder(SENT, key).iterdir()) == [DETAILS, JOB]
 
 
 def test_what_is_taken_stays_when_its_source_goes(spool: Spool, tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_what_had_not_arrived_whole_is_gone_when_it_is_opened_again(spool: Spool
     (spool.incoming / "folder").mkdir()
     (spool.incoming / "folder" / "image.dcm").write_bytes(b"whole, and never acknowledged")
     with spool.opened():
-        assert not list(spool.incoming.iterdir()) and spool.where(key) == WAITING
+        assert not list(spool.incoming.iterdir()) and spool.state_of(key) == WAITING
 
 
 def test_one_service_at_a_time(spool: Spool, tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_what_was_sent_long_ago_is_forgotten(spool: Spool, tmp_path: Path) -> No
     job = spool.folder(SENT, old) / JOB
     job.write_text(json.dumps(json.loads(job.read_text()) | {"received_at": time.time() - 7200}))
     assert spool.forget(3600) == 1
-    assert (spool.where(old), spool.where(new)) == ("", SENT)
+    assert (spool.state_of(old), spool.state_of(new)) == ("", SENT)
 
 
 def test_what_stopped_arriving_is_swept_out_and_what_still_arrives_stays(spool: Spool, tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_what_stopped_arriving_is_swept_out_and_what_still_arrives_stays(spool: 
     os.utime(spool.incoming / "broken-off", (time.time() - 700,) * 2)
     key, _ = spool.take(image(tmp_path), "archive", "SENDER")
     assert spool.sweep(600) == 1
-    assert [path.name for path in spool.incoming.iterdir()] == ["arriving"] and spool.where(key) == WAITING
+    assert [path.name for path in spool.incoming.iterdir()] == ["arriving"] and spool.state_of(key) == WAITING
 
 
 def _take_until_killed(root: Path, folder: Path, told: multiprocessing.Queue[str]) -> None:
@@ -273,7 +273,7 @@ def test_what_has_no_destination_is_kept_with_how_it_was_made_until_it_is_old(sp
     assert (name, job.image, job.derived) == (WAITING, "image.png", "derived.png")
     (spool.folder(WAITING, key) / job.derived).write_bytes(b"derived")
     spool.made(key, {"version": "3"})
-    assert spool.where(key) == KEPT and spool.about(KEPT, key) == {"version": "3"}
+    assert spool.state_of(key) == KEPT and spool.details(KEPT, key) == {"version": "3"}
     assert (spool.folder(KEPT, key) / job.derived).read_bytes() == b"derived"
     assert spool.forget(3600) == 0 and spool.forget(0) == 1
     assert spool.job(key) is None and not list(spool.incoming.iterdir())
@@ -289,4 +289,4 @@ def test_what_was_set_aside_is_forgotten_only_where_who_sent_it_was_told(spool: 
     for key in (told, untold):
         spool.set_aside(key, WAITING, "truncated")
     assert spool.forget(0) == 1
-    assert (spool.where(told), spool.where(untold)) == ("", QUARANTINE)
+    assert (spool.state_of(told), spool.state_of(untold)) == ("", QUARANTINE)

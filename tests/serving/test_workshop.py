@@ -128,7 +128,7 @@ def test_an_image_that_takes_the_process_with_it_is_set_aside_and_no_other(tmp_p
         assert len(ends) < 12
     assert ends.count(9) == TRIES
     assert {job.key for job in spool.listed(MADE)} == good
-    assert spool.where(bad) == QUARANTINE
+    assert spool.state_of(bad) == QUARANTINE
     assert f"{TRIES} times the service ended" in (spool.folder(QUARANTINE, bad) / REASON).read_text()
 
 
@@ -146,7 +146,7 @@ def test_what_the_machine_lacks_is_raised_and_is_not_blamed_on_the_image(
             workshop.make_next()
     assert not spool.was_tried(key) and workshop.frames(key) is None
     monkeypatch.undo()
-    assert workshop.make_next() and spool.where(key) == MADE
+    assert workshop.make_next() and spool.state_of(key) == MADE
     assert dcmread(spool.folder(MADE, key) / "derived.dcm").Rows == 80
 
 
@@ -162,7 +162,7 @@ def test_whatever_a_file_makes_a_library_raise_the_file_is_set_aside_and_the_oth
     bad, _ = spool.take(draw(tmp_path / "bad", 1, side=64)[0], "archive", "SENDER")
     good, _ = spool.take(draw(tmp_path / "good", 1)[0], "archive", "SENDER")
     work_off(workshop)
-    assert (spool.where(bad), spool.where(good)) == (QUARANTINE, MADE)
+    assert (spool.state_of(bad), spool.state_of(good)) == (QUARANTINE, MADE)
     assert "AssertionError: a library's own" in (spool.folder(QUARANTINE, bad) / REASON).read_text()
 
 
@@ -180,8 +180,8 @@ def test_memory_that_torch_does_not_find_is_not_blamed_on_the_image(
         hungry.setattr(workshop._champion, "_serving", replace(BICUBIC, network=Hungry()))
         with pytest.raises(MemoryError):
             workshop.make_next()
-    assert spool.where(key) == WAITING
-    assert workshop.make_next() and spool.where(key) == MADE
+    assert spool.state_of(key) == WAITING
+    assert workshop.make_next() and spool.state_of(key) == MADE
 
 
 def test_a_deflated_image_that_ends_too_early_is_set_aside(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_a_deflated_image_that_ends_too_early_is_set_aside(tmp_path: Path) -> No
     spool, workshop = opened(tmp_path)
     whole, cut = (spool.take(tmp_path / name, "archive", "SENDER")[0] for name in ("whole.dcm", "cut.dcm"))
     work_off(workshop)
-    assert (spool.where(whole), spool.where(cut)) == (MADE, QUARANTINE)
+    assert (spool.state_of(whole), spool.state_of(cut)) == (MADE, QUARANTINE)
     assert "broken DICOM" in (spool.folder(QUARANTINE, cut) / REASON).read_text()
 
 

@@ -11,8 +11,8 @@ class Refused extends Error {}
 async function ask(path, options = {}) {
   const answer = await fetch(path, {...options, headers: {Authorization: `Bearer ${$("token").value.trim()}`}});
   if (answer.ok) return answer;
-  const told = await answer.json().catch(() => ({}));
-  throw new Refused(typeof told.detail === "string" ? told.detail : `the service answers ${answer.status}`);
+  const body = await answer.json().catch(() => ({}));
+  throw new Refused(typeof body.detail === "string" ? body.detail : `the service answers ${answer.status}`);
 }
 
 function say(text, bad = false) {
@@ -103,13 +103,13 @@ function begin(file) {
   bring(file);
 }
 
-const told = (work) => () => work().catch((error) => say(error.message, true));
+const reportingErrors = (work) => () => work().catch((error) => say(error.message, true));
 $("token").value = sessionStorage.getItem("token") ?? "";
 $("form").addEventListener("submit", (event) => event.preventDefault());
 $("file").addEventListener("change", () => begin($("file").files[0]));
-$("download").addEventListener("click", told(download));
-$("remove").addEventListener("click", told(remove));
-$("frame").addEventListener("change", told(picture));
+$("download").addEventListener("click", reportingErrors(download));
+$("remove").addEventListener("click", reportingErrors(remove));
+$("frame").addEventListener("change", reportingErrors(picture));
 $("slider").addEventListener("input", () => cut($("slider").value));
 for (const type of ["pointerdown", "pointermove"]) $("stage").addEventListener(type, follow);
 for (const type of ["dragover", "dragleave", "drop"]) {
