@@ -19,8 +19,8 @@ from components.evidence.cost import Meter
 from components.evidence.perceptual import load_lpips
 from components.evidence.policy import best_generator
 from components.evidence.scoring import Protocol, Scored, score_all
-from components.evidence.showing import Shown, chosen, show
-from components.evidence.summarising import grouped, methods_of, perfect, summarise
+from components.evidence.showing import Shown, choose_samples, show
+from components.evidence.summarising import grouped, methods_of, perfect_note, summarise
 from components.handover import Layout, picked, write_json, write_rows
 from components.handover.methods import CHAMPION, LEADER
 from components.handover.names import PICTURES
@@ -100,7 +100,7 @@ def _spectra(names: list[str], power: Tensor) -> Iterator[SpectrumPoint]:
 def _show(layout: Layout, rows: list[SampleScore], leader: str, count: int, scale: int, folder: Path) -> None:
     shutil.rmtree(layout.pictures, ignore_errors=True)
     layout.pictures.mkdir(parents=True)
-    ranks, methods = chosen(rows, leader, count), methods_of(rows)
+    ranks, methods = choose_samples(rows, leader, count), methods_of(rows)
     shown: dict[str, Shown] = {}
     for number, pair in enumerate(iterate_pairs(layout.super_resolution, "test", scale), start=1):
         sample = f"S{number}"
@@ -139,7 +139,7 @@ def _line(summary: MethodSummary) -> str:
         f"{summary.method:<9} PSNR {summary.psnr_db_mean:6.2f} dB  SSIM {summary.ssim_mean:.4f}  over bicubic "
         f"{summary.psnr_gain_db:+.2f} dB [{summary.psnr_gain_db_low:+.2f}, {summary.psnr_gain_db_high:+.2f}]  "
         f"error beyond the input {summary.error_beyond_mean:.2f}"
-    ) + perfect(summary)
+    ) + perfect_note(summary)
 
 
 def main() -> int:

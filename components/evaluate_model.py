@@ -15,12 +15,12 @@ import torch
 
 from components.adapters import registry
 from components.evidence.averaging import for_json
-from components.evidence.compared_methods import Method, bicubic, check_name, external_method, trained
+from components.evidence.compared_methods import Method, bicubic_method, check_name, external_method, trained_method
 from components.evidence.comparing import compare
 from components.evidence.external_images import SUFFIXES, write_inputs
 from components.evidence.perceptual import load_lpips
 from components.evidence.scoring import Protocol, score_all
-from components.evidence.summarising import perfect, summarise
+from components.evidence.summarising import perfect_note, summarise
 from components.handover import GENERATORS, METHODS, Layout, PreparedRow, SplitRow, StepError, read_json, read_rows
 from components.handover.names import CONFIG, WEIGHTS
 from components.handover.sr_rows import Comparison, MethodSummary, SampleScore
@@ -56,7 +56,7 @@ class Table:
                 *(f"{line.psnr_db_mean:.2f}", f"{line.ssim_mean:.4f}", f"{line.consistency_db_mean:.2f}"),
                 *(f"{line.error_beyond_mean:.3f}", gain if line.method != "bicubic" else ""),
             )
-        yield from (line.method + perfect(line) for line in self.summary if perfect(line))
+        yield from (line.method + perfect_note(line) for line in self.summary if perfect_note(line))
         own = next(one for one in self.comparisons if (one.measure, one.method) == ("psnr_db", self.name))
         yield (
             f"{self.name} against bicubic: better for {own.patients_better} of {own.patients} patients, "
@@ -78,7 +78,7 @@ def run(layout: Layout, params: Params, model: str, name: str = "", data: Path |
     protocol = Protocol(scale, params.prepare.degradation, device, distance, held_out_digest(folder))
     before = _scored_before(layout, protocol) if data is None else []
     _check_not_taken(layout, added.name, model, before)
-    entered = [added] if before else [bicubic(scale), added]
+    entered = [added] if before else [bicubic_method(scale), added]
     pairs = iterate_pairs(folder, "test", scale)
     rows = [row for scored in score_all(pairs, entered, protocol) for row in scored.rows]
     if before:
@@ -138,7 +138,7 @@ def _contestant(
     if called not in GENERATORS or folder.resolve() != layout.model(called).resolve():
         check_name(called)
     _check_patients_unseen(layout, folder, rows)
-    return trained(called, folder, rows, scale, device)
+    return trained_method(called, folder, rows, scale, device)
 
 
 def _weights(path: Path) -> tuple[Path, str]:

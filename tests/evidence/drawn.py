@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from components.evidence.compared_methods import Method, bicubic
+from components.evidence.compared_methods import Method, bicubic_method
 from components.handover import PreparedRow
 from components.imaging.degradation import Kind, degrade
 from components.learning.datasets.pairs import Pair
@@ -36,7 +36,7 @@ def pair(
 
 def honest(share: float = 0.5) -> Method:
     """What a good network does: bicubic, and a share of what is missing from it."""
-    plain = bicubic(SCALE)
+    plain = bicubic_method(SCALE)
     return Method("rrdb", lambda pair: plain.sharpen(pair) + share * (pair.high[None] - plain.sharpen(pair)))
 
 

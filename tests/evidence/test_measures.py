@@ -6,7 +6,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from components.evidence.compared_methods import Method, bicubic
+from components.evidence.compared_methods import Method, bicubic_method
 from components.evidence.measures import DEFINITIONS, Measured, measure
 from components.evidence.spectrum import beyond
 from components.handover.sr_rows import SampleScore
@@ -27,7 +27,7 @@ def test_every_measure_is_defined_and_has_a_column() -> None:
 @pytest.mark.parametrize("size", [(96, 120), (97 * 4, 53 * 4)])
 def test_psnr_and_ssim_are_those_of_scikit_image(size: tuple[int, int]) -> None:
     pair = drawn.pair(*size)
-    found, estimate = of(bicubic(4), pair), bicubic(4).sharpen(pair).clamp(0, 1)
+    found, estimate = of(bicubic_method(4), pair), bicubic_method(4).sharpen(pair).clamp(0, 1)
     x, y = (image.double().numpy()[4:-4, 4:-4] for image in (estimate[0, 0], pair.high[0]))
     settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
     _, similarity = structural_similarity(y, x, full=True, **settings)
@@ -50,14 +50,14 @@ def test_a_perfect_image_is_perfect_by_every_measure_and_its_border_does_not_cou
 
 def test_methods_measured_together_are_measured_as_alone() -> None:
     pair = drawn.pair()
-    images = torch.cat([one.sharpen(pair) for one in (bicubic(4), drawn.honest())]).clamp(0, 1)
+    images = torch.cat([one.sharpen(pair) for one in (bicubic_method(4), drawn.honest())]).clamp(0, 1)
     both = measure(images, pair, 4, "bicubic")
     assert asdict(both[1]) == asdict(measure(images[1:], pair, 4, "bicubic")[0])
 
 
 def test_multi_scale_similarity_is_left_empty_where_it_is_not_defined() -> None:
-    assert of(bicubic(4), drawn.pair(180, 184)).ms_ssim is None  # 172 and 176 pixels are left inside the border
-    assert of(bicubic(4), drawn.pair(184, 184)).ms_ssim is not None
+    assert of(bicubic_method(4), drawn.pair(180, 184)).ms_ssim is None  # 172 and 176 pixels are left inside the border
+    assert of(bicubic_method(4), drawn.pair(184, 184)).ms_ssim is not None
 
 
 def test_blurred_edges_are_an_edge_error() -> None:
@@ -110,7 +110,7 @@ def test_something_drawn_into_one_place_shows_in_the_worst_part() -> None:
 
 def test_a_method_that_is_not_at_hand_leaves_its_column_empty_and_one_that_is_fills_it() -> None:
     pair = drawn.pair()
-    image = bicubic(4).sharpen(pair)
+    image = bicubic_method(4).sharpen(pair)
     assert measure(image, pair, 4, "bicubic")[0].lpips is None
     assert measure(image, pair, 4, "bicubic", lambda x, y: float((x - y).abs().mean()))[0].lpips > 0  # type: ignore[operator]
 

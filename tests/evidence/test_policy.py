@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from components.evidence.compared_methods import Method, bicubic
+from components.evidence.compared_methods import Method, bicubic_method
 from components.evidence.policy import generator_criteria
 from components.evidence.scoring import Protocol, score_all
 from components.evidence.summarising import summarise
@@ -33,7 +33,7 @@ def failed(contestant: Method, patients: int = 4) -> set[str]:
     """The lines of the project's own policy that `contestant` fails on so many drawn patients."""
     pairs = [drawn.pair(192, 200, seed=seed) for seed in range(patients)]
     protocol = Protocol(4, "bicubic", torch.device("cpu"))
-    rows = [row for scored in score_all(pairs, [bicubic(4), contestant], protocol) for row in scored.rows]
+    rows = [row for scored in score_all(pairs, [bicubic_method(4), contestant], protocol) for row in scored.rows]
     summary = {line.method: line for line in summarise(rows, 100, 0)}
     policy = replace(
         small().promote, floor_psnr_db=0.0, floor_ssim=0.0, gain_over_bicubic_db=-99.0, gain_over_bicubic_ssim=-1.0
@@ -70,5 +70,5 @@ def test_trained_weights_that_are_better_than_bicubic_are_not_refused_for_invent
 
 
 def test_bicubic_itself_invents_nothing() -> None:
-    plain = bicubic(4)
+    plain = bicubic_method(4)
     assert not failed(Method("rrdb", plain.sharpen)) & INVENTED

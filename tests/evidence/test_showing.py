@@ -5,18 +5,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.evidence.showing import chosen, display_of, show
+from components.evidence.showing import choose_samples, display_of, show
 from tests.evidence import drawn
 from tests.evidence.rows import rows
 
 
 def test_samples_are_chosen_from_the_best_gain_through_the_median_to_the_worst() -> None:
     table = rows({"bicubic": [30.0] * 7, "rrdb": [31.0, 37, 33, 34, 32, 36, 35]})
-    assert chosen(table, "rrdb", 3) == {"S2": "best", "S4": "median", "S1": "worst"}
-    assert list(chosen(table, "rrdb", 99)) == ["S2", "S6", "S7", "S4", "S3", "S5", "S1"]
-    assert chosen(table, "rrdb", 99)["S6"] == "rank 2 of 7"
-    assert chosen(table, "rrdb", 1) == {"S4": "median"}
-    assert chosen(rows({"bicubic": [30.0], "rrdb": [31.0]}), "rrdb", 5) == {"S1": "the only one"}
+    assert choose_samples(table, "rrdb", 3) == {"S2": "best", "S4": "median", "S1": "worst"}
+    assert list(choose_samples(table, "rrdb", 99)) == ["S2", "S6", "S7", "S4", "S3", "S5", "S1"]
+    assert choose_samples(table, "rrdb", 99)["S6"] == "rank 2 of 7"
+    assert choose_samples(table, "rrdb", 1) == {"S4": "median"}
+    assert choose_samples(rows({"bicubic": [30.0], "rrdb": [31.0]}), "rrdb", 5) == {"S1": "the only one"}
 
 
 @pytest.mark.parametrize(("inside", "name"), [(-700.0, "lung"), (50.0, "soft tissue")])

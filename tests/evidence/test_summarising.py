@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from components.evidence.summarising import grouped, perfect, summarise
+from components.evidence.summarising import grouped, perfect_note, summarise
 from components.handover import METHODS
 from tests.evidence.rows import rows
 
@@ -45,8 +45,8 @@ def test_images_that_equal_their_original_are_counted_and_not_averaged() -> None
     assert (rrdb.psnr_db_mean, rrdb.psnr_db_n, rrdb.psnr_gain_db) == (31, 1, 0.5), (
         "1 and 0 dB; more than any is left out"
     )
-    assert perfect(rrdb) == "; equals the original on 2 of 3 images, which means of PSNR leave out"
-    assert perfect(replace(rrdb, psnr_db_n=3)) == ""
+    assert perfect_note(rrdb) == "; equals the original on 2 of 3 images, which means of PSNR leave out"
+    assert perfect_note(replace(rrdb, psnr_db_n=3)) == ""
 
 
 def test_an_image_without_a_body_inside_its_border_is_not_in_the_mean_and_not_counted() -> None:
