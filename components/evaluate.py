@@ -21,7 +21,7 @@ from components.evidence.policy import best_generator
 from components.evidence.scoring import Protocol, Scored, score_all
 from components.evidence.showing import Shown, choose_samples, show
 from components.evidence.summarising import grouped, methods_of, perfect_note, summarise
-from components.handover import Layout, picked, write_json, write_rows
+from components.handover import Layout, columns_of, write_json, write_rows
 from components.handover.methods import CHAMPION, LEADER
 from components.handover.names import PICTURES
 from components.handover.sr_rows import (
@@ -120,7 +120,7 @@ def write_tables(layout: Layout, rows: list[SampleScore], samples: int, seed: in
         opponents[CHAMPION] = CHAMPION
     write_rows(layout.sr_samples, SampleScore, rows)
     write_rows(layout.sr_summary, MethodSummary, summary)
-    metrics = picked(summary, "method", METRICS)
+    metrics = columns_of(summary, "method", METRICS)
     write_json(layout.sr_metrics, {method: for_json(scores) for method, scores in metrics.items()})
     write_rows(layout.sr_comparisons, Comparison, compare(rows, opponents, samples, seed))
     write_rows(layout.sr_patients, GroupScore, grouped(rows, lambda row: row.patient_id))

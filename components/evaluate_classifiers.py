@@ -17,7 +17,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from components.classical.any_classifier import Classifier, load_any_classifier
 from components.evidence.classifier_scores import Measure, Predictions, confusion, measures, share_of, with_intervals
 from components.evidence.sharpened_images import shown_images
-from components.handover import CLASSIFIER, LabelledRow, Layout, picked, read_record, write_json, write_rows
+from components.handover import CLASSIFIER, LabelledRow, Layout, columns_of, read_record, write_json, write_rows
 from components.handover.classifier_rows import ClassifierSummary, CurvePoint, Prediction, SharpenedClassification
 from components.handover.methods import CLASSIFIERS, GENERATIVE, ORIGINAL
 from components.handover.names import PICTURES, RECORD
@@ -57,8 +57,8 @@ def run(layout: Layout, params: Params) -> list[ClassifierSummary]:
     sharpened = _sharpened(layout, params, first, images.rows, device)
     write_rows(layout.sr_classification, SharpenedClassification, sharpened)
     of_classifiers, of_sharpened = (
-        picked(summaries, "classifier", METRICS),
-        picked(sharpened, "shown", METRICS_SHARPENED),
+        columns_of(summaries, "classifier", METRICS),
+        columns_of(sharpened, "shown", METRICS_SHARPENED),
     )
     write_json(layout.classifier_metrics, {"classifiers": of_classifiers, "sharpened": of_sharpened})
     return summaries
