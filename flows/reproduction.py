@@ -64,7 +64,7 @@ def reproduce(layout: Layout, version: Version, say: Callable[[str], None]) -> R
     Raises `StepError` where something that it was made of is not there any more, naming it.
     """
     kept = registry.folder_of(layout, version).parents[1] / lineage.FOLDER
-    about = lineage.chain(layout, version).run
+    about = lineage.trace(layout, version).run
     revision, name = about.get("git_revision", "").removesuffix("-dirty"), about.get("dvc_stage", "")
     if not (kept / LOCK).is_file() or not revision or not name:
         raise StepError(
