@@ -114,7 +114,7 @@ def _monitoring(days: float = 7.0) -> str:
 
     seen = enhancement_log.records(Layout(), days, get_run_logger().warning)
     found = drift.examine(drift.reference(Layout()), seen)
-    page, said = drift.write(Layout(), found, seen, days), drift.said(found, days)
+    page, said = drift.write(Layout(), found, seen, days), drift.summary(found, days)
     create_table_artifact(key="drift", table=drift.as_table(found), description=f"{said}. {page.resolve()}")
     if drift.alarming(found):
         emit_event("medsr.drift.found", resource={"prefect.resource.id": "medsr.drift"}, payload={"said": said})

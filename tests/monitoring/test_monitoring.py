@@ -156,7 +156,7 @@ def test_a_shift_of_one_statistic_is_found_and_no_other() -> None:
     assert {one.statistic: one.verdict for one in findings if one.verdict == DRIFTED} == {"mean": DRIFTED}
     (shifted,) = (one for one in findings if one.verdict == DRIFTED)
     assert shifted.distance == pytest.approx(1.5, abs=0.3) and drift.alarming(findings)
-    assert drift.said(findings, 7) == "drifted: CT: mean"
+    assert drift.summary(findings, 7) == "drifted: CT: mean"
 
 
 def test_p_is_corrected_over_all_tests_of_the_page() -> None:
@@ -183,7 +183,7 @@ def test_few_images_and_unknown_modalities_are_told_apart() -> None:
     findings = found(population(80, 1), population(5, 2)) + found(population(80, 1), population(30, 2), "MG")
     assert {(one.modality, one.verdict) for one in findings} == {("CT", FEW_SEEN), ("MG", UNKNOWN)}
     assert all(math.isnan(one.p_holm) for one in findings)
-    assert drift.said(findings, 7) == f"{UNKNOWN}: MG; {FEW_SEEN}: CT"
+    assert drift.summary(findings, 7) == f"{UNKNOWN}: MG; {FEW_SEEN}: CT"
     assert drift.alarming(findings) and not drift.alarming(findings[:6])
     assert drift.as_table(findings)[0]["p_holm"] is None
 
