@@ -48,19 +48,19 @@ def test_an_honest_generator_passes() -> None:
 
 @pytest.mark.parametrize("invents", [drawn.pasting(), drawn.drawing_a_blob()], ids=["texture", "lesion"])
 def test_a_generator_that_invents_is_refused_for_that(invents: Method) -> None:
-    found = failed(invents)
-    assert found and found <= INVENTED
+    rules = failed(invents)
+    assert rules and rules <= INVENTED
 
 
 @pytest.mark.parametrize("row", [4, 80, 156], ids=["first corner", "middle", "last row"])
 def test_texture_in_one_place_of_each_image_is_refused_for_that_place_alone(row: int) -> None:
-    place = slice(row, row + 32), slice(4, 36)
-    assert failed(drawn.pasting_into(place, 0.15)) == {WORST_PART}
+    square = slice(row, row + 32), slice(4, 36)
+    assert failed(drawn.pasting_into(square, 0.15)) == {WORST_PART}
 
 
 def test_texture_over_one_patient_of_twelve_is_refused_for_that_patient() -> None:
-    one = drawn.pair(seed=0).row.patient_id
-    assert failed(drawn.pasting_over(one, 0.06), patients=12) == {WORST_IMAGE}
+    patient = drawn.pair(seed=0).row.patient_id
+    assert failed(drawn.pasting_over(patient, 0.06), patients=12) == {WORST_IMAGE}
 
 
 def test_trained_weights_that_are_better_than_bicubic_are_not_refused_for_inventing() -> None:

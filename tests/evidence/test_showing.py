@@ -53,15 +53,15 @@ def test_no_name_of_a_method_takes_the_place_of_another_s_picture(tmp_path: Path
 def test_a_sample_is_shown_with_its_detail_its_errors_and_its_profile(tmp_path: Path) -> None:
     pair = drawn.pair(200, 240)
     image = drawn.honest().sharpen(pair)[0, 0].clamp(0, 1).numpy()
-    found = show(tmp_path, "S1", "best", pair, 4, {"rrdb": image})
-    assert all((tmp_path / name).is_file() for files in found.record["methods"].values() for name in files.values())
-    row, column, height, width = found.record["zoom"]
-    line = [point for point in found.profile if point.method == "rrdb"]
+    shown = show(tmp_path, "S1", "best", pair, 4, {"rrdb": image})
+    assert all((tmp_path / name).is_file() for files in shown.record["methods"].values() for name in files.values())
+    row, column, height, width = shown.record["zoom"]
+    line = [point for point in shown.profile if point.method == "rrdb"]
     assert [point.column for point in line] == list(range(column, column + width))
-    shown_row = found.record["profile_row"]
+    shown_row = shown.record["profile_row"]
     assert line[5].value == pytest.approx(float(image[shown_row, column + 5]))
     detail = pair.high[0, row : row + height, column : column + width].numpy()
     variations = np.abs(np.diff(detail)).sum(1)
     assert variations[shown_row - row] == variations.max() > np.median(variations)
-    assert {point.method for point in found.profile} == {"original", "rrdb"}
+    assert {point.method for point in shown.profile} == {"original", "rrdb"}
     assert np.asarray(Image.open(tmp_path / "S1-rrdb.error.png")).max() > 0
