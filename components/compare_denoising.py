@@ -1,4 +1,4 @@
-"""What denoising does to a classical classifier: `python -m components.compare_denoising`.
+"""The effect of denoising on a classical classifier: `python -m components.compare_denoising`.
 
 The same classifier is trained and scored once with each method. Each method also denoises held-out images with added
 noise, to measure how much of it is removed.
@@ -28,7 +28,7 @@ NOISE = 0.05  # standard deviation of what is added, as a share of the range
 
 
 def run(layout: Layout, params: Params) -> list[DenoisingRow]:
-    """Writes `denoising.csv`: a row for each of `evaluate.denoisers`, the first of them the one without."""
+    """Writes `denoising.csv`: a row for each of `evaluate.denoisers`, the first of them without denoising."""
     settings = params.train.get(COMPARED)
     if not isinstance(settings, ClassicalTraining):
         raise StepError(f"params.yaml: expected train.{COMPARED} with `recipe: classical`, found none. Add it.")
@@ -52,16 +52,16 @@ def _trained(layout: Layout, params: Params, data: Data, settings: ClassicalTrai
 
 def _predict(classifier: ClassicalClassifier, method: Denoiser, images: LabelledImages) -> Predictions:
     patients = [row.patient_id for row in images.rows]
-    truth, found = images.labels.bool().numpy(), classifier.probabilities(images.images.numpy())
-    return Predictions(method, truth, found, classifier.threshold, patients, 0.0)
+    truth, probabilities = images.labels.bool().numpy(), classifier.probabilities(images.images.numpy())
+    return Predictions(method, truth, probabilities, classifier.threshold, patients, 0.0)
 
 
 def _row(
-    predicted: Predictions, without: Predictions, method: Denoiser, images: LabelledImages, params: Params
+    predicted: Predictions, baseline: Predictions, method: Denoiser, images: LabelledImages, params: Params
 ) -> DenoisingRow:
     samples, seed = params.evaluate.bootstrap_samples, params.seed
-    own, other = measures(predicted)["auroc"], measures(without)["auroc"]
-    wanted = {"auroc": own, "auroc_gain": lambda i: own(i) - other(i)}
+    auroc, baseline_auroc = measures(predicted)["auroc"], measures(baseline)["auroc"]
+    statistics = {"auroc": auroc, "auroc_gain": lambda i: auroc(i) - baseline_auroc(i)}
     gain_db, seconds = noise_removed(images.images.numpy().mean(1), method, params.seed)
     return DenoisingRow(
         method=method,
@@ -69,21 +69,21 @@ def _row(
         patients=len(set(predicted.patients)),
         noise_removed_db=gain_db,
         seconds_per_image=seconds,
-        **with_intervals(wanted, predicted.patients, samples, seed),
+        **with_intervals(statistics, predicted.patients, samples, seed),
     )
 
 
 def noise_removed(images: NDArray[np.float32], method: Denoiser, seed: int) -> tuple[float, float]:
-    """By how many dB `method` brings noisy `images` (N, rows, columns) nearer to themselves, and its seconds an image.
+    """How many dB of added noise `method` removes from `images` (N, rows, columns), and its seconds per image.
 
-    The mean over images; the noise is Gaussian, of standard deviation `NOISE`.
+    It is the mean over images. The noise is Gaussian with standard deviation `NOISE`.
     """
     random = np.random.default_rng(seed)
     noisy = np.clip(images + random.normal(0, NOISE, images.shape), 0, 1).astype(np.float32)
     started = time.monotonic()
     clean = np.stack([denoised(image, method) for image in noisy])
     seconds = (time.monotonic() - started) / len(images)
-    before, after = (((one - images) ** 2).mean((1, 2)) for one in (noisy, clean))
+    before, after = (((stack - images) ** 2).mean((1, 2)) for stack in (noisy, clean))
     return float(10 * np.log10(before / after).mean()), seconds
 
 

@@ -1,4 +1,4 @@
-"""Compares all classifiers on the held-out patients, and measures what sharpening does to the first of them.
+"""Compares all classifiers on the held-out patients, and measures the effect of sharpening on the first.
 
 `python -m components.evaluate_classifiers` writes the tables of `components/handover/classifier_rows.py`,
 `classifier.json` and the pictures of the hardest mistakes.
@@ -17,7 +17,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from components.classical.any_classifier import Classifier, load_any_classifier
 from components.evidence.classifier_scores import Measure, Predictions, confusion, measures, share_of, with_intervals
 from components.evidence.sharpened_images import shown_images
-from components.handover import CLASSIFIER, LabelledRow, Layout, picked, read_record, write_json, write_rows
+from components.handover import CLASSIFIER, LabelledRow, Layout, columns_of, read_record, write_json, write_rows
 from components.handover.classifier_rows import ClassifierSummary, CurvePoint, Prediction, SharpenedClassification
 from components.handover.methods import CLASSIFIERS, GENERATIVE, ORIGINAL
 from components.handover.names import PICTURES, RECORD
@@ -53,12 +53,12 @@ def run(layout: Layout, params: Params) -> list[ClassifierSummary]:
     )
     write_json(layout.classifier_report, classifier_report(predictions[0], summaries, images, first.classes))
     _show_hardest(layout, first, predictions[0], images, params.evaluate.pictures)
-    _show_made(layout, first.classes, params.evaluate.pictures, device)
+    _show_generated(layout, first.classes, params.evaluate.pictures, device)
     sharpened = _sharpened(layout, params, first, images.rows, device)
     write_rows(layout.sr_classification, SharpenedClassification, sharpened)
     of_classifiers, of_sharpened = (
-        picked(summaries, "classifier", METRICS),
-        picked(sharpened, "shown", METRICS_SHARPENED),
+        columns_of(summaries, "classifier", METRICS),
+        columns_of(sharpened, "shown", METRICS_SHARPENED),
     )
     write_json(layout.classifier_metrics, {"classifiers": of_classifiers, "sharpened": of_sharpened})
     return summaries
@@ -81,16 +81,16 @@ def summarise(predictions: list[Predictions], samples: int, seed: int) -> list[C
 
 
 def _summary(predicted: Predictions, baseline: Predictions, samples: int, seed: int) -> ClassifierSummary:
-    found: dict[str, Any] = with_intervals(measures(predicted), predicted.patients, samples, seed)
-    own, other = measures(predicted)["auroc"], measures(baseline)["auroc"]
-    gain = with_intervals({"auroc_gain": lambda i: own(i) - other(i)}, predicted.patients, samples, seed)
+    scores: dict[str, Any] = with_intervals(measures(predicted), predicted.patients, samples, seed)
+    auroc, baseline_auroc = measures(predicted)["auroc"], measures(baseline)["auroc"]
+    gain = with_intervals({"auroc_gain": lambda i: auroc(i) - baseline_auroc(i)}, predicted.patients, samples, seed)
     return ClassifierSummary(
         classifier=predicted.classifier,
         n=len(predicted.truth),
         patients=len(set(predicted.patients)),
         threshold=predicted.threshold,
         train_seconds=predicted.seconds,
-        **found | gain | confusion(predicted),
+        **scores | gain | confusion(predicted),
     )
 
 
@@ -122,7 +122,7 @@ def curve_points(predicted: Predictions) -> Iterator[CurvePoint]:
 def classifier_report(
     predicted: Predictions, summaries: list[ClassifierSummary], images: LabelledImages, classes: tuple[str, ...]
 ) -> dict[str, Any]:
-    """The classifier's own line, with the confusion behind it."""
+    """The classifier's scores with their intervals, and its confusion matrix."""
     line = next(summary for summary in summaries if summary.classifier == predicted.classifier)
     report: dict[str, Any] = {
         name: {"value": getattr(line, name), "low": getattr(line, f"{name}_low"), "high": getattr(line, f"{name}_high")}
@@ -139,38 +139,38 @@ def classifier_report(
     }
 
 
-def hardest(predicted: Predictions, wanted: int) -> list[int]:
-    """Places of the surest mistakes first, then of what was rightly found; sure is far from the threshold.
+def hardest(predicted: Predictions, count: int) -> list[int]:
+    """Indices of `count` images: mistakes, then true positives, then true negatives, each by falling confidence.
 
-    The distance is a share of what there is on its side: thresholds seldom lie in the middle.
+    Confidence is the distance from the threshold, as a share of the range on that side of it.
     """
     wrong, distance = predicted.called != predicted.truth, predicted.probabilities - predicted.threshold
     sure = np.where(
         predicted.called, distance / max(1 - predicted.threshold, 1e-9), -distance / max(predicted.threshold, 1e-9)
     )
     order = sorted(range(len(wrong)), key=lambda i: (not wrong[i], not predicted.called[i] and not wrong[i], -sure[i]))
-    return order[:wanted]
+    return order[:count]
 
 
 def _show_hardest(
-    layout: Layout, classifier: NetworkClassifier, predicted: Predictions, images: LabelledImages, wanted: int
+    layout: Layout, classifier: NetworkClassifier, predicted: Predictions, images: LabelledImages, count: int
 ) -> None:
-    shown = []
-    for i in hardest(predicted, wanted):
+    pictures = []
+    for i in hardest(predicted, count):
         row, name = images.rows[i], images.rows[i].image_id
         picture = images.images[i].mean(0).numpy()
         save_grey(layout.classifier_pictures / f"{name}.png", picture)
         heat = grad_cam(classifier.network, images.images[i : i + 1])
         save_heat(layout.classifier_pictures / f"{name}-heat.png", picture, heat)
-        wrong = "false alarm" if predicted.called[i] else "missed"
-        shown.append(
+        mistake = "false alarm" if predicted.called[i] else "missed"
+        pictures.append(
             {
                 "image_id": name,
                 "label": row.label,
                 "probability": float(predicted.probabilities[i]),
                 "threshold": predicted.threshold,
                 "called": bool(predicted.called[i]),
-                "kind": wrong
+                "kind": mistake
                 if predicted.called[i] != predicted.truth[i]
                 else "found"
                 if predicted.truth[i]
@@ -179,39 +179,39 @@ def _show_hardest(
                 "heat": f"{name}-heat.png",
             }
         )
-    write_json(layout.classifier_pictures / PICTURES, shown)
+    write_json(layout.classifier_pictures / PICTURES, pictures)
 
 
-def _show_made(layout: Layout, classes: tuple[str, ...], wanted: int, device: torch.device) -> None:
-    """What the generative training makes, and the patients that its images come nearest to."""
+def _show_generated(layout: Layout, classes: tuple[str, ...], count: int, device: torch.device) -> None:
+    """Shows the generated images that lie nearest to a training patient, beside that patient."""
     training, validation = (load_labelled(layout.classification, side, classes) for side in ("train", "validation"))
     generated = generated_images(layout.model(GENERATIVE), training, validation, device)
     check, pairs = generated.check, []
-    for number in np.argsort(check.plain.distances)[:wanted].tolist():
+    for number in np.argsort(check.plain.distances)[:count].tolist():
         files = {"made": f"made-{number}.png", "patient": f"made-{number}-nearest.png"}
         save_grey(layout.classifier_pictures / files["made"], generated.images[number].mean(0).numpy())
         nearest = int(check.plain.nearest[number])
         save_grey(layout.classifier_pictures / files["patient"], training.images[nearest].mean(0).numpy())
         pairs.append(files | {"distance": float(check.plain.distances[number]), "left_out": bool(check.copies[number])})
-    about = {
+    stats = {
         "median_made": float(np.median(check.plain.distances)),
         "median_held_out": float(np.median(check.plain.held_out)),
     }
-    about |= {"images": len(generated.images), "copies": int(check.copies.sum()), "farther_share": check.farther_share}
-    write_json(layout.generated_images, about | {"label": classes[generated.label], "z": check.z, "nearest": pairs})
+    stats |= {"images": len(generated.images), "copies": int(check.copies.sum()), "farther_share": check.farther_share}
+    write_json(layout.generated_images, stats | {"label": classes[generated.label], "z": check.z, "nearest": pairs})
 
 
 def _sharpened(
     layout: Layout, params: Params, classifier: Classifier, rows: list[LabelledRow], device: torch.device
 ) -> list[SharpenedClassification]:
-    """The classifier's answers to what each method makes of the low-resolution twin of every held-out image."""
+    """The classifier's scores on every held-out image, degraded and sharpened by each method."""
     scale, images = shown_images(layout, params, rows, classifier.size, classifier.channels, device)
-    probabilities = {shown: classifier.probabilities(found) for shown, found in images.items()}
+    probabilities = {shown: classifier.probabilities(values) for shown, values in images.items()}
     truth = np.array([row.label == classifier.classes[1] for row in rows])
     patients = [row.patient_id for row in rows]
     predictions = {
-        name: Predictions(name, truth, found, classifier.threshold, patients, 0.0)
-        for name, found in probabilities.items()
+        name: Predictions(name, truth, values, classifier.threshold, patients, 0.0)
+        for name, values in probabilities.items()
     }
     samples, seed = params.evaluate.bootstrap_samples, params.seed
     return [
@@ -222,11 +222,11 @@ def _sharpened(
 def sharpened_line(
     predicted: Predictions, original: Predictions, scale: int, samples: int, seed: int
 ) -> SharpenedClassification:
-    """How one method's images are classified, beside their originals."""
-    own, other = measures(predicted)["auroc"], measures(original)["auroc"]
-    wanted: dict[str, Measure] = {
-        "auroc": own,
-        "auroc_cost": lambda i: other(i) - own(i),
+    """The classifier's scores on one method's images, compared with their originals."""
+    auroc, original_auroc = measures(predicted)["auroc"], measures(original)["auroc"]
+    statistics: dict[str, Measure] = {
+        "auroc": auroc,
+        "auroc_cost": lambda i: original_auroc(i) - auroc(i),
         "agreement": lambda i: share_of(predicted.called[i] == original.called[i]),
     }
     return SharpenedClassification(
@@ -235,7 +235,7 @@ def sharpened_line(
         patients=len(set(predicted.patients)),
         scale=scale,
         probability_shift=float(np.abs(predicted.probabilities - original.probabilities).mean()),
-        **with_intervals(wanted, predicted.patients, samples, seed),
+        **with_intervals(statistics, predicted.patients, samples, seed),
     )
 
 

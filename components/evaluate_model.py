@@ -1,6 +1,6 @@
 """Scores one more method beside those of the project: a registered model, a folder of weights, or a folder of images.
 
-`medsr evaluate --model X` is this; the tables that `evaluate` left are read, and nothing of them is changed.
+This is `medsr evaluate --model X`. It reads the tables of `evaluate` and changes none.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import torch
 
 from components.adapters import registry
 from components.evidence.averaging import for_json
-from components.evidence.compared_methods import Method, bicubic, check_name, external_method, trained
+from components.evidence.compared_methods import Method, bicubic_method, check_name, external_method, trained_method
 from components.evidence.comparing import compare
 from components.evidence.external_images import SUFFIXES, write_inputs
 from components.evidence.perceptual import load_lpips
 from components.evidence.scoring import Protocol, score_all
-from components.evidence.summarising import perfect, summarise
+from components.evidence.summarising import perfect_note, summarise
 from components.handover import GENERATORS, METHODS, Layout, PreparedRow, SplitRow, StepError, read_json, read_rows
 from components.handover.names import CONFIG, WEIGHTS
 from components.handover.sr_rows import Comparison, MethodSummary, SampleScore
@@ -42,7 +42,7 @@ class Table:
     rows: list[SampleScore]
 
     def as_dicts(self) -> list[dict[str, Any]]:
-        """The summary as JSON can hold it: nothing in place of what is infinite or not defined."""
+        """The summary for JSON, `None` in place of infinity and NaN."""
         return [for_json(asdict(line)) for line in self.summary]
 
     def lines(self) -> Iterator[str]:
@@ -56,48 +56,48 @@ class Table:
                 *(f"{line.psnr_db_mean:.2f}", f"{line.ssim_mean:.4f}", f"{line.consistency_db_mean:.2f}"),
                 *(f"{line.error_beyond_mean:.3f}", gain if line.method != "bicubic" else ""),
             )
-        yield from (line.method + perfect(line) for line in self.summary if perfect(line))
-        own = next(one for one in self.comparisons if (one.measure, one.method) == ("psnr_db", self.name))
+        yield from (line.method + perfect_note(line) for line in self.summary if perfect_note(line))
+        test = next(row for row in self.comparisons if (row.measure, row.method) == ("psnr_db", self.name))
         yield (
-            f"{self.name} against bicubic: better for {own.patients_better} of {own.patients} patients, "
-            f"p = {own.p:.3g}, {own.p_holm:.3g} after Holm's correction (least possible {own.p_holm_least:.3g})"
+            f"{self.name} against bicubic: better for {test.patients_better} of {test.patients} patients, "
+            f"p = {test.p:.3g}, {test.p_holm:.3g} after Holm's correction (least possible {test.p_holm_least:.3g})"
         )
 
 
 def run(layout: Layout, params: Params, model: str, name: str = "", data: Path | None = None) -> Table:
-    """Scores `model` on the held-out images of `data`, by default the project's, beside what is scored there already.
+    """Scores `model` on the held-out images of `data`, by default the project's, beside the methods scored already.
 
     `model` is `sr-generator@ALIAS`, `sr-generator/NUMBER`, a folder of weights or its `.safetensors`, or a folder of
-    images. `data` is a folder as `prepare` leaves it. Raises `StepError` naming what does not fit: images, name, the
-    scores that are there already, patients that were learned from.
+    images. `data` is a folder as `prepare` leaves it. Raises `StepError` naming images, a name or stored
+    scores that do not fit, or patients that were trained on.
     """
     scale, folder = scale_of(params), data or layout.super_resolution
     device = best_device()
-    added = _contestant(layout, model, name, rows_of(folder, "test"), scale, device)
+    method = _method(layout, model, name, rows_of(folder, "test"), scale, device)
     distance = load_lpips(params.evaluate.lpips_alexnet, device)
     protocol = Protocol(scale, params.prepare.degradation, device, distance, held_out_digest(folder))
-    before = _scored_before(layout, protocol) if data is None else []
-    _check_not_taken(layout, added.name, model, before)
-    entered = [added] if before else [bicubic(scale), added]
+    project_rows = _project_scores(layout, protocol) if data is None else []
+    _check_not_taken(layout, method.name, model, project_rows)
+    methods = [method] if project_rows else [bicubic_method(scale), method]
     pairs = iterate_pairs(folder, "test", scale)
-    rows = [row for scored in score_all(pairs, entered, protocol) for row in scored.rows]
-    if before:
-        rows = _joined([row for row in before if row.method != added.name], rows)
+    rows = [row for scored in score_all(pairs, methods, protocol) for row in scored.rows]
+    if project_rows:
+        rows = _joined([row for row in project_rows if row.method != method.name], rows)
     settings = params.evaluate.bootstrap_samples, params.seed
-    return Table(added.name, summarise(rows, *settings), compare(rows, {"bicubic": "bicubic"}, *settings), rows)
+    return Table(method.name, summarise(rows, *settings), compare(rows, {"bicubic": "bicubic"}, *settings), rows)
 
 
-def _joined(before: list[SampleScore], added: list[SampleScore]) -> list[SampleScore]:
-    """Both, images in the order and under the names that they have in `before`."""
-    found = {(row.image_id, row.frame): row for row in added}
-    samples = {(row.image_id, row.frame): row.sample for row in before}
-    return before + [replace(found[image], sample=name) for image, name in samples.items()]
+def _joined(project_rows: list[SampleScore], added: list[SampleScore]) -> list[SampleScore]:
+    """All rows, the added images in the order and under the names of `project_rows`."""
+    added_rows = {(row.image_id, row.frame): row for row in added}
+    samples = {(row.image_id, row.frame): row.sample for row in project_rows}
+    return project_rows + [replace(added_rows[image], sample=name) for image, name in samples.items()]
 
 
-def _check_not_taken(layout: Layout, name: str, model: str, before: list[SampleScore]) -> None:
-    """A method of another program may stand for itself, and no other for it; ours are looked at by `check_name`."""
-    others = {row.method for row in before} - {*METHODS}
-    if name in others and Path(model).resolve() != (layout.external_images / name).resolve():
+def _check_not_taken(layout: Layout, name: str, model: str, project_rows: list[SampleScore]) -> None:
+    """Raises `StepError` where `name` is another external method of the table; `check_name` covers reserved names."""
+    external = {row.method for row in project_rows} - {*METHODS}
+    if name in external and Path(model).resolve() != (layout.external_images / name).resolve():
         raise StepError(
             f"{name}: is in the table already, from {layout.external_images / name}. Give this one another --name."
         )
@@ -108,12 +108,12 @@ def _columns(method: str, *cells: str) -> str:
 
 
 def keep(layout: Layout, name: str, folder: Path) -> Path:
-    """Copies another program's images to where every later run finds them. Raises `StepError` where some are there."""
-    place = layout.external_images / name
-    if place.exists():
-        raise StepError(f"{place}: is there already. Remove it, or give the method another --name.")
-    shutil.copytree(folder, place)
-    return place
+    """Copies another program's images to the project for later runs. Raises `StepError` where the folder exists."""
+    target = layout.external_images / name
+    if target.exists():
+        raise StepError(f"{target}: is there already. Remove it, or give the method another --name.")
+    shutil.copytree(folder, target)
+    return target
 
 
 def export_inputs(layout: Layout, params: Params, folder: Path, data: Path | None = None) -> int:
@@ -127,22 +127,20 @@ def is_images(model: str) -> bool:
     return path.is_dir() and any(file.suffix.lower() in SUFFIXES for file in path.iterdir())
 
 
-def _contestant(
-    layout: Layout, model: str, name: str, rows: list[PreparedRow], scale: int, device: torch.device
-) -> Method:
+def _method(layout: Layout, model: str, name: str, rows: list[PreparedRow], scale: int, device: torch.device) -> Method:
     path = Path(model)
     if is_images(model):
         return external_method(name or path.resolve().name, path, rows)
-    folder, called = _weights(path) if path.exists() else registry.load_version(layout, model)
-    called = name or called
-    if called not in GENERATORS or folder.resolve() != layout.model(called).resolve():
-        check_name(called)
+    folder, stored_name = _weights(path) if path.exists() else registry.load_version(layout, model)
+    stored_name = name or stored_name
+    if stored_name not in GENERATORS or folder.resolve() != layout.model(stored_name).resolve():
+        check_name(stored_name)
     _check_patients_unseen(layout, folder, rows)
-    return trained(called, folder, rows, scale, device)
+    return trained_method(stored_name, folder, rows, scale, device)
 
 
 def _weights(path: Path) -> tuple[Path, str]:
-    """The folder of weights that `path` is, or is the `.safetensors` of, and its name."""
+    """The folder and name of the weights at `path`, a folder or its `.safetensors`."""
     folder = path if path.is_dir() else path.parent
     if path not in (folder, folder / WEIGHTS):
         raise StepError(f"{path}: expected {WEIGHTS}, the one name that weights have beside {CONFIG}. Rename it.")
@@ -153,7 +151,7 @@ def _weights(path: Path) -> tuple[Path, str]:
 
 def _check_patients_unseen(layout: Layout, folder: Path, rows: list[PreparedRow]) -> None:
     """Raises `StepError` naming the patients of `rows` that this project trained or validated on, or whose images the
-    weights in `folder` list. Another image of a patient who was learned from is not held out either."""
+    weights in `folder` list. Another image of such a patient is not held out either."""
     if not layout.splits.is_file():
         return
     listed = set(read_json(folder / CONFIG).get(TRAINED_ON, ()))
@@ -170,11 +168,10 @@ def _check_patients_unseen(layout: Layout, folder: Path, rows: list[PreparedRow]
         )
 
 
-def _scored_before(layout: Layout, protocol: Protocol) -> list[SampleScore]:
-    """The project's own scores, where they are of these images; none where evaluation has not run yet.
+def _project_scores(layout: Layout, protocol: Protocol) -> list[SampleScore]:
+    """The project's scores of these images; empty where evaluation has not run yet.
 
-    Raises `StepError` naming what differs, where they are of other images or in another order, of another scale or
-    degradation, or where LPIPS was measured then and cannot be now, or the other way round.
+    Raises `StepError` naming what differs: the images or their order, scale, degradation, or whether LPIPS is measured.
     """
     if not layout.sr_samples.is_file():
         return []
@@ -185,10 +182,10 @@ def _scored_before(layout: Layout, protocol: Protocol) -> list[SampleScore]:
         ("degradation", {row.degradation for row in rows}, protocol.degradation),
         ("LPIPS at hand", {any(row.lpips is not None for row in rows)}, protocol.distance is not None),
     )
-    other = [f"{what}: {', '.join(map(str, then))} then, {now} now" for what, then, now in compared if then != {now}]
-    if other:
+    differences = [f"{name}: {', '.join(map(str, old))} then, {new} now" for name, old, new in compared if old != {new}]
+    if differences:
         raise StepError(
             f"{layout.sr_samples}: expected scores that were made as today's are. `medsr run` makes them anew.\n  "
-            + "\n  ".join(other)
+            + "\n  ".join(differences)
         )
     return rows

@@ -1,8 +1,8 @@
-"""Makes what networks are trained and scored on: `data/raw` and `data/splits.csv` to `data/prepared`.
+"""Prepares the images for training and scoring: `data/raw` and `data/splits.csv` to `data/prepared`.
 
-Super-resolution: frames in [0, 1], their blank borders off, beside their low-resolution images and body masks.
-Classification: one array of squares in the classifier's channels, and the labels beside it.
-Nothing is made from data that validation refused.
+Super-resolution: frames in [0, 1] without blank borders, with their low-resolution images and body masks.
+Classification: one array of square images in the classifier's channels, and their labels.
+Data that failed validation are refused.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from components.params import Prepare as Settings
 from components.params.run_step import run_step
 from components.params.trainings import ClassifierTraining
 
-BLANK = 0.01  # of the range: an outer line that varies no more is cut off
+BLANK = 0.01  # of the range: an outer line that varies by no more is cut off
 LEAST_SIDE = 32  # pixels left after cutting; SSIM's window and the border it drops need most of them
 
 Image = NDArray[np.float32]
@@ -52,7 +52,7 @@ Image = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Prepared:
-    """What `run` wrote, and by name what it could not use."""
+    """The rows that `run` wrote, and the names of the images that it left out."""
 
     frames: list[PreparedRow]
     labelled: list[LabelledRow]
@@ -75,7 +75,7 @@ class Frame:
     unit: Image
     low: float
     high: float
-    reduction: int = 1  # by how much it was made smaller
+    reduction: int = 1  # factor by which it was made smaller
 
 
 def run(layout: Layout, settings: Params) -> Prepared:
@@ -111,7 +111,7 @@ def _work(layout: Layout, task: str) -> list[Work]:
 
 
 def _pixels(layout: Layout, row: IndexRow, frames: int) -> tuple[tuple[int, ...], Image]:
-    """At most `frames` frames as they came: their numbers, and (frames, rows, columns), or (…, 3) of colour."""
+    """At most `frames` frames: their numbers, and their values (frames, rows, columns), with (…, 3) for colour."""
     try:
         pixels = read_image(layout.raw / row.path)
     except (UnreadableImage, FileNotFoundError) as error:
@@ -131,18 +131,18 @@ def _unit(pixels: Image, settings: Settings) -> tuple[Image, float, float]:
 
 
 def super_resolution(layout: Layout, settings: Params) -> tuple[list[PreparedRow], list[str]]:
-    """Writes `data/prepared/super_resolution` from what is on a side; its rows, and by name what could not be used."""
+    """Writes `data/prepared/super_resolution` from the split images; gives its rows, and the images left out."""
     layout.super_resolution.mkdir(parents=True)
     rows: list[PreparedRow] = []
     left_out: list[str] = []
     for work in track(_work(layout, "super_resolution"), "super-resolution"):
         for frame in _frames(layout, work.image, settings.prepare):
-            ready = _cut(frame, settings.prepare)
-            if min(ready.unit.shape) < LEAST_SIDE:
-                left_out.append(f"{_name(work.image)} frame {frame.number}: blank but for {_size(ready.unit)} pixels")
+            cut = _cut(frame, settings.prepare)
+            if min(cut.unit.shape) < LEAST_SIDE:
+                left_out.append(f"{_name(work.image)} frame {frame.number}: blank but for {_size(cut.unit)} pixels")
             else:
                 rows += [
-                    _write_frame(layout, work, one, settings) for one in _sizes(ready, work.split, settings.prepare)
+                    _write_frame(layout, work, sized, settings) for sized in _sizes(cut, work.split, settings.prepare)
                 ]
     write_rows(layout.super_resolution / INDEX, PreparedRow, rows)
     return rows, left_out
@@ -154,11 +154,11 @@ def _frames(layout: Layout, row: IndexRow, settings: Settings) -> Iterator[Frame
         unit, low, high = _unit(luma(pixels) if pixels.ndim == 4 else pixels, settings)
     except ValueError as error:
         raise StepError(f"{_name(row)}: {error}. Remove it from the source and ingest again.") from error
-    yield from (Frame(number, one, low, high) for number, one in zip(numbers, unit, strict=True))
+    yield from (Frame(number, frame, low, high) for number, frame in zip(numbers, unit, strict=True))
 
 
 def _cut(frame: Frame, settings: Settings) -> Frame:
-    """Without its blank border, both sides a multiple of every scale; of no size where nothing is left."""
+    """The frame without its blank border, both sides a multiple of every scale; empty where nothing is left."""
     content = frame.unit[content_box(frame.unit, BLANK)]
     multiple = math.lcm(*settings.scales)
     if min(content.shape) < multiple:
@@ -167,13 +167,13 @@ def _cut(frame: Frame, settings: Settings) -> Frame:
 
 
 def _sizes(frame: Frame, split: str, settings: Settings) -> Iterator[Frame]:
-    """The frame; to train on, also itself made smaller, as ESRGAN's authors did with DIV2K: finer structure a pixel."""
+    """The frame; for training also reduced copies, with finer structure per pixel, as ESRGAN's authors did."""
     yield frame
     for reduction in settings.training_reductions if split == "train" else ():
         smaller = degrade(crop_to_multiple(frame.unit, reduction), reduction, "bicubic", 0)
-        ready = crop_to_multiple(np.clip(smaller, 0, 1), math.lcm(*settings.scales))
-        if min(ready.shape) >= settings.min_reduced_side:
-            yield replace(frame, unit=np.ascontiguousarray(ready), reduction=reduction)
+        cropped = crop_to_multiple(np.clip(smaller, 0, 1), math.lcm(*settings.scales))
+        if min(cropped.shape) >= settings.min_reduced_side:
+            yield replace(frame, unit=np.ascontiguousarray(cropped), reduction=reduction)
 
 
 def _size(image: Image) -> str:

@@ -1,6 +1,6 @@
-"""Registers the best generator and the classifier, and promotes those that the written policy lets through.
+"""Registers the best generator and the best classifier, and promotes those that pass the written policy.
 
-Each registered version carries its model card, brought up to date with the evidence of every run.
+Each registered version carries its model card; every run updates it with its evidence.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from components.adapters.registry import CHALLENGER, CHAMPION, GENERATOR, PREVIO
 from components.evidence.averaging import mean
 from components.evidence.policy import Criterion, above, at_least, best_generator, generator_criteria
 from components.handover import GENERATORS, Layout, RunRecord, read_json, read_record, read_rows, sha256_of
-from components.handover.classifier_rows import ClassifierSummary, SharpenedClassification
+from components.handover.classifier_rows import ClassifierSummary
 from components.handover.methods import CLASSIFIERS, GENERATIVE, training_stage
 from components.handover.names import PICTURES, RECORD
 from components.handover.sr_rows import MethodSummary
@@ -30,6 +30,7 @@ from components.learning.inference.upscaling import network_upscale
 from components.learning.metrics.image_quality import crop_border, psnr
 from components.learning.metrics.ranking import auroc
 from components.learning.weights import load_weights
+from components.pages.classifiers import sharpened_classification_of
 from components.pages.model_card import classifier_card, generator_card
 from components.params import Params
 from components.promotion import lineage
@@ -37,7 +38,7 @@ from components.promotion.ledger import POLICY, PROMOTED, REFUSED, Entry, Ledger
 
 AWAITING, REGISTERED = "awaiting approval", "registered"
 WOULD_PROMOTE, WOULD_REFUSE = "would promote", "would refuse"
-# what becomes of a candidate under each mode of `promote`: one that passes the policy, and one that does not
+# the outcome for a candidate under each mode of `promote`: if it passes the policy, and if it does not
 OUTCOMES = {
     "automatic": (PROMOTED, REFUSED),
     "approval": (AWAITING, REFUSED),
@@ -49,7 +50,7 @@ NOT_REGISTERED = "(new)"
 
 @dataclass(frozen=True)
 class Decision:
-    """What became of one candidate, and on which evidence."""
+    """The outcome for one candidate, and its evidence."""
 
     model: str
     method: str
@@ -61,21 +62,21 @@ class Decision:
     @property
     def summary(self) -> str:
         """One sentence for a person."""
-        about = f"{self.model} {self.version} ({self.method})"
+        version_name = f"{self.model} {self.version} ({self.method})"
         if self.outcome == "unchanged":
-            return f"{about} is the champion already: nothing registered, nothing promoted"
-        found = "; ".join(f"{line.rule}: {line.found:.4g} against {line.wanted:.4g}" for line in self.lines)
-        failed = "; ".join(f"{line.rule}: {line.found:.4g}, wanted {line.wanted:.4g}" for line in self.failed)
-        against = f", in place of {self.replaced}" if self.replaced else ", the first champion"
-        said = {
-            PROMOTED: f"promoted{against}: {found}",
-            REFUSED: f"not promoted: {failed}",
-            AWAITING: f"waits for a person, `medsr models promote {self.version}`{against}: {found}",
-            REGISTERED: f"registered; promotion is disabled (promote.mode): {found}",
-            WOULD_PROMOTE: f"would be promoted{against}, in no dry run: {found}",
-            WOULD_REFUSE: f"would not be promoted, in no dry run either: {failed}",
+            return f"{version_name} is the champion already: nothing registered, nothing promoted"
+        scores = "; ".join(f"{line.rule}: {line.found:.4g} against {line.wanted:.4g}" for line in self.lines)
+        failures = "; ".join(f"{line.rule}: {line.found:.4g}, wanted {line.wanted:.4g}" for line in self.failed)
+        replacing = f", in place of {self.replaced}" if self.replaced else ", the first champion"
+        sentences = {
+            PROMOTED: f"promoted{replacing}: {scores}",
+            REFUSED: f"not promoted: {failures}",
+            AWAITING: f"waits for a person, `medsr models promote {self.version}`{replacing}: {scores}",
+            REGISTERED: f"registered; promotion is disabled (promote.mode): {scores}",
+            WOULD_PROMOTE: f"would be promoted{replacing}, in no dry run: {scores}",
+            WOULD_REFUSE: f"would not be promoted, in no dry run either: {failures}",
         }
-        return f"{about} {said[self.outcome]}"
+        return f"{version_name} {sentences[self.outcome]}"
 
     @property
     def failed(self) -> tuple[Criterion, ...]:
@@ -89,7 +90,7 @@ class Candidate:
     model: str  # as registered
     record: RunRecord
     held_out_sha256: str  # of the held-out images that it was scored on
-    lines: tuple[Criterion, ...]  # that need no champion
+    lines: tuple[Criterion, ...]  # criteria that need no champion
     against_champion: Callable[[Path], Criterion]
     card: Callable[[Version], str]  # Markdown
 
@@ -97,7 +98,7 @@ class Candidate:
 def run(layout: Layout, params: Params) -> list[Decision]:
     """Brings MLflow up to date with the trained models, then registers and promotes. Running twice changes nothing.
 
-    Raises `tracking.Unreachable` where MLflow is away; running again goes on from what was done until then.
+    Raises `tracking.Unreachable` where MLflow cannot be reached; the next run completes what is missing.
     """
     tracking.initialise(layout)
     with tracking.reached(layout):
@@ -115,10 +116,10 @@ def _generator(layout: Layout, params: Params, records: dict[str, RunRecord]) ->
     summary = read_rows(layout.sr_summary, MethodSummary)
     best, bicubic = best_generator(summary), next(line for line in summary if line.method == "bicubic")
     policy = params.promote
-    read = {line.shown: line for line in read_rows(layout.sr_classification, SharpenedClassification)}[best.method]
-    lines = generator_criteria(best, bicubic, read, policy)
+    classification = sharpened_classification_of(layout, best.method)
+    lines = generator_criteria(best, bicubic, classification, policy)
 
-    def against(champion: Path) -> Criterion:
+    def against_champion(champion: Path) -> Criterion:
         gain = best.psnr_db_mean - _mean_psnr(layout, champion)
         return above("PSNR over the champion (dB)", policy.gain_over_champion_db, gain)
 
@@ -126,7 +127,7 @@ def _generator(layout: Layout, params: Params, records: dict[str, RunRecord]) ->
         return generator_card(layout, params, records[best.method], f"{GENERATOR} {version.number}", lines)
 
     return Candidate(
-        GENERATOR, records[best.method], pairs.held_out_digest(layout.super_resolution), lines, against, card
+        GENERATOR, records[best.method], pairs.held_out_digest(layout.super_resolution), lines, against_champion, card
     )
 
 
@@ -136,20 +137,20 @@ def _classifier(layout: Layout, params: Params, records: dict[str, RunRecord]) -
     best = max((summaries[name] for name in CLASSIFIERS), key=lambda line: line.auroc)
     lines = (at_least("AUROC", params.promote.classifier_floor_auroc, best.auroc),)
 
-    def against(champion: Path) -> Criterion:
+    def against_champion(champion: Path) -> Criterion:
         return above("AUROC over the champion", 0.0, best.auroc - _auroc(layout, champion))
 
     def card(version: Version) -> str:
         return classifier_card(layout, records[best.classifier], f"{registry.CLASSIFIER} {version.number}", lines)
 
     digest = labelled.held_out_digest(layout.classification)
-    return Candidate(registry.CLASSIFIER, records[best.classifier], digest, lines, against, card)
+    return Candidate(registry.CLASSIFIER, records[best.classifier], digest, lines, against_champion, card)
 
 
 def _decided(layout: Layout, candidate: Candidate, mode: str) -> Decision:
-    """What became of `candidate`, held against the champion that served when that was decided.
+    """The decision on `candidate`, compared with the champion that serves when it is taken.
 
-    Scoring takes minutes and needs no ledger: a person who rolls back meanwhile does not wait for it.
+    Scoring takes minutes and does not lock the ledger, so that a person can roll back meanwhile.
     """
     while True:
         champion = registry.by_alias(layout, candidate.model, CHAMPION)
@@ -191,16 +192,16 @@ def _decide(
 
 
 def _act(layout: Layout, decision: Decision, candidate: Candidate, version: Version, ledger: Ledger) -> None:
-    """Moves the aliases, after the version has shown that it answers; a decision that moves none is noted once."""
+    """Promotes after a health check; else moves the challenger and notes the decision once. A dry run does neither."""
     digest, run = candidate.held_out_sha256, candidate.record.run_id
-    about = (decision.model, decision.method, decision.version, decision.outcome, decision.replaced, POLICY)
-    entry = Entry(*about, lines=decision.lines, held_out_sha256=digest, run_id=run)
+    fields = (decision.model, decision.method, decision.version, decision.outcome, decision.replaced, POLICY)
+    entry = Entry(*fields, lines=decision.lines, held_out_sha256=digest, run_id=run)
     if decision.outcome == PROMOTED:
         check_health(layout, version)
         ledger.move(entry, {CHAMPION: version.number, PREVIOUS: decision.replaced})
     elif decision.outcome not in (WOULD_PROMOTE, WOULD_REFUSE):
         registry.point(layout, version, CHALLENGER)
-        if not any(_same(entry.as_dict(), old) for old in history(layout)):
+        if not any(_same_decision(entry.as_dict(), earlier) for earlier in history(layout)):
             ledger.note(entry)
 
 
@@ -216,19 +217,19 @@ def _register(layout: Layout, candidate: Candidate) -> Version:
     return registry.register(layout, candidate.model, record, tags)
 
 
-def _same(entry: dict[str, Any], old: dict[str, Any]) -> bool:
-    return all(old.get(key) == entry[key] for key in ("model", "version", "outcome", "replaced", "held_out_sha256"))
+def _same_decision(entry: dict[str, Any], earlier: dict[str, Any]) -> bool:
+    return all(earlier.get(key) == entry[key] for key in ("model", "version", "outcome", "replaced", "held_out_sha256"))
 
 
 def _log_evidence(layout: Layout, records: dict[str, RunRecord]) -> None:
-    """Held-out scores, and the pictures that show them, with each training's run."""
+    """Logs held-out scores, tables and pictures to the MLflow run of each training."""
     digest = sha256_of(layout.sr_samples)
     samples = [layout.sr_samples, layout.sr_summary, layout.sr_comparisons]
     shown = read_json(layout.pictures / PICTURES)
     for line in read_rows(layout.sr_summary, MethodSummary):
         if line.method in records:
             metrics = _numbers(line)
-            pictures = [layout.pictures / file for one in shown for file in one["methods"][line.method].values()]
+            pictures = [layout.pictures / file for sample in shown for file in sample["methods"][line.method].values()]
             training_runs.log_evaluation(layout, records[line.method].run_id, digest, metrics, [*samples, *pictures])
     digest = sha256_of(layout.predictions)
     tables = [layout.classifiers, layout.predictions, layout.classifier_curves, layout.sr_classification]
@@ -245,7 +246,7 @@ def _numbers(line: MethodSummary | ClassifierSummary) -> dict[str, float]:
 
 
 def _mean_psnr(layout: Layout, champion: Path) -> float:
-    """The champion on today's held-out images, sharpened and measured exactly as the candidate was."""
+    """The champion's mean PSNR on today's held-out images, measured exactly as the candidate's."""
     network, config = load_weights(champion)
     scale = int(config["network"]["scale"])
     upscale = network_upscale(network, scale, best_device())

@@ -1,6 +1,6 @@
-"""One self-contained page of everything a person wants to see: `python -m components.report`.
+"""Writes the report, one self-contained page: `python -m components.report`.
 
-Every number in it is read from the tables and records of the steps before, or is a count or a mean of their rows.
+Every number comes from the tables and records of earlier steps, or is a count or a mean of their rows.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ CLASSIFIER_KEYS = (
     *("accuracy", "sensitivity", "specificity", "auroc", "n", "patients"),
     *("simulated", "labels", "positive", "threshold", "confusion"),
 )
-COLUMNS = 8  # images that stand beside each other, as in the literature's tables; more stand below each other
-KIND = re.compile(  # the end of a file's name that is no part of anybody's
+COLUMNS = 8  # images side by side in the tables of scores; with more images, they are rows
+KIND = re.compile(  # file name endings that cannot be part of a person's name
     r"\.(avi|bmp|csv|dcm|docx?|gif|gz|html?|ima|ini|jpe?g|json|log|mp4|nii|np[yz]|pdf|png|ps|rar|rtf|tar|tiff?|txt|"
     r"xlsx?|xml|zip)$"
 )
@@ -51,7 +51,7 @@ FEW_PATIENTS = 20  # below this the page says that intervals over patients are r
 
 
 def run(layout: Layout, settings: Params) -> Path:
-    """Writes `report.html` and gives its path. Raises `StepError` naming the file that is missing or not ours."""
+    """Writes `report.html` and gives its path. Raises `StepError` naming a file that is missing or malformed."""
     page = render(gather(layout, settings))
     with Replacing(layout.report) as temporary:
         temporary.write_text(page, encoding="utf-8")
@@ -59,25 +59,25 @@ def run(layout: Layout, settings: Params) -> Path:
 
 
 def gather(layout: Layout, settings: Params) -> dict[str, Any]:
-    """All that the template shows. A key that two of its parts hold is a `TypeError`."""
+    """The template's context. Raises `TypeError` where two of its parts have the same key."""
     methods = scores(layout)
-    found = dict(**methods, **evidence(layout, methods["methods"], methods["best"]))
-    if found["champion"]:
-        found["since"] = since(layout, found["champion"], found["candidate"], found["names"])
-    words = {"number": number, "signed": signed, "counted": counted, "effect": effect}
-    return dict(**found, **words, **data(layout), **classifier_context(layout), **policy_context(layout, settings))
+    context = dict(**methods, **evidence(layout, methods["methods"], methods["best"]))
+    if context["champion"]:
+        context["since"] = since(layout, context["champion"], context["candidate"], context["names"])
+    formats = {"number": number, "signed": signed, "counted": counted, "effect": effect}
+    return dict(**context, **formats, **data(layout), **classifier_context(layout), **policy_context(layout, settings))
 
 
 def scores(layout: Layout) -> dict[str, Any]:
-    """What the tables and charts of methods hold, best method first."""
+    """The context of the tables and charts of methods, best method first."""
     summary = sorted(read_rows(layout.sr_summary, MethodSummary), key=lambda line: -line.psnr_db_mean)
     expect(layout.sr_summary, METHODS, {line.method for line in summary})
     samples = read_rows(layout.sr_samples, SampleScore)
     if not samples:
         raise StepError(f"{layout.sr_samples}: expected held-out images, found none. Run split, then evaluate again.")
-    found, methods = by_sample(samples), list(dict.fromkeys(row.method for row in samples))
-    for entry in found:
-        expect(layout.sr_samples, {*METHODS, *methods}, entry["scores"], f" of {entry['sample']}")
+    by_image, methods = by_sample(samples), list(dict.fromkeys(row.method for row in samples))
+    for image in by_image:
+        expect(layout.sr_samples, {*METHODS, *methods}, image["scores"], f" of {image['sample']}")
     return {
         "names": display_names(methods),
         "methods": methods,
@@ -88,16 +88,16 @@ def scores(layout: Layout) -> dict[str, Any]:
         "bicubic": next(line for line in summary if line.method == "bicubic"),
         "candidate": best_generator(summary),
         "few": summary[0].patients < FEW_PATIENTS,
-        "samples": found,
+        "samples": by_image,
         "columns": COLUMNS,
-        "score_of": {entry["sample"]: entry["scores"] for entry in found},
+        "score_of": {image["sample"]: image["scores"] for image in by_image},
         "charts": [chart(summary, "psnr_db", "PSNR (dB)"), chart(summary, "ssim", "SSIM")],
         "pictures": pictures(layout, methods),
     }
 
 
 def data(layout: Layout) -> dict[str, Any]:
-    """What came in, what was kept, how it was split and what validation said."""
+    """The context of the section on data: sources, quarantine, split and validation."""
     index, splits = read_rows(layout.index, IndexRow), read_rows(layout.splits, SplitRow)
     validation = read_json(layout.validation)
     expect(layout.validation, ("passed", "images", "quarantined", "expectations"), validation)
@@ -105,7 +105,7 @@ def data(layout: Layout) -> dict[str, Any]:
     left_out = [row.reason for row in splits if not row.split and not row.reason.startswith("quarantined")]
     return {
         "validation": validation,
-        "failed": [one for one in validation["expectations"] if not one["success"]],
+        "failed": [expectation for expectation in validation["expectations"] if not expectation["success"]],
         "sides": sides(splits),
         "sources": sources(index),
         "left_out": Counter(left_out).most_common(),
@@ -120,14 +120,14 @@ def policy_context(layout: Layout, settings: Params) -> dict[str, Any]:
     classifier = read_json(layout.classifier_report)
     expect(layout.classifier_report, CLASSIFIER_KEYS, classifier)
     summary = read_rows(layout.sr_summary, MethodSummary)
-    read = sharpened_classification_of(layout, best_generator(summary).method)
-    best = max(line.auroc for line in read_rows(layout.classifiers, ClassifierSummary))
-    policy = policy_lines(summary, best, read, settings.promote)
+    classification = sharpened_classification_of(layout, best_generator(summary).method)
+    best_auroc = max(line.auroc for line in read_rows(layout.classifiers, ClassifierSummary))
+    policy = policy_lines(summary, best_auroc, classification, settings.promote)
     return {"profile": settings.profile, "classifier": classifier, "policy": policy}
 
 
 def render(content: dict[str, Any]) -> str:
-    """The page, HTML; whatever came from outside is escaped."""
+    """The page as HTML; values from outside are escaped."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -139,27 +139,27 @@ def render(content: dict[str, Any]) -> str:
 
 
 def policy_lines(
-    summary: Sequence[MethodSummary], auroc: float, read: SharpenedClassification, policy: Promote
+    summary: Sequence[MethodSummary], auroc: float, classification: SharpenedClassification, policy: Promote
 ) -> list[Criterion]:
-    """The policy's lines that need no champion, held against the best generator and the best classifier.
+    """The policy's criteria that need no champion, applied to the best generator and the best classifier.
 
-    `auroc` is the best classifier's; `read` is what the classifier makes of that generator's images.
+    `auroc` is the best classifier's; `classification` is that of the best generator's images.
     """
     bicubic = next(line for line in summary if line.method == "bicubic")
     classifier = at_least("AUROC of the best classifier", policy.classifier_floor_auroc, auroc)
-    return [*generator_criteria(best_generator(summary), bicubic, read, policy), classifier]
+    return [*generator_criteria(best_generator(summary), bicubic, classification, policy), classifier]
 
 
 def by_sample(samples: Iterable[SampleScore]) -> list[dict[str, Any]]:
-    """One entry a held-out image, with its score under each method and which method is first by each measure."""
-    found: dict[str, dict[str, Any]] = {}
+    """For each held-out image, its scores under each method and the best method by each measure."""
+    samples_by_name: dict[str, dict[str, Any]] = {}
     for row in samples:
-        entry = found.setdefault(row.sample, {"sample": row.sample, "modality": row.modality, "scores": {}})
-        entry["scores"][row.method] = row
-    for entry in found.values():
-        rows = entry["scores"].values()
-        entry["first"] = {name: max(rows, key=attrgetter(name)).method for name in ("psnr_db", "ssim")}
-    return list(found.values())
+        image = samples_by_name.setdefault(row.sample, {"sample": row.sample, "modality": row.modality, "scores": {}})
+        image["scores"][row.method] = row
+    for image in samples_by_name.values():
+        rows = image["scores"].values()
+        image["first"] = {name: max(rows, key=attrgetter(name)).method for name in ("psnr_db", "ssim")}
+    return list(samples_by_name.values())
 
 
 def chart(summary: Sequence[MethodSummary], measure: str, title: str) -> dict[str, Any]:
@@ -177,24 +177,24 @@ def chart(summary: Sequence[MethodSummary], measure: str, title: str) -> dict[st
 
 
 def pictures(layout: Layout, methods: Sequence[str]) -> list[dict[str, Any]]:
-    """The samples that are shown, in the order of their rank, their files as data URIs."""
+    """The shown samples in the order of their ranks, with their files as data URIs."""
     path = layout.pictures / PICTURES
-    shown = read_json(path)
-    for entry in shown:
-        expect(path, ("original", "input", *methods), entry["methods"], f" of {entry['sample']}")
-        entry["box"] = zoom_box(entry)
-        for files in entry["methods"].values():
+    samples = read_json(path)
+    for sample in samples:
+        expect(path, ("original", "input", *methods), sample["methods"], f" of {sample['sample']}")
+        sample["box"] = zoom_box(sample)
+        for files in sample["methods"].values():
             for kind, name in files.items():
                 files[kind] = data_uri(layout.pictures / name)
-    return list(shown)
+    return list(samples)
 
 
-def zoom_box(entry: dict[str, Any]) -> dict[str, float] | None:
-    """Where the detail lies in the whole image, in percent of its sides; nothing where the record has no `size`."""
-    if "size" not in entry:
+def zoom_box(sample: dict[str, Any]) -> dict[str, float] | None:
+    """The place of the detail in the whole image, in percent of its sides; `None` without a `size` in the record."""
+    if "size" not in sample:
         return None
-    row, column, height, width = entry["zoom"]
-    rows, columns = entry["size"]
+    row, column, height, width = sample["zoom"]
+    rows, columns = sample["size"]
     shares = {"top": row / rows, "left": column / columns, "height": height / rows, "width": width / columns}
     return {name: round(100 * share, 3) for name, share in shares.items()}
 
@@ -202,42 +202,42 @@ def zoom_box(entry: dict[str, Any]) -> dict[str, float] | None:
 def sides(splits: Iterable[SplitRow]) -> list[dict[str, Any]]:
     """Images and patients on each side, by task."""
     rows = [row for row in splits if row.split]
-    counted = []
+    counts = []
     for task in sorted({row.task for row in rows}, reverse=True):
         for side in SPLITS:
-            own = [row for row in rows if (row.task, row.split) == (task, side)]
-            kinds = Counter(row.label or row.modality for row in own)
-            about = ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items()))
-            patients = len({row.patient_id for row in own})
-            counted.append({"task": task, "side": side, "images": len(own), "patients": patients, "kinds": about})
-    return counted
+            side_rows = [row for row in rows if (row.task, row.split) == (task, side)]
+            kinds = Counter(row.label or row.modality for row in side_rows)
+            mix = ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items()))
+            patients = len({row.patient_id for row in side_rows})
+            counts.append({"task": task, "side": side, "images": len(side_rows), "patients": patients, "kinds": mix})
+    return counts
 
 
 def sources(index: Iterable[IndexRow]) -> list[dict[str, Any]]:
-    """What came from where, and how much of it was kept."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+    """The images of each source, kept and quarantined."""
+    by_source: dict[tuple[str, str], dict[str, Any]] = {}
     for row in index:
         start = {"task": row.task, "source": row.source, "simulated": False, "kept": 0, "quarantined": 0}
-        entry = found.setdefault((row.task, row.source), start)
-        entry["quarantined" if row.quarantined else "kept"] += 1
-        entry["simulated"] |= row.simulated
-    return list(found.values())
+        counts = by_source.setdefault((row.task, row.source), start)
+        counts["quarantined" if row.quarantined else "kept"] += 1
+        counts["simulated"] |= row.simulated
+    return list(by_source.values())
 
 
 def shown_name(row: IndexRow) -> str:
-    """A quarantined file's name, identity removed; of one that no patient was read from only its kind.
+    """A quarantined file's name, identity removed; only the ending if no patient could be read from the file.
 
-    Ingest takes out of a name what the file itself or its neighbours tell of patients: a letter or a list that lies
-    among the images may bear the name of somebody who is in none of them.
+    Ingest removes from a name the identities that it read from the images. A letter or a list among them may be named
+    after somebody who is in none of the images.
     """
     if row.patient_id:
         return row.file_name
-    found = KIND.search(row.file_name.lower())
-    return found[0] if found else "another kind"
+    ending = KIND.search(row.file_name.lower())
+    return ending[0] if ending else "another kind"
 
 
 def kind_of(reason: str) -> str:
-    """A reason without the one image that it names: what is counted together."""
+    """A reason without the image that it names, so that equal reasons are counted together."""
     return re.sub(r" of [0-9a-f]{16}$", "", reason.split(":")[0])
 
 

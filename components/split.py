@@ -18,14 +18,14 @@ from components.params.run_step import run_step
 TEST_IMAGES, TEST_PATIENTS, TEST_MODALITIES = 6, 5, 4  # wanted for super-resolution, where the data allow
 VALIDATION_PATIENTS = 2
 HELD_OUT = "its patient is held out, and the source is in ingest.train_only"
-TRAIN_LEAST = 1 / 3  # of the patients: what is wanted above never takes more
+TRAIN_LEAST = 1 / 3  # of the patients stay in training, whatever is wanted above
 
 Sides = dict[str, str]  # patient to split
 
 
 @dataclass(frozen=True)
 class Patient:
-    """One patient of one task, with what the split has to be balanced over."""
+    """One patient of one task, with the groups over which the split is balanced."""
 
     patient_id: str
     groups: frozenset[str]  # modalities, or the labels joined to one
@@ -35,8 +35,8 @@ class Patient:
 def run(layout: Layout, settings: Params) -> list[SplitRow]:
     """A row for every image of the index, written to `data/splits.csv`: its side, or why it is on none.
 
-    A patient of both tasks is on one side. The sources of `ingest.train_only` change nobody's side: their patients are
-    trained on, or left out where the others hold them out. Raises `StepError` where the data are too few to split.
+    A patient of both tasks is on one side. Patients of `ingest.train_only` sources are trained on, or left out where
+    another source holds them out. Raises `StepError` where the data are too few to split.
     """
     index = read_rows(layout.index, IndexRow)
     _check(index, str(layout.index))
@@ -56,7 +56,7 @@ def run(layout: Layout, settings: Params) -> list[SplitRow]:
 
 
 def hold_all_out(layout: Layout, settings: Params) -> list[SplitRow]:
-    """The same table where nothing is trained on, in the index's order: each image is held out, or says why not."""
+    """The table for scoring only, in the index's order: each image is held out, or has a reason why not."""
     index = read_rows(layout.index, IndexRow)
     _check(index, str(layout.index))
     rows = [_split_row(row, {row.patient_id: "test"}, _left_out(row, settings)) for row in index]
@@ -78,7 +78,7 @@ def _only_to_train(row: IndexRow, settings: Params) -> bool:
 
 
 def _left_out(row: IndexRow, settings: Params) -> str:
-    """Why an image is on no side; empty where nothing speaks against it."""
+    """Why an image is left out of the split; empty if it is not."""
     if row.quarantined:
         return f"quarantined: {row.reason}"
     if row.minimum is not None and row.minimum == row.maximum:
@@ -99,15 +99,15 @@ def _left_out(row: IndexRow, settings: Params) -> str:
 
 def _patients(rows: Iterable[IndexRow], task: str, seed: int) -> list[Patient]:
     """The patients of a task in the order in which they are dealt out."""
-    theirs: dict[str, list[IndexRow]] = {}
+    rows_of: dict[str, list[IndexRow]] = {}
     for row in rows:
         if row.task == task:
-            theirs.setdefault(row.patient_id, []).append(row)
+            rows_of.setdefault(row.patient_id, []).append(row)
 
-    def place(patient_id: str) -> str:
-        return hashlib.sha256(f"{seed} {min(row.image_id for row in theirs[patient_id])}".encode()).hexdigest()
+    def deal_order(patient_id: str) -> str:
+        return hashlib.sha256(f"{seed} {min(row.image_id for row in rows_of[patient_id])}".encode()).hexdigest()
 
-    return [Patient(name, _groups(theirs[name], task), len(theirs[name])) for name in sorted(theirs, key=place)]
+    return [Patient(name, _groups(rows_of[name], task), len(rows_of[name])) for name in sorted(rows_of, key=deal_order)]
 
 
 def _groups(rows: Iterable[IndexRow], task: str) -> frozenset[str]:
@@ -133,9 +133,9 @@ class Deal:
         return len(self.on["train"]) - 1 >= TRAIN_LEAST * len(self.all)
 
     def move(self, side: str, group: str | None = None) -> bool:
-        """Takes the best patient (of `group`) that training can spare to `side`; false where it can spare none.
+        """Moves the best patient (of `group`) that training can spare to `side`; false where it can spare none.
 
-        Best is whose groups the side has the smallest share of, then the largest group, then the order of dealing.
+        The best one has the group with the smallest share on `side`, then the largest group, then comes first.
         """
         left, held = self.held["train"], self.held[side]
         spare = [p for p in self.on["train"] if all(left[g] > 1 for g in p.groups) and (not group or group in p.groups)]
@@ -146,7 +146,7 @@ class Deal:
         return bool(spare)
 
     def move_only(self, side: str) -> bool:
-        """Takes a patient to `side` whose groups nobody else has; false where training has no such patient."""
+        """Moves a patient whose groups nobody else has to `side`; false where training has none."""
         only = [p for p in self.on["train"] if all(self.groups[g] == 1 for g in p.groups)]
         if only:
             self._give(side, only[0])
@@ -188,7 +188,7 @@ def _few(test: list[Patient]) -> bool:
 
 
 def _classification(patients: list[Patient], decided: Mapping[str, str], settings: Params) -> Sides:
-    """Sides for the classifier, the shares kept in every label; `decided` are patients that already have theirs."""
+    """Sides for the classifier, with the shares kept in every label; `decided` holds the sides already given."""
     labels = Counter(group for patient in patients for group in patient.groups)
     if len(labels) < 2 or min(labels.values()) < 3:
         raise StepError(_too_few("classification", "label", labels))
@@ -200,13 +200,13 @@ def _classification(patients: list[Patient], decided: Mapping[str, str], setting
 
 def _stratum(patients: list[str], decided: Mapping[str, str], settings: Params) -> Sides:
     sides = {patient: decided[patient] for patient in patients if patient in decided}
-    free = [patient for patient in patients if patient not in decided]
+    unassigned = [patient for patient in patients if patient not in decided]
     for side, share in (("test", settings.split.test_share), ("validation", settings.split.validation_share)):
-        lacking = max(1, round(share * len(patients))) - list(sides.values()).count(side)
-        taken = max(0, min(lacking, len(free) - (side == "test") - ("train" not in sides.values())))
-        sides |= dict.fromkeys(free[:taken], side)
-        free = free[taken:]
-    sides |= dict.fromkeys(free, "train")
+        missing = max(1, round(share * len(patients))) - list(sides.values()).count(side)
+        count = max(0, min(missing, len(unassigned) - (side == "test") - ("train" not in sides.values())))
+        sides |= dict.fromkeys(unassigned[:count], side)
+        unassigned = unassigned[count:]
+    sides |= dict.fromkeys(unassigned, "train")
     if set(sides.values()) != set(SPLITS):
         raise StepError(
             f"classification: expected patients of every label in {', '.join(SPLITS)}, found only "
@@ -215,12 +215,12 @@ def _stratum(patients: list[str], decided: Mapping[str, str], settings: Params) 
     return sides
 
 
-def _too_few(task: str, group: str, found: Mapping[str, int]) -> str:
+def _too_few(task: str, group: str, patients: Mapping[str, int]) -> str:
     expected = {
         "modality": "at least one modality with three patients, one each for train, validation and test",
         "label": "at least two labels with three patients each, one each for train, validation and test",
     }[group]
-    counts = ", ".join(f"{name} {count}" for name, count in sorted(found.items())) or "no usable image"
+    counts = ", ".join(f"{name} {count}" for name, count in sorted(patients.items())) or "no usable image"
     return f"{task}: expected {expected}; found patients: {counts}. Add sources to `ingest` in params.yaml."
 
 
@@ -241,11 +241,11 @@ def summary(rows: list[SplitRow]) -> Iterable[str]:
     """Lines for the terminal: what is on each side of each task, and what was left out."""
     for task in sorted({row.task for row in rows if row.split}):
         for side in SPLITS:
-            there = [row for row in rows if row.task == task and row.split == side]
-            kinds = Counter(row.label or row.modality for row in there)
-            patients = len({row.patient_id for row in there})
-            spread = ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items()))
-            yield f"{task} {side}: {len(there)} images of {patients} patients ({spread})"
+            side_rows = [row for row in rows if row.task == task and row.split == side]
+            kinds = Counter(row.label or row.modality for row in side_rows)
+            patients = len({row.patient_id for row in side_rows})
+            breakdown = ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items()))
+            yield f"{task} {side}: {len(side_rows)} images of {patients} patients ({breakdown})"
     reasons = Counter(row.reason.split(":")[0] for row in rows if row.reason)
     yield from (f"left out: {count} × {reason}" for reason, count in sorted(reasons.items()))
 

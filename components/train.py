@@ -1,6 +1,6 @@
 """Trains one network: `python -m components.train NAME` writes `data/models/NAME`.
 
-Runs wherever torch, torchvision, numpy, PyYAML, safetensors and Fabric are; MLflow is asked only where it is installed.
+Needs only torch, torchvision, numpy, PyYAML, safetensors and Fabric; MLflow is used where it is installed.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from components.params.run_step import run_step
 from components.params.trainings import ClassicalTraining, ClassifierTraining, NetworkTraining
 
 REGISTERED = "models:/"
-DEVICES = "MEDSR_DEVICES"  # of one training; not a setting, because it decides no result
+DEVICES = "MEDSR_DEVICES"  # how many train together; not a setting, because it does not change the result
 
 
 def run(layout: Layout, params: Params, name: str, tracked: bool = True) -> RunRecord | None:
     """Trains `name` with its section of `params`, from its checkpoint if it was interrupted, and writes its folder.
 
-    With `MEDSR_DEVICES` above 1 as many processes share each batch; the first of them writes and tells, the others
+    With `MEDSR_DEVICES` above 1, that many processes share each batch. The first one writes and reports; the others
     give `None`.
     """
     started, settings = time.monotonic(), _settings(params, name)
@@ -49,11 +49,11 @@ def run(layout: Layout, params: Params, name: str, tracked: bool = True) -> RunR
     data = data_digest(layout, settings)
     owner = fingerprint(name, asdict(settings), params.seed, data, start_digest(context, settings))
     plan = Plan(settings.steps, settings.schedule, settings.validate_every, settings.checkpoint_every)
-    first = fabric.is_global_zero
-    with _tracking(layout, name, settings, data, params, tracked and first) as run_:
-        reporters = _Everyone(*([ConsoleReporter(name)] if first else []), *([run_] if run_ else []))
-        progress = fit(job.phase, plan, Checkpoints(layout.checkpoints(name), owner, writes=first), reporters)
-        if not first:
+    is_main = fabric.is_global_zero
+    with _tracking(layout, name, settings, data, params, tracked and is_main) as run_:
+        reporters = _Reporters(*([ConsoleReporter(name)] if is_main else []), *([run_] if run_ else []))
+        progress = fit(job.phase, plan, Checkpoints(layout.checkpoints(name), owner, writes=is_main), reporters)
+        if not is_main:
             return None
         state, config = job.finish(progress)
         folder = layout.model(name)
@@ -76,14 +76,14 @@ def run(layout: Layout, params: Params, name: str, tracked: bool = True) -> RunR
 
 
 def _settings(params: Params, name: str) -> NetworkTraining:
-    own = {key: one for key, one in params.train.items() if not isinstance(one, ClassicalTraining)}
-    if name not in own:
-        raise StepError(f"train {name}: expected one of {', '.join(own)}. Add a section to params.yaml.")
-    return own[name]
+    trainings = {key: training for key, training in params.train.items() if not isinstance(training, ClassicalTraining)}
+    if name not in trainings:
+        raise StepError(f"train {name}: expected one of {', '.join(trainings)}. Add a section to params.yaml.")
+    return trainings[name]
 
 
 def _own_weights(layout: Layout, settings: NetworkTraining) -> Path | None:
-    """The folder of a training of ours that the classifier starts from; a registered version is fetched."""
+    """The folder of this project's weights that the classifier starts from; a registered version is fetched."""
     if not isinstance(settings, ClassifierTraining):
         return None
     if settings.weights.startswith(REGISTERED):
@@ -95,7 +95,7 @@ def _own_weights(layout: Layout, settings: NetworkTraining) -> Path | None:
 
 
 def _fabric(settings: NetworkTraining) -> Fabric:
-    """The device, or the processes that `MEDSR_DEVICES` asks for, each on its own; they are started here."""
+    """Fabric on the best device, or on `MEDSR_DEVICES` of them with a process each, which it starts."""
     device = best_device()
     precision = usable_precision(settings.precision, device)
     if precision != settings.precision:
@@ -108,10 +108,10 @@ def _fabric(settings: NetworkTraining) -> Fabric:
 
 
 def _devices() -> int:
-    wanted = os.environ.get(DEVICES, "1")
-    if not wanted.isdecimal() or int(wanted) < 1:
-        raise StepError(f"{DEVICES}: expected how many devices train together, 1 or more, found {wanted!r}.")
-    return int(wanted)
+    count = os.environ.get(DEVICES, "1")
+    if not count.isdecimal() or int(count) < 1:
+        raise StepError(f"{DEVICES}: expected how many devices train together, 1 or more, found {count!r}.")
+    return int(count)
 
 
 def _described(
@@ -126,8 +126,8 @@ def _described(
     }
 
 
-class _Everyone:
-    """Several who are told the same."""
+class _Reporters:
+    """Passes losses and scores on to several reporters."""
 
     def __init__(self, *reporters: Reporter) -> None:
         self._reporters = reporters
@@ -142,9 +142,9 @@ class _Everyone:
 
 
 def _tracking(
-    layout: Layout, name: str, settings: NetworkTraining, data: str, params: Params, wanted: bool
+    layout: Layout, name: str, settings: NetworkTraining, data: str, params: Params, tracked: bool
 ) -> AbstractContextManager[Any]:
-    if not wanted or importlib.util.find_spec("mlflow") is None:
+    if not tracked or importlib.util.find_spec("mlflow") is None:
         print("this training is not tracked: MLflow is not asked for, or not installed")
         return nullcontext(None)
     from components.adapters.training_runs import track

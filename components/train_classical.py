@@ -1,6 +1,6 @@
 """Trains one classical classifier: `python -m components.train_classical NAME` writes `data/models/NAME`.
 
-Features are measured, the best candidate is chosen among training patients, and validation patients calibrate it.
+It measures features, chooses the best candidate on training patients, and calibrates it on validation patients.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ def run(layout: Layout, params: Params, name: str, tracked: bool = True) -> RunR
         raise StepError(f"train {name}: expected a section with `recipe: classical` in params.yaml. Add it.")
     folder = layout.model(name)
     digest = folder_digest(layout.classification)
-    about = {"profile": params.profile, "seed": params.seed, **asdict(settings)}
-    with track(layout, name, about, digest) if tracked else nullcontext() as run_:
+    parameters = {"profile": params.profile, "seed": params.seed, **asdict(settings)}
+    with track(layout, name, parameters, digest) if tracked else nullcontext() as run_:
         data = load_data(layout)
-        extractor, seen = make_extractor(layout, settings, data, params.seed)
+        extractor, training_images = make_extractor(layout, settings, data, params.seed)
         fitted, classifier = train(data, extractor, settings, params.prepare.percentiles, params.seed)
-        config = {"name": name, "training": asdict(settings), TRAINED_ON: seen, "chosen": fitted.chosen}
+        config = {"name": name, "training": asdict(settings), TRAINED_ON: training_images, "chosen": fitted.chosen}
         weights = save_classifier(folder, classifier, config)
         write_history(folder / HISTORY, [{"step": n, **line} for n, line in enumerate(fitted.candidate_scores, 1)])
         seconds = round(time.monotonic() - started, 3)

@@ -1,6 +1,6 @@
-"""Holds the index and the split against what training needs: `python -m components.validate` writes the verdict.
+"""Checks the index and the split before training: `python -m components.validate` writes the verdict.
 
-A critical failure stops the pipeline before anything is trained; a warning is reported and goes on.
+A critical failure stops the pipeline before anything is trained; a warning is only reported.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DAMAGE = ("duplicate",)  # reasons that are no sign of damage
 
 
 def run(layout: Layout, settings: Params) -> dict[str, Any]:
-    """Writes `validation.json` and the data docs; gives what the former holds."""
+    """Writes `validation.json` and the data docs; gives the verdict."""
     tables = {"index": (layout.index, IndexRow), "splits": (layout.splits, SplitRow)}
     suites = {name: schema_suite(path, row) for name, (path, row) in tables.items()}
     index: list[IndexRow] = []
@@ -43,19 +43,19 @@ def run(layout: Layout, settings: Params) -> dict[str, Any]:
 
 
 def schema_suite(path: Path, row_type: type) -> Suite:
-    """Whether a table has every column of `row_type`; without them nothing else can be asked."""
+    """Expects every column of `row_type`; no other check is possible without them."""
     if not path.is_file():
         raise StepError(f"{path}: expected a table of {row_type.__name__}, found no file. Run the step that writes it.")
     with path.open(newline="", encoding="utf-8") as handle:
         header = next(csv.reader(handle), [])
-    wanted = [field.name for field in fields(row_type)]
+    columns = [field.name for field in fields(row_type)]
     expectation = _critical(f"{path.stem}_has_its_columns", f"{path.name} has every column that later steps read.",
-                            "ExpectTableColumnsToMatchSet", column_set=wanted, exact_match=False)  # fmt: skip
+                            "ExpectTableColumnsToMatchSet", column_set=columns, exact_match=False)  # fmt: skip
     return Suite(pd.DataFrame(columns=header), [expectation], f"Run the step that writes {path.name} again.")
 
 
 def content_suites(index: Sequence[IndexRow], splits: Sequence[SplitRow], limits: Validate) -> dict[str, Suite]:
-    """What the rows must be like: each file, each image, each patient, and all together."""
+    """The expectations on each file, each image, each patient, and the run as a whole."""
     return {
         "identity": Suite(
             files_table(index),
@@ -124,7 +124,7 @@ def run_table(index: Sequence[IndexRow], splits: Sequence[SplitRow]) -> pd.DataF
 
 
 def identity_expectations() -> list[Expectation]:
-    """What no file may carry on: names, numbers and UIDs as they came. Values that do are not repeated."""
+    """No identity is left: names, numbers and UIDs are pseudonyms. The report does not repeat a value that is not."""
     return [
         _critical("patient_is_pseudonym", "Patients are named by pseudonym: no identity is left.",
                   "ExpectColumnValuesToMatchRegex", column="patient_id", regex=PSEUDONYM),
@@ -138,9 +138,9 @@ def identity_expectations() -> list[Expectation]:
 
 
 def image_expectations(limits: Validate) -> list[Expectation]:
-    """What each kept image must be like.
+    """The expectations on each kept image.
 
-    An unknown modality is a warning: split leaves it out of super-resolution by name, so it harms nothing.
+    An unknown modality is only a warning, because split leaves it out of super-resolution by name.
     """
     sides = {"min_value": limits.min_side, "max_value": limits.max_side}
     spacing = {"min_value": limits.min_spacing_mm, "max_value": limits.max_spacing_mm}
@@ -169,7 +169,7 @@ def image_expectations(limits: Validate) -> list[Expectation]:
 
 
 def patient_expectations() -> list[Expectation]:
-    """What each patient's images must be like together."""
+    """The expectations on each patient's images together."""
     return [
         _critical("patient_in_one_split", "No patient is on two sides of the split.",
                   "ExpectColumnValuesToBeBetween", column="sides", min_value=1, max_value=1),
@@ -177,7 +177,7 @@ def patient_expectations() -> list[Expectation]:
 
 
 def run_expectations(limits: Validate) -> list[Expectation]:
-    """What everything together must be like."""
+    """The expectations on the run as a whole."""
     present = [
         _critical(f"{task}_{side}_has_images", f"There are images for {task.replace('_', '-')} to {side}.",
                   "ExpectColumnValuesToBeBetween", column=f"{task}_{side}", min_value=1)
@@ -225,16 +225,17 @@ def summarise(outcomes: Sequence[Outcome], index: Sequence[IndexRow]) -> dict[st
 
 def lines(verdict: dict[str, Any]) -> list[str]:
     """The verdict for a person: what failed, on which images, what to do."""
-    told = []
-    for one in verdict["expectations"]:
-        if not one["success"]:
-            told.append(f"{one['severity']:<9} {one['name']}: expected: {one['meaning']} Found: {one['observed']}")
-            told += [f"          {row}" for row in one["unexpected"]]
-            told.append(f"          What to do: {one['remedy']}")
-    held = sum(one["success"] for one in verdict["expectations"])
+    report, expectations = [], verdict["expectations"]
+    failures = [expectation for expectation in expectations if not expectation["success"]]
+    for failed in failures:
+        report.append(
+            f"{failed['severity']:<9} {failed['name']}: expected: {failed['meaning']} Found: {failed['observed']}"
+        )
+        report += [f"          {row}" for row in failed["unexpected"]]
+        report.append(f"          What to do: {failed['remedy']}")
     end = "passed" if verdict["passed"] else "FAILED, nothing is trained on these data"
-    about = f"{verdict['images']} images kept, {verdict['quarantined']} quarantined"
-    return [*told, f"{held} of {len(verdict['expectations'])} expectations hold; {about}: {end}"]
+    counts = f"{verdict['images']} images kept, {verdict['quarantined']} quarantined"
+    return [*report, f"{len(expectations) - len(failures)} of {len(expectations)} expectations hold; {counts}: {end}"]
 
 
 def _critical(name: str, meaning: str, kind: str, **arguments: Any) -> Expectation:

@@ -76,7 +76,7 @@ def show(number: str, model: str, as_json: bool) -> None:
     """What version NUMBER, or the champion, was made from, down to commit, data and packages; what became of it."""
     from components.promotion import lineage
 
-    chain = lineage.chain(Layout(), _version(model, number))
+    chain = lineage.trace(Layout(), _version(model, number))
     click.echo(json.dumps(chain.as_dict(), indent=2, default=str) if as_json else "\n".join(chain.lines()))
 
 

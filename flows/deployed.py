@@ -114,7 +114,7 @@ def _monitoring(days: float = 7.0) -> str:
 
     records = enhancement_log.records(Layout(), days, get_run_logger().warning)
     findings = drift.examine(drift.reference(Layout()), records)
-    page, said = drift.write(Layout(), findings, records, days), drift.said(findings, days)
+    page, said = drift.write(Layout(), findings, records, days), drift.summary(findings, days)
     create_table_artifact(key="drift", table=drift.as_table(findings), description=f"{said}. {page.resolve()}")
     if drift.alarming(findings):
         emit_event("medsr.drift.found", resource={"prefect.resource.id": "medsr.drift"}, payload={"said": said})

@@ -64,7 +64,7 @@ def reproduce(layout: Layout, version: Version, say: Callable[[str], None]) -> R
     Raises `StepError` that names a missing input of the version.
     """
     provenance = registry.folder_of(layout, version).parents[1] / lineage.FOLDER
-    run = lineage.chain(layout, version).run
+    run = lineage.trace(layout, version).run
     revision, name = run.get("git_revision", "").removesuffix("-dirty"), run.get("dvc_stage", "")
     if not (provenance / LOCK).is_file() or not revision or not name:
         raise StepError(

@@ -96,28 +96,28 @@ def test_a_kept_folder_without_an_image_that_is_held_out_since_is_left_out_by_na
 ) -> None:
     first, second = load_pairs(project.super_resolution, "test", 4)
     for name, pairs in (("whole", (first, second)), ("old", (first,))):
-        place = project.external_images / name
-        place.mkdir(parents=True)
+        folder = project.external_images / name
+        folder.mkdir(parents=True)
         for pair in pairs:
-            np.save(place / pair.row.sample_id, 0.9 * pair.high[0].numpy())
+            np.save(folder / pair.row.sample_id, 0.9 * pair.high[0].numpy())
     methods = {line.method for line in evaluate.run(project, small())}
     assert "whole" in methods and "old" not in methods
-    said = capsys.readouterr().out
-    assert f"{second.row.sample_id}: missing" in said and "--write-inputs` writes today's inputs" in said
+    output = capsys.readouterr().out
+    assert f"{second.row.sample_id}: missing" in output and "--write-inputs` writes today's inputs" in output
 
 
 @pytest.mark.filterwarnings("error")
 def test_images_that_equal_their_originals_are_scored_and_said_to_be_perfect(project: Layout) -> None:
-    place = project.external_images / "oracle"
-    place.mkdir(parents=True)
+    folder = project.external_images / "oracle"
+    folder.mkdir(parents=True)
     for pair in load_pairs(project.super_resolution, "test", 4):
-        np.save(place / pair.row.sample_id, pair.high[0].numpy())
+        np.save(folder / pair.row.sample_id, pair.high[0].numpy())
     best = evaluate.run(project, small())[0]
     assert best.method == "oracle" and best.psnr_db_n == 0 and best.psnr_gain_db == float("inf")
     assert read_rows(project.sr_summary, MethodSummary)[0] == best
     assert read_json(project.sr_metrics)["oracle"]["psnr_db_mean"] is None
     assert read_json(project.sr_metrics)["bicubic"]["psnr_db_mean"] > 0
-    table = evaluate_model.run(project, small(), str(place))
+    table = evaluate_model.run(project, small(), str(folder))
     assert "oracle; equals the original on 2 of 2 images, which means of PSNR leave out" in table.lines()
     assert json.loads(json.dumps(table.as_dicts(), allow_nan=False))[0]["psnr_db_mean"] is None
 

@@ -51,9 +51,9 @@ def test_the_classifier_report_counts_what_it_says() -> None:
     scores = np.array([0.9, 0.8, 0.2, 0.7, 0.3, 0.2, 0.1, 0.05])
     rows = [LabelledRow(image_id=str(i), patient_id=f"P{i}", label="", split="test", simulated=True) for i in range(8)]
     images = LabelledImages(torch.zeros(8, 1, 2, 2), torch.from_numpy(truth.astype(np.int64)), rows)
-    own = Predictions("classifier", truth, scores, 0.5, [row.patient_id for row in rows], 1.0)
-    lines = evaluate_classifiers.summarise([own], 200, 0)
-    report = evaluate_classifiers.classifier_report(own, lines, images, ("normal", "heart_failure"))
+    predictions = Predictions("classifier", truth, scores, 0.5, [row.patient_id for row in rows], 1.0)
+    lines = evaluate_classifiers.summarise([predictions], 200, 0)
+    report = evaluate_classifiers.classifier_report(predictions, lines, images, ("normal", "heart_failure"))
     assert report["confusion"] == {"true_positive": 2, "false_positive": 1, "true_negative": 4, "false_negative": 1}
     assert report["sensitivity"]["value"] == pytest.approx(2 / 3)
     assert report["specificity"]["value"] == pytest.approx(4 / 5)
@@ -74,9 +74,11 @@ def test_curves_run_from_corner_to_corner() -> None:
 def test_the_most_confident_mistakes_come_first() -> None:
     truth = np.array([1, 1, 0, 0, 1, 0], bool)
     scores = np.array([0.9, 0.45, 0.99, 0.6, 0.05, 0.1])
-    own = Predictions("classifier", truth, scores, 0.5, list("abcdef"), 1.0)
-    assert evaluate_classifiers.hardest(own, 4) == [2, 4, 3, 1], "by distance, false alarms and what was missed alike"
-    assert evaluate_classifiers.hardest(own, 6)[-2:] == [0, 5], "then what was found, and rightly left"
+    predictions = Predictions("classifier", truth, scores, 0.5, list("abcdef"), 1.0)
+    assert evaluate_classifiers.hardest(predictions, 4) == [2, 4, 3, 1], (
+        "by distance, false alarms and what was missed alike"
+    )
+    assert evaluate_classifiers.hardest(predictions, 6)[-2:] == [0, 5], "then what was found, and rightly left"
 
 
 def test_images_that_are_read_as_their_originals_cost_nothing() -> None:

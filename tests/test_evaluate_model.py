@@ -147,8 +147,8 @@ def test_scores_are_joined_by_image_and_not_by_their_order(project: Layout, tmp_
     turned = [replace(row, sample={"S1": "S2", "S2": "S1"}[row.sample]) for row in before]
     write_rows(project.sr_samples, SampleScore, sorted(turned, key=lambda row: row.sample))
     table = evaluate_model.run(project, small(), str(images(project, tmp_path / "swin", 0.1)))
-    own = {row.sample: row.image_id for row in table.rows if row.method == "swin"}
-    assert own == {row.sample: row.image_id for row in turned if row.method == "bicubic"}
+    image_ids = {row.sample: row.image_id for row in table.rows if row.method == "swin"}
+    assert image_ids == {row.sample: row.image_id for row in turned if row.method == "bicubic"}
 
 
 @pytest.mark.parametrize("side", ["train", "validation"])

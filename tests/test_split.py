@@ -190,9 +190,9 @@ def test_more_images_of_a_patient_who_is_held_out_are_left_out(tmp_path):
     sides = _sides(_split(tmp_path / "a", rows))
     tested, trained = (next(p for p, side in sides.items() if side == {s} and p[0] == "P") for s in ("test", "train"))
 
-    found = _with_more_to_train_on(tmp_path / "b", rows, [_row("e" * 16, tested), _row("f" * 16, trained)])
+    split_rows = _with_more_to_train_on(tmp_path / "b", rows, [_row("e" * 16, tested), _row("f" * 16, trained)])
 
-    by_image = {row.image_id: row for row in found}
+    by_image = {row.image_id: row for row in split_rows}
     assert by_image["e" * 16].split == "" and "its patient is held out" in by_image["e" * 16].reason
     assert by_image["f" * 16].split == "train"
 
@@ -216,18 +216,18 @@ def test_what_is_left_out_is_there_with_its_reason(tmp_path, change, reason):
 
     rows = _split(tmp_path, [*_sharpening(DEFAULT), *_labelled(), odd])
 
-    (found,) = (row for row in rows if row.image_id == odd.image_id)
-    assert found.split == "" and reason in found.reason
+    (left_out,) = (row for row in rows if row.image_id == odd.image_id)
+    assert left_out.split == "" and reason in left_out.reason
 
 
 def test_every_row_of_the_index_comes_back_and_the_table_is_written(tmp_path):
     rows = _random_table(1)
     duplicate = replace(rows[0], quarantined=True, reason="duplicate of another encoding")
 
-    found = _split(tmp_path, [*rows, duplicate])
+    split_rows = _split(tmp_path, [*rows, duplicate])
 
-    assert sorted(row.image_id for row in found) == sorted(row.image_id for row in [*rows, duplicate])
-    assert read_rows(Layout(tmp_path).splits, SplitRow) == found
+    assert sorted(row.image_id for row in split_rows) == sorted(row.image_id for row in [*rows, duplicate])
+    assert read_rows(Layout(tmp_path).splits, SplitRow) == split_rows
 
 
 def test_a_single_patient_cannot_be_split_and_it_is_said_what_is_needed(tmp_path):

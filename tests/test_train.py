@@ -87,8 +87,8 @@ def test_a_killed_training_resumes_and_ends_bit_for_bit_as_if_it_had_not_been(pr
     assert process.returncode == -signal.SIGKILL and not (project.model(name) / "run.json").exists()
     done = subprocess.run(_command(name), cwd=project.root, env=ENVIRONMENT, capture_output=True, text=True, check=True)
     assert "resuming after step" in done.stdout
-    found = read_record(project.model(name) / "run.json").weights_sha256
-    assert train.run(project, small(**{name: long}), name, tracked=False).weights_sha256 == found
+    digest = read_record(project.model(name) / "run.json").weights_sha256
+    assert train.run(project, small(**{name: long}), name, tracked=False).weights_sha256 == digest
 
 
 def test_processes_that_train_together_leave_one_model_and_no_checkpoint(project: Layout) -> None:
@@ -114,9 +114,9 @@ def test_a_senseless_number_of_devices_is_refused(project: Layout, monkeypatch: 
 
 def test_a_model_says_what_it_was_trained_on_and_lends_it_on(project: Layout) -> None:
     rows = read_rows(project.super_resolution / "index.csv", PreparedRow)
-    wanted = sorted(row.image_id for row in rows if row.split == "train")
-    assert read_json(project.model("rrdb") / "config.json")["trained_on"] == wanted
-    assert read_json(project.model("esrgan") / "config.json")["trained_on"] == wanted
+    expected = sorted(row.image_id for row in rows if row.split == "train")
+    assert read_json(project.model("rrdb") / "config.json")["trained_on"] == expected
+    assert read_json(project.model("esrgan") / "config.json")["trained_on"] == expected
 
 
 def test_training_goes_on_from_shared_weights(project: Layout, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def changed(layout: Layout, how: Change) -> dict[str, Any]:
 
 
 def entry(verdict: dict[str, Any], name: str) -> dict[str, Any]:
-    return next(one for one in verdict["expectations"] if one["name"] == name)
+    return next(expectation for expectation in verdict["expectations"] if expectation["name"] == name)
 
 
 def test_good_data_passes_and_leaves_pages_without_paths_of_the_machine(layout: Layout) -> None:
@@ -51,14 +51,14 @@ def test_every_fault_of_an_image_stops_the_pipeline_and_names_the_image(layout: 
         index[5] = replace(index[5], minimum=None)
 
     verdict = changed(layout, spoil)
-    wanted = {
+    expected = {
         "content_is_unique": ["s0.dcm", "s1.dcm"],
         "has_patient": ["s2.dcm"],
         "has_identifier": ["s3.dcm"],
         "value_range_is_known": ["s5.dcm"],
     }
-    assert verdict["passed"] is False and set(verdict["critical_failures"]) == set(wanted)
-    for name, files in wanted.items():
+    assert verdict["passed"] is False and set(verdict["critical_failures"]) == set(expected)
+    for name, files in expected.items():
         named = entry(verdict, name)["unexpected"]
         assert len(named) == len(files) and all(f"({f})" in line for f, line in zip(files, named, strict=True))
 
@@ -81,8 +81,8 @@ def test_identity_that_is_left_is_found_in_quarantined_files_too_and_not_repeate
         )
 
     verdict = changed(layout, spoil)
-    wanted = {"patient_is_pseudonym", "study_is_pseudonymous", "series_is_pseudonymous", "file_name_names_nobody"}
-    assert set(verdict["critical_failures"]) == wanted
+    expected = {"patient_is_pseudonym", "study_is_pseudonymous", "series_is_pseudonymous", "file_name_names_nobody"}
+    assert set(verdict["critical_failures"]) == expected
     assert entry(verdict, "file_name_names_nobody")["unexpected"] == ["b" * 16]
     pages = "".join(page.read_text() for page in layout.reports.rglob("*") if page.suffix in (".html", ".json"))
     assert not any(left in pages for left in ("Featherstone", "1.2.840.113619", "Doe^Jane"))
@@ -96,8 +96,8 @@ def test_every_fault_of_the_split_stops_the_pipeline(layout: Layout) -> None:
         splits[:] = [replace(row, label="normal") if row.label and row.split == "test" else row for row in splits]
 
     verdict = changed(layout, spoil)
-    wanted = {"patient_in_one_split", "super_resolution_test_has_images", "every_label_in_test"}
-    assert set(verdict["critical_failures"]) == wanted
+    expected = {"patient_in_one_split", "super_resolution_test_has_images", "every_label_in_test"}
+    assert set(verdict["critical_failures"]) == expected
     assert entry(verdict, "patient_in_one_split")["unexpected"] == ["P000000000004: 2"]
 
 
@@ -155,8 +155,8 @@ def test_a_critical_failure_ends_with_one_and_says_what_to_do(
     (layout.root / "params.yaml").write_text(PARAMS.read_text())
     monkeypatch.chdir(layout.root)
     assert validate.main() == 1
-    told = capsys.readouterr().err
-    assert "content_is_unique" in told and "s1.dcm" in told and "What to do: Look at the images" in told
+    message = capsys.readouterr().err
+    assert "content_is_unique" in message and "s1.dcm" in message and "What to do: Look at the images" in message
     assert read_json(layout.validation)["passed"] is False
 
 

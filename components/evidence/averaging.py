@@ -1,7 +1,7 @@
-"""Means of scores of which some are infinite, where an image equals its original, or not defined, where none is asked.
+"""Means of scores, some of which may be infinite or undefined.
 
-Infinite is a value: it is the highest, and stands in the tables. It says nothing of how near the other images are, so
-means are over the finite ones, and the summary says how many these are.
+The PSNR of an image that equals its original is infinite. Tables show it, and it counts as the highest score. Means
+leave it out, because it hides how near the other images are; the summary tells how many scores are finite.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Values = NDArray[np.float64]
 
 
 def mean(values: Values) -> float:
-    """Over the finite `values`; infinite where all that are defined are, not a number where none is."""
+    """The mean of the finite `values`. Without any, infinity where every defined value is infinite, else NaN."""
     finite = values[np.isfinite(values)]
     if len(finite):
         return float(finite.mean())
@@ -27,28 +27,28 @@ def mean(values: Values) -> float:
     return float(defined.pop()) if len(defined) == 1 else math.nan
 
 
-def gains(own: Values, other: Values) -> Values:
-    """`own` over `other`, in pairs: none where both are infinite, both being perfect."""
+def gains(scores: Values, reference: Values) -> Values:
+    """The paired differences `scores` − `reference`; 0 where both are infinite, for both images are perfect."""
     with np.errstate(invalid="ignore"):
-        return np.where(own == other, 0.0, own - other)
+        return np.where(scores == reference, 0.0, scores - reference)
 
 
 def interval(values: Values, patients: Sequence[str], samples: int, seed: int) -> tuple[float, float]:
-    """The 95 % interval of `mean`, patients drawn again; both ends the mean itself where no value is finite."""
+    """The 95 % bootstrap interval of `mean` over patients; both ends are the mean where no value is finite."""
     if not np.isfinite(values).any():
         return mean(values), mean(values)
-    if np.isfinite(values).all():  # as nearly always: thousands of draws need not look
+    if np.isfinite(values).all():  # the usual case: a plain mean is faster over thousands of draws
         return patient_bootstrap(lambda drawn: float(values[drawn].mean()), patients, samples, seed)
     return patient_bootstrap(lambda drawn: mean(values[drawn]), patients, samples, seed)
 
 
 def count(values: Values) -> int:
-    """How many `values` are finite: what `mean` is over."""
+    """How many `values` are finite: those that `mean` averages."""
     return int(np.isfinite(values).sum())
 
 
 def for_json(scores: Mapping[str, Any]) -> dict[str, Any]:
-    """`scores` with nothing in place of what JSON has no number for."""
+    """`scores` with `None` in place of infinity and NaN, which JSON has no number for."""
     return {
         key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in scores.items()
     }

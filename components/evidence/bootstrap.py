@@ -1,4 +1,4 @@
-"""How sure a mean can be: bootstrap over patients, because images of one patient are not independent."""
+"""Bootstrap intervals. Patients are drawn, not images: images of one patient are not independent."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def patient_bootstrap(
 ) -> tuple[float, float]:
     """The 95 % percentile interval of `statistic`, patients drawn with replacement (Efron & Tibshirani 1993).
 
-    `statistic` takes indices of images, a patient's all together and repeated as often as drawn. Draws where it is
-    undefined (not a number) are left out; both ends are not a number where all are.
+    `statistic` takes the indices of the drawn patients' images; a patient drawn twice is in there twice. Draws where it
+    is NaN are left out. If it is NaN in every draw, so are both ends.
     """
     random = np.random.default_rng(seed)
     names = np.asarray(patients)

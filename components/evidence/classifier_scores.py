@@ -1,4 +1,4 @@
-"""How well a classifier read: its measures over any draw of images, with intervals by patient."""
+"""A classifier's measures on held-out images, with bootstrap intervals over patients."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from components.evidence.bootstrap import patient_bootstrap
 from components.learning.metrics.ranking import auroc, average_precision, calibration_error
 
 Probabilities = NDArray[np.floating]
-Measure = Callable[[NDArray[np.int64]], float]  # of images, by their place; repeated as often as drawn
+Measure = Callable[[NDArray[np.int64]], float]  # takes the indices of the drawn images
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Predictions:
 
 
 def measures(predicted: Predictions) -> dict[str, Measure]:
-    """Every measure of a classifier, as a function of the images drawn."""
+    """Every measure of a classifier, as a function of the indices of the drawn images."""
     truth, called, probabilities = predicted.truth, predicted.called, predicted.probabilities
     return {
         "accuracy": lambda i: share_of(truth[i] == called[i]),
@@ -44,25 +44,25 @@ def measures(predicted: Predictions) -> dict[str, Measure]:
     }
 
 
-def with_intervals(wanted: dict[str, Measure], patients: list[str], samples: int, seed: int) -> dict[str, float]:
+def with_intervals(statistics: dict[str, Measure], patients: list[str], samples: int, seed: int) -> dict[str, float]:
     """Each measure under its name, with the ends of its interval under `<name>_low` and `<name>_high`.
 
     The same patients are drawn for every measure and every classifier, so that differences are paired.
     """
-    found: dict[str, float] = {}
-    for name, measure in wanted.items():
+    scores: dict[str, float] = {}
+    for name, measure in statistics.items():
         low, high = patient_bootstrap(measure, patients, samples, seed)
-        found |= {name: measure(np.arange(len(patients))), f"{name}_low": low, f"{name}_high": high}
-    return found
+        scores |= {name: measure(np.arange(len(patients))), f"{name}_low": low, f"{name}_high": high}
+    return scores
 
 
 def share_of(values: NDArray[np.bool_]) -> float:
-    """How much of `values` (N,) is true; not a number where there are none."""
+    """The share of `values` (N,) that is true; NaN where there are none."""
     return float(values.mean()) if len(values) else float("nan")
 
 
 def confusion(predicted: Predictions) -> dict[str, int]:
-    """How many images were called what, against the truth."""
+    """The confusion matrix, counted in images."""
     truth, called = predicted.truth, predicted.called
     return {
         "true_positive": int((truth & called).sum()),

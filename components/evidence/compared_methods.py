@@ -1,4 +1,4 @@
-"""Who is scored: bicubic, this run's generators, the champion before it, and other programs' images."""
+"""The compared methods: bicubic, this run's generators, the champion before it, and other programs' images."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from components.learning.inference.upscaling import Upscale, bicubic_upscale, ne
 from components.learning.weights import check_unseen, load_weights
 
 REMEDY = "`medsr evaluate --write-inputs` writes today's inputs; sharpen them with it, or remove the folder."
-RESERVED = (*METHODS, CHAMPION, LEADER, "original", "input")  # what tables, pages and pictures call things by
+RESERVED = (*METHODS, CHAMPION, LEADER, "original", "input")  # names that tables, pages and pictures use already
 
 
 @dataclass(frozen=True)
 class Method:
-    """`sharpen` gives `(1, 1, H, W)` float32 in about [0, 1], on the CPU. What is not known of its cost is 0."""
+    """`sharpen` gives `(1, 1, H, W)` float32 in about [0, 1], on the CPU. A cost that is not known is 0."""
 
     name: str
     sharpen: Callable[[Pair], Tensor]
@@ -35,57 +35,59 @@ class Method:
 def compared_methods(
     layout: Layout, rows: list[PreparedRow], scale: int, device: torch.device
 ) -> tuple[list[Method], dict[str, str], list[str]]:
-    """Everyone, bicubic first; the record of the champion, empty where there is none; what was left out, and why.
+    """The methods, bicubic first; the champion's record, empty without a champion; why other programs were left out.
 
     Raises `StepError` where a generator saw an image of `rows`. A champion that cannot be compared is left out, and its
-    record says under `left_out` why; so is a folder below `data/outside` that does not hold an image for each row, as
-    where new ones are held out since.
+    record tells why under `left_out`. A folder of external images is left out where it lacks an image for a row, as
+    happens when new images are held out.
     """
-    found = [bicubic(scale)]
+    methods = [bicubic_method(scale)]
     for name in GENERATORS:
         folder = layout.model(name)
-        found.append(trained(name, folder, rows, scale, device, read_record(folder / RECORD).seconds))
+        methods.append(trained_method(name, folder, rows, scale, device, read_record(folder / RECORD).seconds))
     record = champion_record(layout.champion)
     if record:
         try:
-            found.append(trained(CHAMPION, layout.champion, rows, scale, device))
+            methods.append(trained_method(CHAMPION, layout.champion, rows, scale, device))
         except StepError as error:
             record["left_out"] = str(error)
-    others, left_out = external_methods(layout.external_images, rows)
-    return found + others, record, left_out
+    external, left_out = external_methods(layout.external_images, rows)
+    return methods + external, record, left_out
 
 
-def bicubic(scale: int) -> Method:
-    return Method("bicubic", _of_input(bicubic_upscale(scale)))
+def bicubic_method(scale: int) -> Method:
+    return Method("bicubic", _on_input(bicubic_upscale(scale)))
 
 
-def trained(
+def trained_method(
     name: str, folder: Path, rows: list[PreparedRow], scale: int, device: torch.device, train_seconds: float = 0.0
 ) -> Method:
-    """The generator in `folder`. Raises `StepError` where it is of another scale or saw an image of `rows`."""
+    """The generator in `folder`. Raises `StepError` where its scale differs or it saw an image of `rows`."""
     network, config = load_weights(folder)
-    own = config["network"].get("scale")
-    if own != scale:
-        raise StepError(f"{folder}: expected a generator of scale {scale}, found {own}. Score it on images of its own.")
+    network_scale = config["network"].get("scale")
+    if network_scale != scale:
+        raise StepError(
+            f"{folder}: expected a generator of scale {scale}, found {network_scale}. Score it on images of its own."
+        )
     check_unseen(folder, config, rows, "Split and train again.")
-    sharpen = _of_input(network_upscale(network, scale, device))
-    return Method(name, sharpen, _count(network), (folder / WEIGHTS).stat().st_size, train_seconds)
+    sharpen = _on_input(network_upscale(network, scale, device))
+    return Method(name, sharpen, _parameter_count(network), (folder / WEIGHTS).stat().st_size, train_seconds)
 
 
 def external_methods(folder: Path, rows: list[PreparedRow]) -> tuple[list[Method], list[str]]:
-    """One for each folder of images in `folder`, by name, and which were left out, why, and what to do about it."""
-    found, left_out = [], []
-    for place in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if place.is_dir():
+    """A method for each folder of images in `folder`, by name; for each that was left out, why and the remedy."""
+    methods, left_out = [], []
+    for subfolder in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if subfolder.is_dir():
             try:
-                found.append(external_method(place.name, place, rows))
+                methods.append(external_method(subfolder.name, subfolder, rows))
             except StepError as error:
                 left_out.append(f"{error}\n  {REMEDY}")
-    return found, left_out
+    return methods, left_out
 
 
 def external_method(name: str, folder: Path, rows: list[PreparedRow]) -> Method:
-    """Raises `StepError` where `name` is one of ours, or `folder` does not hold an image for each of `rows`."""
+    """Raises `StepError` where `name` is reserved, or `folder` does not hold an image for each of `rows`."""
     check_name(name)
     return Method(name, ExternalImages(folder, rows))
 
@@ -100,14 +102,14 @@ def check_name(name: str) -> None:
 
 
 def champion_record(folder: Path) -> dict[str, str]:
-    """Which version lies in `folder`, empty where none does."""
+    """The record of the version in `folder`; empty where there is none."""
     path = folder / CHAMPION_RECORD
     return dict(read_json(path)) if path.is_file() else {}
 
 
-def _of_input(upscale: Upscale) -> Callable[[Pair], Tensor]:
+def _on_input(upscale: Upscale) -> Callable[[Pair], Tensor]:
     return lambda pair: upscale(pair.low.unsqueeze(0))
 
 
-def _count(network: nn.Module) -> int:
+def _parameter_count(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())

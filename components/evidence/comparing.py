@@ -1,4 +1,4 @@
-"""What the differences between methods allow to say: paired, over patients, corrected for how many were looked at."""
+"""Paired tests of the differences between methods, over patients, corrected for the number of tests."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ MEASURES = ("psnr_db", "ssim")
 
 
 def compare(rows: Sequence[SampleScore], opponents: Mapping[str, str], samples: int, seed: int) -> list[Comparison]:
-    """Every method against each of `opponents` (what it is, which method), by each of `MEASURES`.
+    """Every method against each of `opponents` (role: method), by each of `MEASURES`.
 
     `rows` hold every method on the same images in the same order. Holm's correction is over all methods under one
     measure and one opponent.
     """
-    found = []
+    comparisons = []
     for measure in MEASURES:
         for role, opponent in opponents.items():
-            others = [method for method in dict.fromkeys(row.method for row in rows) if method != opponent]
-            family = [_against(rows, measure, method, role, opponent, samples, seed) for method in others]
-            found += _corrected(family)
-    return found
+            methods = [method for method in dict.fromkeys(row.method for row in rows) if method != opponent]
+            family = [_against(rows, measure, method, role, opponent, samples, seed) for method in methods]
+            comparisons += _corrected(family)
+    return comparisons
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """`p` after Holm's step-down correction, in the order they came (Scandinavian Journal of Statistics 6, 1979)."""
+    """`p` after Holm's step-down correction, in the same order (Scandinavian Journal of Statistics 6, 1979)."""
     order = np.argsort(p, kind="stable")
     raised = np.asarray(p, float)[order] * np.arange(len(p), 0, -1)
     corrected = np.empty(len(p))
@@ -42,21 +42,21 @@ def signed_rank(differences: Values) -> float:
 
     Patients without a difference are left out (Wilcoxon, Biometrics 1(6), 1945).
     """
-    from scipy.stats import wilcoxon  # half a second to import, which whoever asks for `least_p` does not need
+    from scipy.stats import wilcoxon  # takes half a second to import, and `least_p` does not need it
 
-    own = differences[differences != 0]
-    return float(wilcoxon(own, method="exact" if len(own) <= 50 else "approx").pvalue) if len(own) else 1.0
+    nonzero = differences[differences != 0]
+    return float(wilcoxon(nonzero, method="exact" if len(nonzero) <= 50 else "approx").pvalue) if len(nonzero) else 1.0
 
 
 def rank_biserial(differences: Values) -> float:
     """Matched-pairs rank-biserial correlation, -1 to 1 (Kerby, Comprehensive Psychology 3, 2014)."""
     from scipy.stats import rankdata
 
-    own = differences[differences != 0]
-    if not len(own):
+    nonzero = differences[differences != 0]
+    if not len(nonzero):
         return 0.0
-    ranks = rankdata(np.abs(own))
-    return float((ranks * np.sign(own)).sum() / ranks.sum())
+    ranks = rankdata(np.abs(nonzero))
+    return float((ranks * np.sign(nonzero)).sum() / ranks.sum())
 
 
 def least_p(patients: int) -> float:
@@ -73,21 +73,21 @@ def by_patient(values: Values, patients: Sequence[str]) -> Values:
 def _against(
     rows: Sequence[SampleScore], measure: str, method: str, role: str, opponent: str, samples: int, seed: int
 ) -> Comparison:
-    own, other = ([row for row in rows if row.method == name] for name in (method, opponent))
-    over = gains(*(np.array([getattr(row, measure) for row in rows]) for rows in (own, other)))
-    patients = [row.patient_id for row in own]
-    differences = by_patient(over, patients)
-    low, high = interval(over, patients, samples, seed)
+    method_rows, opponent_rows = ([row for row in rows if row.method == name] for name in (method, opponent))
+    gain = gains(*(np.array([getattr(row, measure) for row in rows]) for rows in (method_rows, opponent_rows)))
+    patients = [row.patient_id for row in method_rows]
+    differences = by_patient(gain, patients)
+    low, high = interval(gain, patients, samples, seed)
     p = signed_rank(differences)
     return Comparison(
         measure=measure,
         method=method,
         against=role,
         against_method=opponent,
-        n=len(own),
+        n=len(method_rows),
         patients=len(differences),
         patients_better=int((differences > 0).sum()),
-        difference=mean(over),
+        difference=mean(gain),
         difference_low=low,
         difference_high=high,
         rank_biserial=rank_biserial(differences),
@@ -98,8 +98,8 @@ def _against(
 
 
 def _corrected(family: list[Comparison]) -> list[Comparison]:
-    corrected = holm([one.p for one in family])
+    corrected = holm([comparison.p for comparison in family])
     return [
-        replace(one, p_holm=p, p_holm_least=min(1.0, one.p_holm_least * len(family)))
-        for one, p in zip(family, corrected, strict=True)
+        replace(comparison, p_holm=p, p_holm_least=min(1.0, comparison.p_holm_least * len(family)))
+        for comparison, p in zip(family, corrected, strict=True)
     ]

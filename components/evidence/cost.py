@@ -14,13 +14,13 @@ import torch
 from components.evidence.compared_methods import Method
 from components.handover.sr_rows import CostLine
 
-EVERY_S = 0.01  # between two looks at the memory
+SAMPLE_EVERY_S = 0.01  # between two readings of the memory
 SECONDS_PER_HOUR = 3600
 MEGA = 1e6
 
 
 @dataclass
-class _Spent:
+class _Usage:
     seconds: float = 0.0
     pixels: int = 0
     images: int = 0
@@ -32,35 +32,35 @@ class Meter:
     """Adds up what each method spends. On a GPU memory is that of the GPU, else what the process holds in RAM."""
 
     device: torch.device
-    _spent: dict[str, _Spent] = field(default_factory=dict)
+    _usage: dict[str, _Usage] = field(default_factory=dict)
 
     @contextmanager
     def running(self, name: str, pixels: int) -> Iterator[None]:
         """While the block sharpens an image of `pixels` by the method `name`."""
-        spent = self._spent.setdefault(name, _Spent())
+        usage = self._usage.setdefault(name, _Usage())
         with _PeakMemory(self.device) as memory:
             started = time.perf_counter()
             yield
-            spent.seconds += time.perf_counter() - started
-        spent.pixels, spent.images = spent.pixels + pixels, spent.images + 1
-        spent.peak_bytes = max(spent.peak_bytes, memory.grown)
+            usage.seconds += time.perf_counter() - started
+        usage.pixels, usage.images = usage.pixels + pixels, usage.images + 1
+        usage.peak_bytes = max(usage.peak_bytes, memory.grown)
 
     def lines(self, compared_methods: Sequence[Method], watts: float) -> list[CostLine]:
-        """One line for each of ours; what other programs spent is not known."""
-        known = [one for one in compared_methods if one.name == "bicubic" or one.parameters]
-        return [self._line(one, self._spent[one.name], watts) for one in known]
+        """One line for bicubic and each network. The cost of another program is not known."""
+        measured = [method for method in compared_methods if method.name == "bicubic" or method.parameters]
+        return [self._line(method, self._usage[method.name], watts) for method in measured]
 
-    def _line(self, one: Method, spent: _Spent, watts: float) -> CostLine:
+    def _line(self, method: Method, usage: _Usage, watts: float) -> CostLine:
         return CostLine(
-            method=one.name,
+            method=method.name,
             device=self.device.type,
-            parameters=one.parameters,
-            weights_mb=one.weights_bytes / MEGA,
-            train_seconds=one.train_seconds,
-            seconds_per_megapixel=spent.seconds / spent.pixels * MEGA,
-            peak_memory_mb=spent.peak_bytes / MEGA,
-            train_wh=one.train_seconds * watts / SECONDS_PER_HOUR,
-            sharpen_wh_per_image=spent.seconds / spent.images * watts / SECONDS_PER_HOUR,
+            parameters=method.parameters,
+            weights_mb=method.weights_bytes / MEGA,
+            train_seconds=method.train_seconds,
+            seconds_per_megapixel=usage.seconds / usage.pixels * MEGA,
+            peak_memory_mb=usage.peak_bytes / MEGA,
+            train_wh=method.train_seconds * watts / SECONDS_PER_HOUR,
+            sharpen_wh_per_image=usage.seconds / usage.images * watts / SECONDS_PER_HOUR,
         )
 
 
@@ -71,7 +71,7 @@ class _PeakMemory:
         self._device, self._ended, self.grown = device, threading.Event(), 0
 
     def __enter__(self) -> _PeakMemory:
-        self._before = self._held()
+        self._before = self._allocated()
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
         else:
@@ -85,16 +85,16 @@ class _PeakMemory:
         else:
             self._ended.set()
             self._watcher.join()
-            self._look()
+            self._sample()
 
     def _watch(self) -> None:
-        while not self._ended.wait(EVERY_S):
-            self._look()
+        while not self._ended.wait(SAMPLE_EVERY_S):
+            self._sample()
 
-    def _look(self) -> None:
-        self.grown = max(self.grown, self._held() - self._before)
+    def _sample(self) -> None:
+        self.grown = max(self.grown, self._allocated() - self._before)
 
-    def _held(self) -> int:
+    def _allocated(self) -> int:
         if self._device.type == "cuda":
             return int(torch.cuda.memory_allocated(self._device))
         return int(psutil.Process().memory_info().rss)

@@ -19,34 +19,34 @@ from components.learning.datasets.pairs import Pair
 
 SUFFIXES = (".npy", ".png", ".tif", ".tiff")
 FULL = {1: 1.0, 8: 255.0, 16: 65535.0}  # what white is stored as; floating point is in [0, 1] as it comes
-BEYOND_RANGE = 0.5  # by how much such values may leave [0, 1] before they are no [0, 1]
+BEYOND_RANGE = 0.5  # by how much floating-point values may leave [0, 1]
 
 
 class ExternalImages:
     """The images of `folder`, one for each held-out frame, named as its input was: `<image_id>-<frame>` and a suffix.
 
-    Raises `StepError` naming every frame without an image, and every file that is of none.
+    Raises `StepError` naming every frame without an image and every file without a frame.
     """
 
     def __init__(self, folder: Path, rows: Iterable[PreparedRow]) -> None:
-        wanted = {row.sample_id for row in rows}
+        sample_ids = {row.sample_id for row in rows}
         files = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
-        found = {path.stem: path for path in files}
-        twice = [path for path in files if found[path.stem] != path]
-        problems = [f"{name}: missing" for name in sorted(wanted - set(found))]
-        problems += [f"{path.name}: {found[path.stem].name} is there as well; keep one" for path in twice]
-        problems += [f"{path.name}: of no held-out frame" for name, path in found.items() if name not in wanted]
+        path_of = {path.stem: path for path in files}
+        duplicates = [path for path in files if path_of[path.stem] != path]
+        problems = [f"{name}: missing" for name in sorted(sample_ids - set(path_of))]
+        problems += [f"{path.name}: {path_of[path.stem].name} is there as well; keep one" for path in duplicates]
+        problems += [f"{path.name}: of no held-out frame" for name, path in path_of.items() if name not in sample_ids]
         problems += [
             f"{path.name}: expected one of {', '.join(SUFFIXES)}"
-            for name, path in found.items()
-            if name in wanted and path.suffix.lower() not in SUFFIXES
+            for name, path in path_of.items()
+            if name in sample_ids and path.suffix.lower() not in SUFFIXES
         ]
         if problems:
             raise StepError(
                 f"{folder}: expected one image for each held-out frame, as `medsr evaluate --write-inputs` names them; "
                 f"{len(problems)} problem(s).\n  " + "\n  ".join(problems)
             )
-        self._files = found
+        self._files = path_of
 
     def __call__(self, pair: Pair) -> Tensor:
         """What the program made of the input of `pair`, `(1, 1, H, W)`. Raises `StepError` naming the file."""
@@ -59,7 +59,7 @@ class ExternalImages:
 
 
 def write_inputs(folder: Path, pairs: Iterable[Pair]) -> int:
-    """The low-resolution images of `pairs` as 16-bit PNG, [0, 1] from 0 to 65535, clipped; gives how many."""
+    """Writes the low-resolution images of `pairs` as 16-bit PNG, [0, 1] clipped and scaled to 65535; gives how many."""
     folder.mkdir(parents=True, exist_ok=True)
     count = 0
     for pair in pairs:
@@ -70,7 +70,7 @@ def write_inputs(folder: Path, pairs: Iterable[Pair]) -> int:
 
 
 def _read(path: Path) -> NDArray[np.float32]:
-    """A grey image, (rows, columns), in [0, 1]; of colours their luma."""
+    """A grey image, (rows, columns), in [0, 1]; a colour image gives its luma."""
     if path.suffix.lower() == ".npy":
         try:
             values = np.load(path, allow_pickle=False)

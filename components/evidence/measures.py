@@ -1,4 +1,4 @@
-"""Every measure of a sharpened image, taken together."""
+"""Every measure of a sharpened image against its original and its input."""
 
 from __future__ import annotations
 
@@ -139,16 +139,16 @@ def measure(
 ) -> list[Measured]:
     """Each of `estimates` `(M, 1, H, W)` in [0, 1], all of the one image `pair`, against its original and its input.
 
-    `scale` pixels at the border are left out of every measure. `distance` is LPIPS, where its weights are at hand.
-    Measured on the device that `estimates` are on, in float64.
+    Every measure leaves out `scale` pixels at the border. `distance` is LPIPS, where its weights are at hand.
+    Computed on the device that `estimates` are on, in float64.
     """
     device = estimates.device
     original, body = (crop_border(image[None].to(device), scale) for image in (pair.high, pair.body))
     reference = Reference(original.double(), body, scale)
-    found = []
+    measured = []
     for estimate in estimates:
         inner = crop_border(estimate[None], scale).double()
-        found.append(
+        measured.append(
             Measured(
                 **_structure(inner, reference),  # type: ignore[arg-type]
                 edge_error=_edge_error(inner, reference),
@@ -157,18 +157,18 @@ def measure(
                 lpips=distance(inner.float(), original) if distance else None,
             )
         )
-    return found
+    return measured
 
 
 class Reference:
-    """What of an original serves every method: `image` `(1, 1, H, W)` in float64, `body` bool, and their like."""
+    """An original and what its measures need, computed once: `image` `(1, 1, H, W)` in float64, `body` bool."""
 
     def __init__(self, image: Tensor, body: Tensor, scale: int) -> None:
         self.image, self.body, self.scale = image, body, scale
         self.gradient = _gradient(image)
         self.plane = spectrum.transform(image)
-        there = spectrum.beyond(image, scale).square()
-        self.detail = _parts(there, scale).clamp_min(max(float(there.mean()), UNSEEN))
+        detail = spectrum.beyond(image, scale).square()
+        self.detail = _local_means(detail, scale).clamp_min(max(float(detail.mean()), UNSEEN))
 
 
 def _structure(estimate: Tensor, reference: Reference) -> dict[str, float | None]:
@@ -184,8 +184,8 @@ def _structure(estimate: Tensor, reference: Reference) -> dict[str, float | None
 
 
 def _edge_error(estimate: Tensor, reference: Reference) -> float:
-    wrong, there = (_gradient(estimate) - reference.gradient).abs().mean(), reference.gradient.mean()
-    return float(wrong / there) if there > 0 else float(wrong > 0)
+    error, gradient = (_gradient(estimate) - reference.gradient).abs().mean(), reference.gradient.mean()
+    return float(error / gradient) if gradient > 0 else float(error > 0)
 
 
 def _gradient(image: Tensor) -> Tensor:
@@ -194,34 +194,34 @@ def _gradient(image: Tensor) -> Tensor:
 
 def _bands(estimate: Tensor, reference: Reference) -> dict[str, float]:
     height, width = estimate.shape[-2:]
-    found = spectrum.bands(spectrum.transform(estimate), reference.plane, width, height, reference.scale)[0]
-    wrong = _parts(spectrum.beyond(estimate - reference.image, reference.scale).square(), reference.scale)
-    return {f"error_{name}": found.error[name] for name in spectrum.BANDS} | {
-        "error_beyond_worst": float((wrong / reference.detail).max()),
-        "energy_beyond": found.energy["beyond"],
+    bands = spectrum.bands(spectrum.transform(estimate), reference.plane, width, height, reference.scale)[0]
+    detail_error = _local_means(spectrum.beyond(estimate - reference.image, reference.scale).square(), reference.scale)
+    return {f"error_{name}": bands.error[name] for name in spectrum.BANDS} | {
+        "error_beyond_worst": float((detail_error / reference.detail).max()),
+        "energy_beyond": bands.energy["beyond"],
     }
 
 
-def _parts(energy: Tensor, scale: int) -> Tensor:
+def _local_means(energy: Tensor, scale: int) -> Tensor:
     """Means of `energy` `(1, 1, H, W)` over every square of `WORST_PART` low-resolution pixels a side."""
     coarse = F.avg_pool2d(energy, scale)
     return F.avg_pool2d(coarse, [min(WORST_PART, side) for side in coarse.shape[-2:]], stride=1)
 
 
 def _consistency(estimate: Tensor, pair: Pair, scale: int, degradation: Kind) -> dict[str, float]:
-    """Both clipped to the range, which the sharpened image had to keep to as well."""
+    """PSNR of the degraded estimate against the input, both clipped to [0, 1]."""
     coarse = _degraded(estimate[0].cpu(), scale, degradation).clamp(0, 1)
     residual = crop_border((coarse - pair.low[0].clamp(0, 1)) ** 2, 1)[None].double()
-    worst = _parts(residual, 1).max()
+    worst = _local_means(residual, 1).max()
     return {"consistency_db": _decibels(residual.mean()), "consistency_worst_db": _decibels(worst)}
 
 
 def _degraded(image: Tensor, scale: int, degradation: Kind) -> Tensor:
-    """Without its noise: a degradation is linear up to noise that the seed alone decides, so that of nothing is it."""
-    found = torch.from_numpy(degrade(image.numpy(), scale, degradation, 0))
+    """`image` degraded without noise: the seed alone decides the noise, so a degraded blank image is that noise."""
+    degraded = torch.from_numpy(degrade(image.numpy(), scale, degradation, 0))
     if degradation == "blur_noise":
-        found = found - torch.from_numpy(degrade(torch.zeros_like(image).numpy(), scale, degradation, 0))
-    return found
+        degraded = degraded - torch.from_numpy(degrade(torch.zeros_like(image).numpy(), scale, degradation, 0))
+    return degraded
 
 
 def _decibels(error: Tensor) -> float:

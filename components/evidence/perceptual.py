@@ -20,25 +20,23 @@ ALEXNET = "alexnet-owt-7be5be79.pth"  # torchvision's AlexNet_Weights.IMAGENET1K
 def load_lpips(path: str, device: torch.device) -> Distance | None:
     """LPIPS with AlexNet by its authors' package, whose own weights come with it; takes `(1, 1, H, W)` in [0, 1].
 
-    `path` is torchvision's AlexNet, `ALEXNET`; where it is empty, torchvision's own cache is looked
-    into, and `None` says that nothing is there. Raises `StepError` where the file is missing or not that network.
+    `path` is torchvision's file `ALEXNET`. An empty `path` means torchvision's cache; `None` is given where the cache
+    does not hold it. Raises `StepError` where the file of `path` is missing, or the file is not that network.
     """
-    weights = Path(path) if path else alexnet_cache()
-    if not path and not weights.is_file():
+    file = Path(path) if path else alexnet_cache()
+    if not path and not file.is_file():
         return None
-    found = _read(weights)
+    state = _read(file)
     import lpips
 
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore", UserWarning)  # of torchvision, about the way lpips calls it
         network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
-    own = {key: key.split(".", 1)[1] for key in network.net.state_dict()}  # slice1.0.weight is features.0.weight
-    missing = [f"features.{name}" for name in own.values() if f"features.{name}" not in found]
+    names = {key: key.split(".", 1)[1] for key in network.net.state_dict()}  # slice1.0.weight is features.0.weight
+    missing = [f"features.{name}" for name in names.values() if f"features.{name}" not in state]
     if missing:
-        raise StepError(
-            f"{weights}: expected torchvision's AlexNet, found no {missing[0]}. See evaluate.lpips_alexnet."
-        )
-    network.net.load_state_dict({key: found[f"features.{name}"] for key, name in own.items()})
+        raise StepError(f"{file}: expected torchvision's AlexNet, found no {missing[0]}. See evaluate.lpips_alexnet.")
+    network.net.load_state_dict({key: state[f"features.{name}"] for key, name in names.items()})
     network = network.eval().to(device)
 
     @torch.inference_mode()
@@ -56,9 +54,9 @@ def alexnet_cache() -> Path:
 
 def _read(path: Path) -> dict[str, Tensor]:
     try:
-        found: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+        state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, UnpicklingError) as error:
         raise StepError(
             f"{path}: expected AlexNet's weights for LPIPS, {error}. See evaluate.lpips_alexnet."
         ) from error
-    return found
+    return state

@@ -13,7 +13,7 @@ from components.params import Promote
 
 @dataclass(frozen=True)
 class Criterion:
-    """One line of the policy, held against one candidate."""
+    """One line of the policy, applied to one candidate."""
 
     rule: str
     wanted: float
@@ -22,24 +22,24 @@ class Criterion:
 
 
 def generator_criteria(
-    best: MethodSummary, bicubic: MethodSummary, read: SharpenedClassification, policy: Promote
+    generator: MethodSummary, bicubic: MethodSummary, classification: SharpenedClassification, policy: Promote
 ) -> tuple[Criterion, ...]:
-    """The lines that a generator needs no champion for; `read` is what the classifier makes of its images."""
+    """The generator's criteria that need no champion; `classification` is that of its sharpened images."""
     return (
-        at_least("mean PSNR (dB)", policy.floor_psnr_db, best.psnr_db_mean),
-        at_least("mean SSIM", policy.floor_ssim, best.ssim_mean),
-        at_least("PSNR over bicubic (dB)", policy.gain_over_bicubic_db, best.psnr_gain_db),
-        at_least("SSIM over bicubic", policy.gain_over_bicubic_ssim, best.ssim_mean - bicubic.ssim_mean),
-        at_most("error beyond the input", policy.error_beyond, best.error_beyond_mean),
-        at_most("error beyond the input of the worst image", policy.error_beyond_image, best.error_beyond_max),
-        at_most("error beyond the input in the worst part", policy.error_beyond_part, best.error_beyond_worst_max),
+        at_least("mean PSNR (dB)", policy.floor_psnr_db, generator.psnr_db_mean),
+        at_least("mean SSIM", policy.floor_ssim, generator.ssim_mean),
+        at_least("PSNR over bicubic (dB)", policy.gain_over_bicubic_db, generator.psnr_gain_db),
+        at_least("SSIM over bicubic", policy.gain_over_bicubic_ssim, generator.ssim_mean - bicubic.ssim_mean),
+        at_most("error beyond the input", policy.error_beyond, generator.error_beyond_mean),
+        at_most("error beyond the input of the worst image", policy.error_beyond_image, generator.error_beyond_max),
+        at_most("error beyond the input in the worst part", policy.error_beyond_part, generator.error_beyond_worst_max),
         at_least(
             "consistency over bicubic in the worst part (dB)",
             policy.consistency_gain_db,
-            best.consistency_gain_db_min,
+            generator.consistency_gain_db_min,
         ),
-        at_most("AUROC lost by sharpening", policy.classifier_auroc_cost, read.auroc_cost),
-        at_least("agreement with the reading of the original", policy.classifier_agreement, read.agreement),
+        at_most("AUROC lost by sharpening", policy.classifier_auroc_cost, classification.auroc_cost),
+        at_least("agreement with the reading of the original", policy.classifier_agreement, classification.agreement),
     )
 
 
@@ -56,6 +56,6 @@ def above(rule: str, wanted: float, found: float) -> Criterion:
 
 
 def best_generator(summary: Iterable[MethodSummary]) -> MethodSummary:
-    """The network with the highest mean PSNR, of equal ones the simpler: the one that registration puts forward."""
+    """The network with the highest mean PSNR, the simpler of equal ones. Registration proposes it for promotion."""
     by_method = {line.method: line for line in summary}
     return max((by_method[name] for name in GENERATORS), key=lambda line: line.psnr_db_mean)

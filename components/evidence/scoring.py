@@ -1,4 +1,4 @@
-"""Every contestant on every held-out image, one image in memory at a time."""
+"""Every method on every held-out image, one image in memory at a time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scored:
-    """One held-out image: its rows, and the images they are of, `(M, 1, H, W)` in [0, 1], in the order of the rows."""
+    """One held-out image: a row for each method, and the sharpened images `(M, 1, H, W)` in [0, 1], in that order."""
 
     sample: str
     pair: Pair
@@ -31,7 +31,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class Protocol:
-    """What scores have to have in common to stand in one table."""
+    """What all scores of one table have in common."""
 
     scale: int
     degradation: Kind
@@ -50,8 +50,10 @@ def score_all(
     bfloat16 the others in a group moved a pixel by a hundredth of the range. A score has to depend on its image alone.
     """
     for number, pair in enumerate(pairs, start=1):
-        images = torch.cat([_sharpened(one, pair, meter) for one in compared_methods])
-        found = measure(images.to(protocol.device), pair, protocol.scale, protocol.degradation, protocol.distance)
+        images = torch.cat([_sharpened(method, pair, meter) for method in compared_methods])
+        measurements = measure(
+            images.to(protocol.device), pair, protocol.scale, protocol.degradation, protocol.distance
+        )
         sample, row = f"S{number}", pair.row
         rows = [
             SampleScore(
@@ -61,20 +63,20 @@ def score_all(
                 patient_id=row.patient_id,
                 modality=row.modality,
                 scale=protocol.scale,
-                method=contestant.name,
+                method=method.name,
                 degradation=protocol.degradation,
                 held_out_sha256=protocol.held_out_sha256,
                 **asdict(measured),
             )
-            for contestant, measured in zip(compared_methods, found, strict=True)
+            for method, measured in zip(compared_methods, measurements, strict=True)
         ]
         yield Scored(sample, pair, rows, images)
 
 
-def _sharpened(contestant: Method, pair: Pair, meter: Meter | None) -> Tensor:
+def _sharpened(method: Method, pair: Pair, meter: Meter | None) -> Tensor:
     """`(1, 1, H, W)`, clipped to [0, 1] as an image file would."""
     if meter is None:
-        return contestant.sharpen(pair).float().clamp(0, 1)
-    with meter.running(contestant.name, pair.high.numel()):
-        image = contestant.sharpen(pair)
+        return method.sharpen(pair).float().clamp(0, 1)
+    with meter.running(method.name, pair.high.numel()):
+        image = method.sharpen(pair)
     return image.float().clamp(0, 1)

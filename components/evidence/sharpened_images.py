@@ -1,4 +1,4 @@
-"""Held-out labelled images as each super-resolution method gives them back: what the classifier is asked about."""
+"""Held-out labelled images as each super-resolution method restores them, for the classifier to read."""
 
 from __future__ import annotations
 
@@ -22,25 +22,24 @@ Image = NDArray[np.float32]
 def shown_images(
     layout: Layout, params: Params, rows: list[LabelledRow], size: int, channels: int, device: torch.device
 ) -> tuple[int, dict[str, NDArray[np.float32]]]:
-    """The scale, and for each of `classifier_rows.SHOWN` the images of `rows` as (N, channels, size, size) in [0, 1].
+    """The scale, and for each of `SHOWN` the images of `rows` as (N, channels, size, size) in [0, 1].
 
-    Each image is made coarser at its own resolution, as in preparation, then given back by each method, and only
-    then fitted to the size of the classifier; `downsampled` is fitted as it is. Colour images are taken channel by
-    channel.
+    Each image is degraded at its own resolution, as in preparation, and sharpened by each method. Only then is it
+    fitted to the classifier's size; `downsampled` is fitted without sharpening. Colour images go channel by channel.
     """
     scale = scale_of(params)
     upscales = {"bicubic": bicubic_upscale(scale)} | dict(_networks(layout, rows, scale, device))
-    found = {shown: np.zeros((len(rows), channels, size, size), np.float32) for shown in SHOWN}
+    images = {shown: np.zeros((len(rows), channels, size, size), np.float32) for shown in SHOWN}
     for number, row in enumerate(rows):
         original = _held_out(layout, row)
         planes = [np.ascontiguousarray(crop_to_multiple(plane, scale)) for plane in planes_of(original)]
         low = [degrade(plane, scale, params.prepare.degradation, params.seed + number) for plane in planes]
-        found[ORIGINAL][number] = fit_channels(planes, size, channels)
-        found[DOWNSAMPLED][number] = fit_channels(low, size, channels)
+        images[ORIGINAL][number] = fit_channels(planes, size, channels)
+        images[DOWNSAMPLED][number] = fit_channels(low, size, channels)
         for method, upscale in upscales.items():
             sharp = [upscale(torch.from_numpy(plane)[None, None]).float().clamp(0, 1) for plane in low]
-            found[method][number] = fit_channels([plane[0, 0].numpy() for plane in sharp], size, channels)
-    return scale, found
+            images[method][number] = fit_channels([plane[0, 0].numpy() for plane in sharp], size, channels)
+    return scale, images
 
 
 def _networks(
@@ -56,5 +55,5 @@ def _held_out(layout: Layout, row: LabelledRow) -> Image:
     path = layout.held_out_labelled / f"{row.image_id}.npy"
     if not path.is_file():
         raise StepError(f"{path}: expected the held-out image, found no file. Run prepare again.")
-    found: Image = np.load(path, allow_pickle=False)
-    return found
+    image: Image = np.load(path, allow_pickle=False)
+    return image

@@ -1,4 +1,4 @@
-"""Which held-out images a person is shown, and how: chosen by rule, windowed as their modality is read."""
+"""The held-out images that the report shows: chosen by rule, windowed as their modality is read."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ LUNG, SOFT_TISSUE = ("lung", -600.0, 1500.0), ("soft tissue", 40.0, 400.0)  # le
 AIR_IN_LUNGS = (-950.0, -500.0)  # HU
 LEAST_LUNG = 0.2  # share of the body's pixels from where on a CT is read for its lungs
 LEAST_AIR = -500.0  # HU: a CT that reaches no lower is in other units, or a cut of something else
-ENDS = (1.0, 99.0)  # percentiles inside the body, for what has no units
+ENDS = (1.0, 99.0)  # percentiles inside the body, for images without units
 
 Image = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Display:
-    """The values, of an image in [0, 1], that are shown black and white, and what such a window is called."""
+    """A display window: its name, and the values of an image in [0, 1] that are shown black and white."""
 
     name: str
     black: float
@@ -58,24 +58,32 @@ def display_of(row: PreparedRow, image: Image, body: NDArray[np.bool_]) -> Displ
     return Display("1st to 99th percentile inside the body", black, white)
 
 
-def chosen(rows: Sequence[SampleScore], leader: str, count: int) -> dict[str, str]:
-    """At most `count` samples, and how each ranks by what `leader` gains over bicubic in PSNR: best first.
+def choose_samples(rows: Sequence[SampleScore], leader: str, count: int) -> dict[str, str]:
+    """At most `count` samples with their ranks by `leader`'s PSNR gain over bicubic, best first.
 
-    Evenly from the best to the worst; with an odd count the median is among them; one alone is the median.
+    They are spread evenly from the best to the worst. An odd count includes the median; a single one is the median.
     """
-    own, bicubic = ({row.sample: row.psnr_db for row in rows if row.method == name} for name in (leader, "bicubic"))
-    over = dict(zip(own, gains(np.array([*own.values()]), np.array([bicubic[sample] for sample in own])), strict=True))
-    ranked = sorted(own, key=lambda sample: -over[sample])
+    leader_psnr, bicubic_psnr = (
+        {row.sample: row.psnr_db for row in rows if row.method == name} for name in (leader, "bicubic")
+    )
+    gain = dict(
+        zip(
+            leader_psnr,
+            gains(np.array([*leader_psnr.values()]), np.array([bicubic_psnr[sample] for sample in leader_psnr])),
+            strict=True,
+        )
+    )
+    ranked = sorted(leader_psnr, key=lambda sample: -gain[sample])
     last = len(ranked) - 1
-    places = np.linspace(0, last, min(count, len(ranked))).round().astype(int) if count > 1 else [last // 2]
-    return {ranked[place]: _rank(int(place), last) for place in places}
+    ranks = np.linspace(0, last, min(count, len(ranked))).round().astype(int) if count > 1 else [last // 2]
+    return {ranked[rank]: _rank_name(int(rank), last) for rank in ranks}
 
 
-def _rank(place: int, last: int) -> str:
-    named = {0: "best", last: "worst", last // 2: "median"}
+def _rank_name(rank: int, last: int) -> str:
+    names = {0: "best", last: "worst", last // 2: "median"}
     if last == 0:
         return "the only one"
-    return named.get(place, f"rank {place + 1} of {last + 1}")
+    return names.get(rank, f"rank {rank + 1} of {last + 1}")
 
 
 @dataclass(frozen=True)
@@ -89,8 +97,8 @@ class Shown:
 def show(folder: Path, sample: str, rank: str, pair: Pair, scale: int, images: dict[str, Image]) -> Shown:
     """Saves the pictures of one sample, `images` by method: whole, a detail, and the detail's error.
 
-    All are under the window of the original; errors are shown as they are. The profile is of the row of the detail
-    where the original varies most.
+    All pictures have the original's window, except errors, which have none. The profile is taken along the row of the
+    detail where the original varies most.
     """
     original, body = pair.high[0].numpy(), pair.body[0].numpy()
     window, display = zoom_window(original, body), display_of(pair.row, original, body)

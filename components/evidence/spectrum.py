@@ -21,8 +21,8 @@ BANDS = ("low", "middle", "beyond")  # up to half the input's Nyquist frequency,
 class Bands:
     """One image's energies, each as a share of the original's energy in that band.
 
-    `error` is that of the difference: 0 is perfect, 1 as wrong as an image with nothing there. `energy` is the
-    estimate's own: 1 is as much as the original has, wherever it may lie.
+    `error` is the energy of the difference: 0 is perfect, 1 is as wrong as a blank image. `energy` is the energy of the
+    estimate: 1 is as much as the original has, right or wrong.
     """
 
     error: dict[str, float]
@@ -32,7 +32,7 @@ class Bands:
 def transform(images: Tensor) -> Tensor:
     """The half plane of frequencies of `images` `(B, 1, H, W)`, under a Hann window so that borders do not leak.
 
-    The mean under the window is taken off first: it would leak into the lowest frequencies.
+    The mean under the window is subtracted first, for it would leak into the lowest frequencies.
     """
     rows, columns = (
         torch.hann_window(length, periodic=False, dtype=torch.float64, device=images.device)
@@ -40,34 +40,39 @@ def transform(images: Tensor) -> Tensor:
     )
     window = rows[:, None] * columns
     mean = (images.double() * window).sum((-2, -1), keepdim=True) / window.sum()
-    found: Tensor = torch.fft.rfft2((images.double() - mean) * window)
-    return found
+    spectrum: Tensor = torch.fft.rfft2((images.double() - mean) * window)
+    return spectrum
 
 
 def bands(estimate: Tensor, reference: Tensor, width: int, height: int, scale: int) -> list[Bands]:
-    """Of each of `estimate` `(B, 1, …)` against `reference` `(1, 1, …)`, both from `transform` of `height` x `width`.
+    """Each `estimate` `(B, 1, …)` against `reference` `(1, 1, …)`, both by `transform` from `height` x `width`.
 
     Bands are square, as the grid of the low-resolution image is: a frequency belongs where the larger of its two
     components does. An image's mean is in no band.
     """
     masks = _band_masks(height, width, scale, estimate.device)
-    whole = _energy(reference)
-    wanted = {name: float((whole * mask).sum()) for name, mask in masks.items()}
+    reference_energy = _energy(reference)
+    totals = {name: float((reference_energy * mask).sum()) for name, mask in masks.items()}
     error, energy = _energy(estimate - reference), _energy(estimate)
     return [
-        Bands(*({name: _share(plane, masks[name], wanted[name]) for name in BANDS} for plane in (wrong, own)))
-        for wrong, own in zip(error, energy, strict=True)
+        Bands(
+            *(
+                {name: _share(plane, masks[name], totals[name]) for name in BANDS}
+                for plane in (error_plane, energy_plane)
+            )
+        )
+        for error_plane, energy_plane in zip(error, energy, strict=True)
     ]
 
 
 def beyond(images: Tensor, scale: int) -> Tensor:
-    """What of `images` `(B, 1, H, W)`, float64, lies beyond the input's Nyquist frequency, as an image.
+    """The part of `images` `(B, 1, H, W)`, float64, that lies beyond the input's Nyquist frequency, as an image.
 
-    By the cosine transform, whose waves are mirrored at the border: nothing there is tapered away or leaks.
+    It uses the cosine transform, which mirrors the image at its border: no taper and no leakage there.
     """
     down, across = (_low_cosines(length, scale, images.device) for length in images.shape[-2:])
-    held: Tensor = down.T @ (down @ images @ across.T) @ across
-    return images - held
+    supported: Tensor = down.T @ (down @ images @ across.T) @ across
+    return images - supported
 
 
 def radial_power(plane: Tensor, height: int, width: int) -> Tensor:
@@ -86,9 +91,9 @@ def ring_centres() -> list[float]:
     return [(number + 0.5) * 0.5 / BINS for number in range(BINS)]
 
 
-def _share(plane: Tensor, mask: Tensor, wanted: float) -> float:
-    found = float((plane * mask).sum())
-    return found / wanted if wanted > 0 else math.inf if found > 0 else 0.0
+def _share(plane: Tensor, mask: Tensor, total: float) -> float:
+    energy = float((plane * mask).sum())
+    return energy / total if total > 0 else math.inf if energy > 0 else 0.0
 
 
 def _energy(plane: Tensor) -> Tensor:
@@ -101,17 +106,21 @@ def _low_cosines(length: int, scale: int, device: torch.device) -> Tensor:
     """The orthonormal cosines up to the input's Nyquist frequency, `(K, length)`; the k-th has k / 2 periods."""
     pixel = torch.arange(length, dtype=torch.float64, device=device)
     waves = torch.cos(math.pi * pixel[: length // scale + 1, None] * (pixel + 0.5) / length)
-    found: Tensor = waves / waves.norm(dim=1, keepdim=True)
-    return found
+    cosines: Tensor = waves / waves.norm(dim=1, keepdim=True)
+    return cosines
 
 
 @lru_cache(maxsize=16)
 def _band_masks(height: int, width: int, scale: int, device: torch.device) -> dict[str, Tensor]:
-    """Each band as the weight of every frequency: those of the half plane that stand for two count twice."""
+    """Each band's weight of every frequency; a frequency of the half plane that stands for two counts twice."""
     down, across = _frequencies(height, width, device)
-    place = torch.maximum(down.abs()[:, None], across.abs()[None, :]) / (0.5 / scale)
-    weight = _twice(width, device).expand_as(place)
-    inside = {"low": (place > 0) & (place <= 0.5), "middle": (place > 0.5) & (place <= 1), "beyond": place > 1}
+    relative = torch.maximum(down.abs()[:, None], across.abs()[None, :]) / (0.5 / scale)
+    weight = _half_plane_weight(width, device).expand_as(relative)
+    inside = {
+        "low": (relative > 0) & (relative <= 0.5),
+        "middle": (relative > 0.5) & (relative <= 1),
+        "beyond": relative > 1,
+    }
     return {name: weight * inside[name] for name in BANDS}
 
 
@@ -121,7 +130,7 @@ def _rings(height: int, width: int, device: torch.device) -> tuple[Tensor, Tenso
     down, across = _frequencies(height, width, device)
     radius = torch.hypot(down[:, None], across[None, :])
     index = (radius / 0.5 * BINS).long().clamp_max(BINS)
-    return index.flatten(), _twice(width, device).expand_as(radius).flatten()
+    return index.flatten(), _half_plane_weight(width, device).expand_as(radius).flatten()
 
 
 def _frequencies(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -129,7 +138,7 @@ def _frequencies(height: int, width: int, device: torch.device) -> tuple[Tensor,
     return down, torch.fft.rfftfreq(width, dtype=torch.float64, device=device)
 
 
-def _twice(width: int, device: torch.device) -> Tensor:
+def _half_plane_weight(width: int, device: torch.device) -> Tensor:
     weight = torch.full((width // 2 + 1,), 2.0, dtype=torch.float64, device=device)
     weight[0] = 1.0
     if width % 2 == 0:

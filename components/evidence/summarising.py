@@ -15,22 +15,22 @@ from components.handover.sr_rows import GroupScore, MethodSummary, SampleScore
 def summarise(rows: Sequence[SampleScore], samples: int, seed: int) -> list[MethodSummary]:
     """One line a method, the highest mean PSNR first. `rows` hold every method on the same images, bicubic too."""
     bicubic = of_method(rows, "bicubic")
-    found = [_summary(method, of_method(rows, method), bicubic, samples, seed) for method in methods_of(rows)]
-    return sorted(found, key=lambda line: -line.psnr_db_mean)
+    summaries = [_summary(method, of_method(rows, method), bicubic, samples, seed) for method in methods_of(rows)]
+    return sorted(summaries, key=lambda line: -line.psnr_db_mean)
 
 
 def grouped(rows: Sequence[SampleScore], key: Callable[[SampleScore], str]) -> list[GroupScore]:
-    """One line for each method in each group that `key` makes of the images, groups by name."""
-    found = []
+    """One line for each method in each group of images, groups sorted by name; `key` gives the group of a row."""
+    scores = []
     for group in sorted({key(row) for row in rows}):
-        own = [row for row in rows if key(row) == group]
-        bicubic = of_method(own, "bicubic")
-        found += [_group(group, method, of_method(own, method), bicubic) for method in methods_of(own)]
-    return found
+        group_rows = [row for row in rows if key(row) == group]
+        bicubic = of_method(group_rows, "bicubic")
+        scores += [_group(group, method, of_method(group_rows, method), bicubic) for method in methods_of(group_rows)]
+    return scores
 
 
-def perfect(line: MethodSummary) -> str:
-    """On how many images a method gave back the original, as the end of a sentence; empty where on none."""
+def perfect_note(line: MethodSummary) -> str:
+    """The end of a sentence: on how many images a method equals the original; empty if on none."""
     images = line.n - line.psnr_db_n
     return f"; equals the original on {images} of {line.n} images, which means of PSNR leave out" if images else ""
 
@@ -49,8 +49,8 @@ def _summary(
 ) -> MethodSummary:
     patients = [row.patient_id for row in rows]
     psnr_db, similarity, worst = (_column(rows, name) for name in ("psnr_db", "ssim", "consistency_worst_db"))
-    over = gains(psnr_db, _column(bicubic, "psnr_db"))
-    ends = partial(interval, patients=patients, samples=samples, seed=seed)
+    gain = gains(psnr_db, _column(bicubic, "psnr_db"))
+    bounds = partial(interval, patients=patients, samples=samples, seed=seed)
     means = {
         f"{name}_mean": _mean(rows, name)
         for name in (
@@ -63,8 +63,8 @@ def _summary(
         n=len(rows),
         patients=len(set(patients)),
         psnr_db_n=count(psnr_db),
-        **_spread("psnr_db", psnr_db, ends(psnr_db)),
-        **_spread("ssim", similarity, ends(similarity)),
+        **_spread("psnr_db", psnr_db, bounds(psnr_db)),
+        **_spread("ssim", similarity, bounds(similarity)),
         psnr_body_db_n=count(_column(rows, "psnr_body_db")),
         ssim_body_n=count(_column(rows, "ssim_body")),
         **means,  # type: ignore[arg-type]
@@ -72,14 +72,14 @@ def _summary(
         error_beyond_worst_max=float(_column(rows, "error_beyond_worst").max()),
         consistency_worst_db_min=float(worst.min()),
         consistency_gain_db_min=float(gains(worst, _column(bicubic, "consistency_worst_db")).min()),
-        psnr_gain_db=mean(over),
-        **dict(zip(("psnr_gain_db_low", "psnr_gain_db_high"), ends(over), strict=True)),
+        psnr_gain_db=mean(gain),
+        **dict(zip(("psnr_gain_db_low", "psnr_gain_db_high"), bounds(gain), strict=True)),
     )
 
 
-def _spread(name: str, values: np.ndarray, ends: tuple[float, float]) -> dict[str, float]:
-    found = {"min": values.min(), "mean": mean(values), "max": values.max(), "low": ends[0], "high": ends[1]}
-    return {f"{name}_{what}": float(value) for what, value in found.items()}
+def _spread(name: str, values: np.ndarray, bounds: tuple[float, float]) -> dict[str, float]:
+    statistics = {"min": values.min(), "mean": mean(values), "max": values.max(), "low": bounds[0], "high": bounds[1]}
+    return {f"{name}_{statistic}": float(value) for statistic, value in statistics.items()}
 
 
 def _column(rows: Sequence[SampleScore], name: str) -> np.ndarray:
@@ -87,7 +87,7 @@ def _column(rows: Sequence[SampleScore], name: str) -> np.ndarray:
 
 
 def _mean(rows: Sequence[SampleScore], name: str) -> float | None:
-    """Over the images that have the value; `None` where none has. Infinite errors count, infinite decibels do not."""
+    """The mean over the images that have the value, `None` without any. Only infinite decibels are left out."""
     values = np.array([value for row in rows if (value := getattr(row, name)) is not None])
     if not len(values):
         return None

@@ -1,6 +1,6 @@
-"""What one step leaves for the next: where it lies, its rows, its records. Standard library only.
+"""The files that steps hand over: their paths, rows and records. Standard library only.
 
-Every step reads and writes through this package, so a column or a path has one home.
+Every step reads and writes through this package, so that a column or a path is defined once.
 """
 
 from components.handover.digests import fingerprint, folder_digest, sha256_of
@@ -8,7 +8,7 @@ from components.handover.errors import StepError
 from components.handover.files import (
     Replacing,
     check_patients,
-    picked,
+    columns_of,
     read_json,
     read_record,
     read_rows,
@@ -35,9 +35,9 @@ __all__ = [
     "SplitRow",
     "StepError",
     "check_patients",
+    "columns_of",
     "fingerprint",
     "folder_digest",
-    "picked",
     "read_json",
     "read_record",
     "read_rows",

@@ -1,6 +1,6 @@
-"""What the comparison of classifiers leaves: rows of its tables. Standard library only.
+"""The rows of the tables on classifiers. Standard library only.
 
-A classifier tells the probability of the positive class.
+A classifier gives the probability of the positive class.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class CurvePoint:
 
 @dataclass(frozen=True, kw_only=True)
 class SharpenedClassification:
-    """The classifier on held-out images as one method gives them back (`data/reports/sr_classification.csv`)."""
+    """The classifier on held-out images as one method restores them (`data/reports/sr_classification.csv`)."""
 
     shown: str  # original, downsampled, or a method
     n: int
@@ -95,7 +95,7 @@ class SharpenedClassification:
 
 @dataclass(frozen=True, kw_only=True)
 class DenoisingRow:
-    """One way to denoise, before a classical classifier and by itself (`data/reports/denoising.csv`)."""
+    """One denoiser, before a classical classifier and by itself (`data/reports/denoising.csv`)."""
 
     method: str  # of components/classical/denoising.py
     n: int  # held-out images
@@ -106,5 +106,5 @@ class DenoisingRow:
     auroc_gain: float  # over the classifier trained without, paired
     auroc_gain_low: float
     auroc_gain_high: float
-    noise_removed_db: float  # how much nearer to itself a held-out image comes, to which noise was added
+    noise_removed_db: float  # noise removed from held-out images to which noise was added
     seconds_per_image: float

@@ -1,4 +1,4 @@
-"""Digests by which contents are told apart."""
+"""Digests of settings, files and folders."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def fingerprint(*parts: Any) -> str:
-    """One digest of everything that decides a training: another digest, another training."""
+    """One digest of `parts`, such as all that decides a training: if it differs, so does the training."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 

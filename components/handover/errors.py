@@ -1,7 +1,7 @@
-"""The one error of a step that cannot go on."""
+"""The error that stops a step."""
 
 from __future__ import annotations
 
 
 class StepError(Exception):
-    """A step cannot go on; the message says what was expected, what came, and what to do about it."""
+    """A step cannot go on; the message says what was expected, what was found, and what to do."""

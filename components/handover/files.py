@@ -1,4 +1,4 @@
-"""Tables, JSON and records on disk: whole or absent, and refused with file, line and column where they are not ours."""
+"""Tables, JSON and records on disk. Writing is atomic; reading names file, line and column of what is malformed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def write_rows(path: Path, row_type: type[Row], rows: Iterable[Row]) -> None:
 
 
 def read_rows(path: Path, row_type: type[Row]) -> list[Row]:
-    """Rows of a CSV, typed. Raises `StepError` naming file, line and column where it is not one of ours."""
+    """Rows of a CSV, typed. Raises `StepError` naming file, line and column of what is malformed."""
     hints = get_type_hints(row_type)
     if not path.is_file():
         raise StepError(f"{path}: expected a table of {row_type.__name__}, found no file. Run the step that writes it.")
@@ -46,11 +46,11 @@ def check_patients(path: Path, rows: Iterable[SplitRow | LabelledRow], remedy: s
     for row in rows:
         if row.split:
             sides.setdefault(row.patient_id, set()).add(row.split)
-    astride = [f"{name}: {' and '.join(sorted(on))}" for name, on in sorted(sides.items()) if len(on) > 1]
-    if astride:
+    problems = [f"{name}: {' and '.join(sorted(on))}" for name, on in sorted(sides.items()) if len(on) > 1]
+    if problems:
         raise StepError(
-            f"{path}: expected every patient on one side, found {len(astride)} on more. {remedy}\n  "
-            + "\n  ".join(astride)
+            f"{path}: expected every patient on one side, found {len(problems)} on more. {remedy}\n  "
+            + "\n  ".join(problems)
         )
 
 
@@ -61,10 +61,10 @@ def write_json(path: Path, content: Any) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def picked(rows: Iterable[object], key: str, names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """The columns `names` of each row under its value of `key`: how DVC reads metrics, which it takes from JSON."""
-    wanted = tuple(names)
-    return {getattr(row, key): {name: getattr(row, name) for name in wanted} for row in rows}
+def columns_of(rows: Iterable[object], key: str, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The columns `names` of each row, by its value of `key`: the JSON that DVC reads metrics from."""
+    columns = tuple(names)
+    return {getattr(row, key): {name: getattr(row, name) for name in columns} for row in rows}
 
 
 def read_json(path: Path) -> Any:

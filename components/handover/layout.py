@@ -1,4 +1,4 @@
-"""Where each file of a project lies."""
+"""The paths of a project's files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from components.handover.names import CHAMPION_RECORD, INDEX
 
 @dataclass(frozen=True)
 class Layout:
-    """Where everything lies, from the project's root."""
+    """Every path of a project, from its root."""
 
     root: Path = Path()
 
@@ -44,7 +44,7 @@ class Layout:
 
     @property
     def held_out_labelled(self) -> Path:
-        """Held-out labelled images as large as they came, `<image_id>.npy` (rows, columns) float32 in [0, 1]."""
+        """Held-out labelled images at their original size, `<image_id>.npy` (rows, columns) float32 in [0, 1]."""
         return self.prepared / "held_out_labelled"
 
     @property
@@ -65,7 +65,7 @@ class Layout:
 
     @property
     def sr_metrics(self) -> Path:
-        """What `dvc metrics` compares between revisions, by method; small, and committed with the code."""
+        """The metrics of each method that `dvc metrics` compares between revisions; committed with the code."""
         return self.reports / "sr_metrics.json"
 
     @property
@@ -94,17 +94,17 @@ class Layout:
 
     @property
     def champion_report(self) -> Path:
-        """The champion that the methods were compared with, and why not where they were not; `{}` without one."""
+        """The champion compared with the methods, or why it was left out; `{}` without a champion."""
         return self.reports / CHAMPION_RECORD
 
     @property
     def licences(self) -> Path:
-        """Under which terms each source of images came; written by people."""
+        """The licence of each source of images; written by hand."""
         return self.data / "licences.csv"
 
     @property
     def sources(self) -> Path:
-        """What the sources outside the project held when ingest last ran; stands for them in the graph."""
+        """The contents of the outside sources when ingest last ran. It represents them in the graph."""
         return self.data / "sources.json"
 
     @property
@@ -114,7 +114,7 @@ class Layout:
 
     @property
     def champion(self) -> Path:
-        """The weights in service when the run began, put there from the registry; only `.gitignore` without any."""
+        """The weights in service when the run began, copied from the registry; only `.gitignore` without a champion."""
         return self.data / "champion"
 
     @property
@@ -136,7 +136,7 @@ class Layout:
 
     @property
     def classifier_metrics(self) -> Path:
-        """The same of the classifiers, and of what sharpening does to the first of them."""
+        """The metrics of each classifier, and of the first one on sharpened images, for `dvc metrics`."""
         return self.reports / "classifier_metrics.json"
 
     @property
@@ -175,5 +175,5 @@ class Layout:
         return self.data / "models" / name
 
     def checkpoints(self, name: str) -> Path:
-        """Outside every DVC output: DVC empties outputs before a stage starts, checkpoints must outlive that."""
+        """Outside every DVC output, because DVC empties outputs before a stage starts and checkpoints must survive."""
         return self.data / "checkpoints" / name

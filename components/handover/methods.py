@@ -1,4 +1,4 @@
-"""What is trained and compared, by name: methods of super-resolution, classifiers, and what stands for one of them."""
+"""The names of what is trained and compared: super-resolution methods, classifiers, and their roles."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Trained:
-    """What people are told of a model that a stage of `dvc.yaml` trains."""
+    """The description of a model that a stage of `dvc.yaml` trains."""
 
     title: str
     stage: str  # its `foreach` lists the model
@@ -60,7 +60,7 @@ CLASSICAL = tuple(name for name in CLASSIFIERS if name.startswith("classical_"))
 COMPARED = "classical_svm"  # the classifier that denoising is tried on
 SPLITS = ("train", "validation", "test")
 ORIGINAL, DOWNSAMPLED = "original", "downsampled"
-SHOWN = (ORIGINAL, DOWNSAMPLED, *METHODS)  # what the classifier is shown of each held-out image
+SHOWN = (ORIGINAL, DOWNSAMPLED, *METHODS)  # the versions of each held-out image that the classifier reads
 LEADER, CHAMPION = "leader", "champion"  # the best generator of this run; the one in service before it
 
 

@@ -1,4 +1,4 @@
-"""The rows of the tables that steps before the evaluation hand on, and the record of a training."""
+"""The rows of the tables written before evaluation, and the record of a training."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class LabelledRow:
 
 @dataclass(frozen=True, kw_only=True)
 class LicenceRow:
-    """Under which terms a source came (`data/licences.csv`)."""
+    """The licence of a source (`data/licences.csv`)."""
 
     source: str  # as in params.yaml, `kind:place`, or a kind for all its places
     licence: str

@@ -1,15 +1,15 @@
-"""The tables of super-resolution evidence, as `evaluate` leaves them for report and registration."""
+"""The rows of the super-resolution tables that `evaluate` writes for the report and registration."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-SIGNIFICANT = 0.05  # a p below this, corrected, is taken for more than chance
+SIGNIFICANT = 0.05  # a corrected p below this is significant
 
 
 @dataclass(frozen=True, kw_only=True)
 class SampleScore:
-    """One method on one held-out image (`data/reports/sr_samples.csv`); what each means stands in `DEFINITIONS`."""
+    """One method on one held-out image (`data/reports/sr_samples.csv`); `DEFINITIONS` explains each measure."""
 
     sample: str  # S1, S2, …
     image_id: str
@@ -108,7 +108,7 @@ class Comparison:
     rank_biserial: float  # effect size of the test, over patients: 1 where each is better, -1 where each is worse
     p: float  # Wilcoxon's signed-rank test, two-sided, over patients
     p_holm: float  # corrected for all methods under one measure and opponent
-    p_holm_least: float  # what Holm's first step could give at best with so many patients
+    p_holm_least: float  # the smallest `p_holm` possible with so many patients
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +140,6 @@ class CostLine:
     weights_mb: float
     train_seconds: float
     seconds_per_megapixel: float  # of the sharpened image
-    peak_memory_mb: float  # more than before, while it sharpened
+    peak_memory_mb: float  # growth while it sharpened
     train_wh: float  # estimates: seconds times the watts in `params.yaml`
     sharpen_wh_per_image: float

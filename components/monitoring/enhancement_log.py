@@ -35,37 +35,37 @@ class Record:
 
 
 def note(layout: Layout, record: Record) -> None:
-    """Adds a line; several processes may."""
+    """Appends a line, under a lock: several processes may do so at once."""
     layout.mlruns.mkdir(parents=True, exist_ok=True)
     with records_path(layout).open("a+", encoding="utf-8") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         handle.seek(max(0, handle.tell() - 1))
-        cut = handle.read() not in ("", "\n")  # by a kill: what follows must not be lost with it
-        handle.write("\n" * cut + json.dumps(asdict(record)) + "\n")
+        cut_short = handle.read() not in ("", "\n")  # by a kill: the new line must not join it
+        handle.write("\n" * cut_short + json.dumps(asdict(record)) + "\n")
 
 
 def now() -> str:
-    """This second, as records have it."""
+    """The current time, as records have it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def records(layout: Layout, days: float, say: Callable[[str], object] = print) -> list[Record]:
-    """Of the last `days`, oldest first. `say` hears how many lines are none: cut short by a kill, of another version.
+    """The records of the last `days`, oldest first. Unknown fields are ignored.
 
-    Fields that are not known are left out.
+    `say` is told how many lines were passed over: a kill cut them short, or another version wrote them.
     """
     path, since = records_path(layout), (datetime.now(UTC) - timedelta(days=days)).isoformat(timespec="seconds")
     if not path.is_file():
         return []
     lines = [line for line in _since(path, since) if line]
-    found = [record for record in map(_read, lines) if record]
-    if passed_over := len(lines) - len(found):
+    parsed = [record for record in map(_read, lines) if record]
+    if passed_over := len(lines) - len(parsed):
         say(f"{path.name}: {passed_over} lines are no records of this version's and were passed over")
-    return [record for record in found if record.at >= since]
+    return [record for record in parsed if record.at >= since]
 
 
 def _since(path: Path, moment: str) -> list[str]:
-    """Its lines from `moment` on and some before, read from the end: it holds years."""
+    """The lines from `moment` on and some before it, read from the end, because the file holds years."""
     blocks: list[bytes] = []
     with path.open("rb") as handle:
         begin = handle.seek(0, os.SEEK_END)
@@ -73,8 +73,8 @@ def _since(path: Path, moment: str) -> list[str]:
             end, begin = begin, max(0, begin - BLOCK)
             handle.seek(begin)
             blocks.insert(0, handle.read(end - begin))
-            whole = [record for record in map(_read, blocks[0].decode(errors="replace").splitlines()[1:-1]) if record]
-            if begin and whole and whole[0].at < moment:
+            parsed = [record for record in map(_read, blocks[0].decode(errors="replace").splitlines()[1:-1]) if record]
+            if begin and parsed and parsed[0].at < moment:
                 blocks[0] = blocks[0].partition(b"\n")[2]
                 break
     return b"".join(blocks).decode(errors="replace").splitlines()
@@ -84,10 +84,10 @@ def _read(line: str) -> Record | None:
     try:
         content = json.loads(line)
         record = Record(**{field.name: content[field.name] for field in fields(Record)})
-        told = {str(name) for name in record.statistics}
+        names = {str(name) for name in record.statistics}
     except (json.JSONDecodeError, KeyError, TypeError):
         return None
-    return record if isinstance(record.at, str) and (not told or told >= set(STATISTICS)) else None
+    return record if isinstance(record.at, str) and (not names or names >= set(STATISTICS)) else None
 
 
 def records_path(layout: Layout) -> Path:

@@ -1,4 +1,4 @@
-"""What of an image's pixels is compared with those that were trained on."""
+"""The statistics of an image's pixels by which drift is measured."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def measure(image: Image) -> dict[str, float]:
 def observe(source: Path, percentiles: tuple[float, float]) -> tuple[str, dict[str, float]]:
     """Modality and statistics of the DICOM image `source`, brought to [0, 1] as images are before training.
 
-    Of a film, its middle frame. Statistics are empty where every pixel has one value, or where it has none that can be
-    told, as of a single row. Raises `UnreadableImage`.
+    A film gives those of its middle frame. Statistics are empty where they cannot be computed, as where all pixels are
+    equal or there is a single row. Raises `UnreadableImage`.
     """
     header = open_dicom(source)
     modality = str(header.get("Modality") or "OT")
@@ -67,7 +67,7 @@ def _middle_frame(header: Dataset) -> Image:
 
 
 def _fine_power(image: Image) -> float:
-    """Of the image less its mean, under a Hann window, so that its borders are not taken for structure."""
+    """The mean is subtracted, and a Hann window keeps the borders from counting as structure."""
     window = np.outer(np.hanning(image.shape[0]), np.hanning(image.shape[1]))
     power = np.abs(np.fft.rfft2((image - image.mean()) * window)) ** 2
     radius = np.hypot(np.fft.fftfreq(image.shape[0])[:, None], np.fft.rfftfreq(image.shape[1])[None])

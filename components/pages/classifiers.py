@@ -1,4 +1,4 @@
-"""What the report says of classifiers: their table and curves, what sharpening does to them, their hardest mistakes."""
+"""The report's sections on classifiers: table, curves, effect of sharpening and hardest mistakes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from components.pages.embedded import data_uri, expect
 from components.pages.labels import CLASSIFIER_NAMES, DENOISERS
 
 MEASURES = ("auroc", "accuracy", "sensitivity", "specificity", "average_precision", "calibration_error")
-MADE = ("label", "images", "copies", "median_made", "median_held_out", "farther_share", "z", "nearest")
+GENERATED_KEYS = ("label", "images", "copies", "median_made", "median_held_out", "farther_share", "z", "nearest")
 AXES = {
     "roc": ("ROC", "false positive rate", "true positive rate"),
     "precision_recall": ("Precision and recall", "recall", "precision"),
@@ -30,7 +30,7 @@ AXES = {
 
 
 def classifier_context(layout: Layout) -> dict[str, Any]:
-    """All that the template shows of classifiers. Raises `StepError` naming the file that is missing or not ours."""
+    """The template's context for classifiers. Raises `StepError` naming a file that is missing or not as expected."""
     classifiers = read_rows(layout.classifiers, ClassifierSummary)
     expect(layout.classifiers, CLASSIFIERS, {line.classifier for line in classifiers})
     sharpened = read_rows(layout.sr_classification, SharpenedClassification)
@@ -46,12 +46,12 @@ def classifier_context(layout: Layout) -> dict[str, Any]:
         "denoisers": DENOISERS,
         "denoising": _denoising(layout),
         "mistakes": _mistakes(layout),
-        "made": _made(layout),
+        "generated": _generated(layout),
     }
 
 
 def effect(line: SharpenedClassification) -> str:
-    """What the interval of the AUROC's cost allows to say."""
+    """The effect of sharpening on the classifier, by the interval of its AUROC cost."""
     if too_few(line.patients, 1):
         return "too few patients to tell"
     if line.auroc_cost_low > 0:
@@ -60,7 +60,7 @@ def effect(line: SharpenedClassification) -> str:
 
 
 def standing(classifiers: Sequence[ClassifierSummary]) -> str:
-    """Where the network stands among the classifiers, as far as the intervals of the differences allow to say."""
+    """The network against the other classifiers, by the intervals of the AUROC differences."""
     others = [line for line in classifiers if line.classifier != CLASSIFIER]
     if others and too_few(others[0].patients, len(others)):
         name = CLASSIFIER_NAMES[CLASSIFIER]
@@ -70,12 +70,14 @@ def standing(classifiers: Sequence[ClassifierSummary]) -> str:
         "not told apart from": [line for line in others if line.auroc_gain_low <= 0 <= line.auroc_gain_high],
         "behind": [line for line in others if line.auroc_gain_low > 0],
     }
-    said = [f"{how} {_listed(lines)}" for how, lines in groups.items() if lines]
-    return f"By the intervals of the differences, {CLASSIFIER_NAMES[CLASSIFIER]} is {'; '.join(said)}." if said else ""
+    parts = [f"{relation} {_listed(lines)}" for relation, lines in groups.items() if lines]
+    return (
+        f"By the intervals of the differences, {CLASSIFIER_NAMES[CLASSIFIER]} is {'; '.join(parts)}." if parts else ""
+    )
 
 
 def too_few(patients: int, compared: int) -> bool:
-    """Whether so few bear no claim: Wilcoxon's test of `compared` methods, corrected by Holm, could not reach 0.05."""
+    """Whether Wilcoxon's test of `compared` methods, corrected by Holm, cannot reach 0.05 with so few patients."""
     return least_p(patients) * compared > SIGNIFICANT
 
 
@@ -85,7 +87,7 @@ def _listed(lines: Sequence[ClassifierSummary]) -> str:
 
 
 def sharpened_classification_of(layout: Layout, method: str) -> SharpenedClassification:
-    """What the classifier makes of one method's images."""
+    """The classifier's scores on one method's images."""
     return next(line for line in read_rows(layout.sr_classification, SharpenedClassification) if line.shown == method)
 
 
@@ -96,7 +98,7 @@ def _denoising(layout: Layout) -> list[DenoisingRow]:
 
 
 def _curve(layout: Layout, curve: str) -> dict[str, Any]:
-    """One figure: its titles, and a classifier's points as SVG takes them, in percent, y downwards."""
+    """One figure: its titles, and each classifier's points for SVG, in percent, y downwards."""
     title, across, up = AXES[curve]
     points = [point for point in read_rows(layout.classifier_curves, CurvePoint) if point.curve == curve]
     lines = {name: _path([point for point in points if point.classifier == name]) for name in CLASSIFIERS}
@@ -110,18 +112,18 @@ def _path(points: Sequence[CurvePoint]) -> str:
 
 def _mistakes(layout: Layout) -> list[dict[str, Any]]:
     path = layout.classifier_pictures / PICTURES
-    shown: list[dict[str, Any]] = read_json(path)
+    pictures: list[dict[str, Any]] = read_json(path)
     return [
-        entry | {name: data_uri(layout.classifier_pictures / entry[name]) for name in ("file", "heat")}
-        for entry in shown
+        picture | {name: data_uri(layout.classifier_pictures / picture[name]) for name in ("file", "heat")}
+        for picture in pictures
     ]
 
 
-def _made(layout: Layout) -> dict[str, Any]:
-    made: dict[str, Any] = read_json(layout.generated_images)
-    expect(layout.generated_images, MADE, made)
+def _generated(layout: Layout) -> dict[str, Any]:
+    generated: dict[str, Any] = read_json(layout.generated_images)
+    expect(layout.generated_images, GENERATED_KEYS, generated)
     pairs = [
         pair | {name: data_uri(layout.classifier_pictures / pair[name]) for name in ("made", "patient")}
-        for pair in made["nearest"]
+        for pair in generated["nearest"]
     ]
-    return made | {"nearest": pairs}
+    return generated | {"nearest": pairs}

@@ -1,4 +1,4 @@
-"""Files that a page takes in, and the refusal of one that is not as expected."""
+"""Pictures embedded in a page, and the check of the files that a page reads."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from components.handover import StepError
 
 
 def data_uri(path: Path) -> Markup:
-    """The PNG at `path`, to stand in the page itself."""
+    """The PNG at `path` as a data URI, so that the page needs no other file."""
     if not path.is_file():
         raise StepError(f"{path}: expected a picture that pictures.json names, found none. Run evaluate again.")
     return Markup("data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii"))
 
 
-def expect(path: Path, wanted: Iterable[str], found: Collection[str], about: str = "") -> None:
-    """Raises `StepError` naming what of `wanted` is not among `found`, which the file at `path` holds."""
-    missing = [name for name in wanted if name not in found]
+def expect(path: Path, required: Iterable[str], present: Collection[str], suffix: str = "") -> None:
+    """Raises `StepError` naming those of `required` that are not among `present`, the names in the file at `path`."""
+    missing = [name for name in required if name not in present]
     if missing:
-        raise StepError(f"{path}: expected {', '.join(missing)}{about}, found none. Run the step that writes it again.")
+        raise StepError(
+            f"{path}: expected {', '.join(missing)}{suffix}, found none. Run the step that writes it again."
+        )

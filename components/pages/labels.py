@@ -1,4 +1,4 @@
-"""What pages call methods, opponents, classifiers and ways to denoise."""
+"""The names that pages show for methods, opponents, classifiers and denoisers."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ DENOISERS = {"none": "none", "nlm": "Non-local means", "wavelet": "Wavelet", "bm
 
 
 def display_names(methods: Iterable[str]) -> dict[str, str]:
-    """Methods as people write them; other programs' keep the name they were given."""
+    """Each method's name for display; another program keeps the name it was given."""
     return {method: NAMES.get(method, "Champion before" if method == CHAMPION else method) for method in methods}

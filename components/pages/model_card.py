@@ -1,7 +1,7 @@
 """The card of a registered version: what it is for, what it learned from, how well it does, and where it fails.
 
-After Mitchell et al. 2019, arXiv:1810.03993; Markdown, as MLflow shows it. Whatever stands in it is read from the
-tables, records and settings of the run, so the same evidence always gives the same card.
+After Mitchell et al. 2019, arXiv:1810.03993; Markdown, as MLflow shows it. Everything in it comes from the tables,
+records and settings of the run, so the same evidence always gives the same card.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ MEASURES: tuple[Measure, ...] = (
 
 @dataclass(frozen=True)
 class Source:
-    """What one source gave to each side of the split."""
+    """The images and patients of one source on each side of the split."""
 
     name: str
     licence: str
@@ -62,30 +62,30 @@ def generator_card(layout: Layout, params: Params, record: RunRecord, title: str
 
     Raises `StepError` naming the file that is missing or not ours.
     """
-    summary = {line.method: line for line in read_rows(layout.sr_summary, MethodSummary)}
-    own, bicubic = summary[record.name], summary["bicubic"]
+    summaries = {line.method: line for line in read_rows(layout.sr_summary, MethodSummary)}
+    summary, bicubic = summaries[record.name], summaries["bicubic"]
     rows = read_rows(layout.sr_samples, SampleScore)
     groups = [line for line in read_rows(layout.sr_modalities, GroupScore) if line.method == record.name]
-    compared = [
+    comparisons = [
         line
         for line in read_rows(layout.sr_comparisons, Comparison)
         if (line.method, line.against) == (record.name, "bicubic")
     ]
-    read = next(
+    classification = next(
         line for line in read_rows(layout.sr_classification, SharpenedClassification) if line.shown == record.name
     )
     sources = sources_of(layout, "super_resolution")
     content = {
-        "own": own,
+        "summary": summary,
         "scores": [
-            (title, *(_score(line, name, decimals, ends) for line in (own, bicubic)))
+            (title, *(_score(line, name, decimals, ends) for line in (summary, bicubic)))
             for title, name, decimals, ends in MEASURES
         ],
         "groups": groups,
-        "conclusions": conclusions(compared, NAMES) if own.patients > 1 else [ONE_PATIENT],
-        "read": read,
-        "gain": _score(own, "psnr_gain_db", 2, ("psnr_gain_db_low", "psnr_gain_db_high")),
-        "cost_to_classifier": _score(read, "auroc_cost", 3, ("auroc_cost_low", "auroc_cost_high")),
+        "conclusions": conclusions(comparisons, NAMES) if summary.patients > 1 else [ONE_PATIENT],
+        "classification": classification,
+        "gain": _score(summary, "psnr_gain_db", 2, ("psnr_gain_db_low", "psnr_gain_db_high")),
+        "cost_to_classifier": _score(classification, "auroc_cost", 3, ("auroc_cost_low", "auroc_cost_high")),
         "degradation": params.prepare.degradation,
         "modalities": sorted({line.group for line in groups}),
         "cost": next(line for line in read_rows(layout.sr_cost, CostLine) if line.method == record.name),
@@ -99,74 +99,79 @@ def generator_card(layout: Layout, params: Params, record: RunRecord, title: str
 
 def classifier_card(layout: Layout, record: RunRecord, title: str, lines: Sequence[Criterion]) -> str:
     """The card of a classifier; as `generator_card`."""
-    own = next(line for line in read_rows(layout.classifiers, ClassifierSummary) if line.classifier == record.name)
+    scores = next(line for line in read_rows(layout.classifiers, ClassifierSummary) if line.classifier == record.name)
     classifier = read_json(layout.classifier_report)
     content = {
-        "own": own,
+        "summary": scores,
         "scores": [
-            (name.replace("_", " ").replace("auroc", "AUROC"), _score(own, name, 3, (f"{name}_low", f"{name}_high")))
+            (
+                name.replace("_", " ").replace("auroc", "AUROC"),
+                _score(scores, name, 3, (f"{name}_low", f"{name}_high")),
+            )
             for name in OF_CLASSIFIERS
         ],
         "classifier": classifier,
-        "failures": classifier_failures(own, classifier),
+        "failures": classifier_failures(scores, classifier),
     }
     return _render(layout, record, title, lines, sources_of(layout, "classification"), content)
 
 
 def sources_of(layout: Layout, task: str) -> list[Source]:
-    """What each source gave to `task`, and under which licence it came (`data/licences.csv`)."""
+    """The images of each source for `task`, and its licence (`data/licences.csv`)."""
     licences = {row.source: row for row in read_rows(layout.licences, LicenceRow)}
     source_of = {row.image_id: row.source for row in read_rows(layout.index, IndexRow) if not row.quarantined}
-    used = [row for row in read_rows(layout.splits, SplitRow) if row.split and row.task == task]
-    found = []
-    for source in sorted({source_of[row.image_id] for row in used}):
-        own = [row for row in used if source_of[row.image_id] == source]
-        sides = {side: _counted(row for row in own if row.split == side) for side in SPLITS}
+    split_rows = [row for row in read_rows(layout.splits, SplitRow) if row.split and row.task == task]
+    sources = []
+    for source in sorted({source_of[row.image_id] for row in split_rows}):
+        rows = [row for row in split_rows if source_of[row.image_id] == source]
+        sides = {side: _counted(row for row in rows if row.split == side) for side in SPLITS}
         licence = licences.get(source) or licences.get(source.partition(":")[0])
-        said = f"{licence.licence}; {licence.terms}" if licence else f"not stated: add {source} to data/licences.csv"
-        found.append(Source(source, said, sides))
-    return found
+        terms = f"{licence.licence}; {licence.terms}" if licence else f"not stated: add {source} to data/licences.csv"
+        sources.append(Source(source, terms, sides))
+    return sources
 
 
 def generator_failures(
-    own: Sequence[SampleScore], bicubic: Sequence[SampleScore], groups: Sequence[GroupScore]
+    rows: Sequence[SampleScore], bicubic: Sequence[SampleScore], groups: Sequence[GroupScore]
 ) -> Iterator[str]:
-    """Where the network does worse than bicubic, or invents; what it does least well where it never does worse."""
-    pairs = list(zip(own, bicubic, strict=True))
+    """Where the network is worse than bicubic or invents detail; its least gain where it is never worse."""
+    pairs = list(zip(rows, bicubic, strict=True))
     least, _ = min(pairs, key=lambda pair: pair[0].psnr_db - pair[1].psnr_db)
-    gain = {row.sample: row.psnr_db - before.psnr_db for row, before in pairs}
-    worse = [row for row in own if gain[row.sample] < 0]
+    gain = {row.sample: row.psnr_db - bicubic_row.psnr_db for row, bicubic_row in pairs}
+    worse = [row for row in rows if gain[row.sample] < 0]
     if worse:
-        shown = ", ".join(f"{row.sample} ({row.modality}) {gain[row.sample]:+.2f} dB" for row in worse)
-        yield f"Worse than bicubic by PSNR on {len(worse)} of {len(own)} images: {shown}."
+        listed = ", ".join(f"{row.sample} ({row.modality}) {gain[row.sample]:+.2f} dB" for row in worse)
+        yield f"Worse than bicubic by PSNR on {len(worse)} of {len(rows)} images: {listed}."
     else:
         yield f"Least over bicubic on {least.sample} ({least.modality}): {gain[least.sample]:+.2f} dB."
-    lost = [line for line in groups if line.psnr_gain_db <= 0]
-    if lost:
-        yield f"No better than bicubic on average on {', '.join(line.group for line in lost)}."
-    wrong = [row for row in own if row.error_beyond > 1]
-    if wrong:
-        shown = ", ".join(f"{row.sample} ({row.modality}) {row.error_beyond:.2f}" for row in wrong)
-        yield f"Detail that the input does not hold is wrong more than right (error above 1) on {shown}."
-    astray = [row for row, before in pairs if row.consistency_worst_db < before.consistency_worst_db]
-    if astray:
-        shown = ", ".join(f"{row.sample} ({row.modality})" for row in astray)
-        yield f"Somewhere less consistent with the input than bicubic's worst part on {shown}."
-    images, patients = counted(len(own), "image"), counted(len({row.patient_id for row in own}), "patient")
+    not_better = [line for line in groups if line.psnr_gain_db <= 0]
+    if not_better:
+        yield f"No better than bicubic on average on {', '.join(line.group for line in not_better)}."
+    invented = [row for row in rows if row.error_beyond > 1]
+    if invented:
+        listed = ", ".join(f"{row.sample} ({row.modality}) {row.error_beyond:.2f}" for row in invented)
+        yield f"Detail that the input does not hold is wrong more than right (error above 1) on {listed}."
+    inconsistent = [row for row, bicubic_row in pairs if row.consistency_worst_db < bicubic_row.consistency_worst_db]
+    if inconsistent:
+        listed = ", ".join(f"{row.sample} ({row.modality})" for row in inconsistent)
+        yield f"Somewhere less consistent with the input than bicubic's worst part on {listed}."
+    images, patients = counted(len(rows), "image"), counted(len({row.patient_id for row in rows}), "patient")
     yield f"Scored on {images} of {patients}: what happens to one patient in a hundred is not known."
 
 
-def classifier_failures(own: ClassifierSummary, classifier: dict[str, Any]) -> list[str]:
-    """What it misses and calls wrongly."""
-    sick, well = own.true_positive + own.false_negative, own.true_negative + own.false_positive
-    found = [
-        f"Missed {own.false_negative} of {sick} with {classifier['positive']} at its threshold of {own.threshold:.3f}.",
-        f"Called {own.false_positive} of {well} without it.",
-        f"Its probabilities are off by {own.calibration_error:.3f} on average (expected calibration error).",
+def classifier_failures(scores: ClassifierSummary, classifier: dict[str, Any]) -> list[str]:
+    """Missed cases, false alarms, calibration, and whether all images are simulated."""
+    positives = scores.true_positive + scores.false_negative
+    negatives = scores.true_negative + scores.false_positive
+    failures = [
+        f"Missed {scores.false_negative} of {positives} with {classifier['positive']} at its threshold of "
+        f"{scores.threshold:.3f}.",
+        f"Called {scores.false_positive} of {negatives} without it.",
+        f"Its probabilities are off by {scores.calibration_error:.3f} on average (expected calibration error).",
     ]
     if classifier["simulated"]:
-        found.append("Every held-out image is simulated: nothing is known of real patients.")
-    return found
+        failures.append("Every held-out image is simulated: nothing is known of real patients.")
+    return failures
 
 
 def _render(
@@ -199,17 +204,17 @@ def _render(
 
 
 def _score(line: Scored, field: str, decimals: int, ends: tuple[str, ...]) -> str:
-    """The mean, with its interval where there are patients to draw one from."""
-    said = number(getattr(line, field), decimals)
+    """The mean, with its interval where there is more than one patient."""
+    mean = number(getattr(line, field), decimals)
     if not ends or line.patients == 1:
-        return said
+        return mean
     low, high = (number(getattr(line, end), decimals) for end in ends)
-    return f"{said} [{low}, {high}]"
+    return f"{mean} [{low}, {high}]"
 
 
 def _counted(rows: Iterable[SplitRow]) -> str:
-    own = list(rows)
-    return f"{len(own)} of {counted(len({row.patient_id for row in own}), 'patient')}" if own else "none"
+    listed = list(rows)
+    return f"{len(listed)} of {counted(len({row.patient_id for row in listed}), 'patient')}" if listed else "none"
 
 
 def _unscored(modalities: Iterable[str], groups: Sequence[GroupScore]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the report says of super-resolution beyond the literature's tables: how sure, how consistent, at what cost."""
+"""The report's sections on super-resolution beyond the tables of scores: certainty, consistency, cost and origin."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ WIDTH, HEIGHT = 100.0, 60.0  # of a chart, in its own units
 
 
 def evidence(layout: Layout, methods: Sequence[str], best: MethodSummary) -> dict[str, Any]:
-    """All that the template shows of it. Raises `StepError` naming the file that is missing or not ours."""
+    """The template's context of these sections. Raises `StepError` naming a file that is missing or malformed."""
     names = display_names(methods)
     comparisons = read_rows(layout.sr_comparisons, Comparison)
     samples = read_rows(layout.sr_samples, SampleScore)
@@ -69,28 +69,30 @@ def evidence(layout: Layout, methods: Sequence[str], best: MethodSummary) -> dic
 
 
 def conclusions(comparisons: Sequence[Comparison], names: dict[str, str]) -> list[str]:
-    """What the corrected tests of PSNR allow to say, a sentence an opponent; that nothing can be said is one, too.
+    """One sentence for each opponent: the result of the corrected tests of PSNR, or that there is none.
 
-    Who is better is the sign of the effect size, which is over patients as the test is; where the mean over images,
-    which a patient with many images can decide alone, has the other sign, that is said beside the name.
+    The sign of the effect size tells who is better: it is over patients, as the test is. A patient with many images can
+    turn the sign of the mean over images; the sentence says so beside the name.
     """
-    found = []
+    sentences = []
     for against, rows in groupby((row for row in comparisons if row.measure == "psnr_db"), key=attrgetter("against")):
         family = list(rows)
         opponent = f"{names[family[0].against_method]}" + (f", {OPPONENTS[against]}" if against != "bicubic" else "")
         least = family[0].p_holm_least
         if least > SIGNIFICANT:
-            found.append(
+            sentences.append(
                 f"Against {opponent}: {family[0].patients} patients are too few for any corrected test to fall below "
                 f"{SIGNIFICANT}; the smallest it could give is {least:.3g}. Read the differences and their intervals."
             )
             continue
-        told = [row for row in family if row.p_holm < SIGNIFICANT]
-        better = [_who(row, names) for row in told if row.rank_biserial > 0]
-        worse = [_who(row, names) for row in told if row.rank_biserial < 0]
-        said = [f"{', '.join(who)} {how}" for who, how in ((better, "better"), (worse, "worse")) if who]
-        found.append(f"Against {opponent}: {'; '.join(said) or 'no difference that the corrected tests can tell'}.")
-    return found
+        significant = [row for row in family if row.p_holm < SIGNIFICANT]
+        better = [_who(row, names) for row in significant if row.rank_biserial > 0]
+        worse = [_who(row, names) for row in significant if row.rank_biserial < 0]
+        parts = [f"{', '.join(who)} {verdict}" for who, verdict in ((better, "better"), (worse, "worse")) if who]
+        sentences.append(
+            f"Against {opponent}: {'; '.join(parts) or 'no difference that the corrected tests can tell'}."
+        )
+    return sentences
 
 
 def _who(row: Comparison, names: dict[str, str]) -> str:
@@ -101,20 +103,20 @@ def _who(row: Comparison, names: dict[str, str]) -> str:
 
 
 def certainty(best: MethodSummary, comparisons: Sequence[Comparison]) -> str:
-    """What the verdict may say of the best method's gain over bicubic: no more than so many patients can bear."""
+    """How certain the best method's gain over bicubic is, given its interval and the number of patients."""
     if best.patients == 1:
         return "It is the gain of one patient: there is no interval, and what another patient would give is not known."
     ends = " to ".join(signed(end) for end in (best.psnr_gain_db_low, best.psnr_gain_db_high))
-    said = f"The 95 % interval of that gain, drawn again over patients, is {ends} dB"
+    interval = f"The 95 % interval of that gain, drawn again over patients, is {ends} dB"
     least = next(row.p_holm_least for row in comparisons if (row.measure, row.against) == ("psnr_db", "bicubic"))
     if least > SIGNIFICANT:
         return (
-            f"{said}, but {best.patients} patients are too few to rule out chance: the smallest p that a corrected "
+            f"{interval}, but {best.patients} patients are too few to rule out chance: the smallest p that a corrected "
             f"test could give is {least:.3g}."
         )
     if best.psnr_gain_db_low <= 0:
-        return f"{said}: it holds zero, so the gain may be chance."
-    return f"{said}: it leaves zero out."
+        return f"{interval}: it holds zero, so the gain may be chance."
+    return f"{interval}: it leaves zero out."
 
 
 def number(value: float | None, decimals: int) -> str:
@@ -131,58 +133,58 @@ def signed(value: float, decimals: int = 2) -> str:
     return f"{'+' if value >= 0 else ''}{number(value, decimals)}"
 
 
-def counted(many: int, what: str) -> str:
+def counted(count: int, noun: str) -> str:
     """`1 patient`, `2 patients`."""
-    return f"{many} {what}" if many == 1 else f"{many} {what}s"
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 @dataclass(frozen=True)
-class Spent:
-    """What a method cost, training with that of the network whose weights it went on from."""
+class MethodCost:
+    """The cost of a method. Its training includes that of the network whose weights it started from."""
 
     line: CostLine
-    trained_on: str  # the kind of device that its own configuration names; empty where that is not known
-    train_seconds: float | None  # none where it is not known
+    trained_on: str  # type of device, from its configuration; empty where unknown
+    train_seconds: float | None  # `None` where unknown
     train_wh: float | None
-    own_seconds: float | None  # its own training alone, where it went on from another of the table
-    start: str  # what it went on from: a method, or a folder of which it is not known what it took
+    own_seconds: float | None  # its own training alone, where it started from another method of the table
+    start: str  # what it started from: a method of the table, or a folder whose training cost is unknown
 
 
-def costs(lines: Sequence[CostLine], configs: dict[str, dict[str, Any]]) -> list[Spent]:
-    """One for each of `lines`; `configs` are those of the models, by method."""
+def costs(lines: Sequence[CostLine], configs: dict[str, dict[str, Any]]) -> list[MethodCost]:
+    """The cost of each of `lines`; `configs` holds the configuration of each method."""
     by_method = {line.method: line for line in lines}
-    return [_spent(line, by_method, configs.get(line.method, {})) for line in lines]
+    return [_method_cost(line, by_method, configs.get(line.method, {})) for line in lines]
 
 
-def _spent(line: CostLine, by_method: dict[str, CostLine], config: dict[str, Any]) -> Spent:
+def _method_cost(line: CostLine, by_method: dict[str, CostLine], config: dict[str, Any]) -> MethodCost:
     device, training = config.get("device", ""), config.get("training", {})
     if line.method not in GENERATORS:
-        return Spent(line, device, None, None, None, "")
+        return MethodCost(line, device, None, None, None, "")
     before = by_method.get(training.get("generator", ""))
     if before is None:
         folder = Path(training.get("start", "")).name
-        return Spent(line, device, line.train_seconds, line.train_wh, None, folder)
+        return MethodCost(line, device, line.train_seconds, line.train_wh, None, folder)
     seconds, wh = line.train_seconds + before.train_seconds, line.train_wh + before.train_wh
-    return Spent(line, device, seconds, wh, line.train_seconds, before.method)
+    return MethodCost(line, device, seconds, wh, line.train_seconds, before.method)
 
 
 def configurations(layout: Layout, methods: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """What each of `methods` that has weights was made with, as `config.json` beside them says."""
+    """The `config.json` of each of `methods` that has weights."""
     folders = {name: layout.model(name) for name in GENERATORS} | {CHAMPION: layout.champion}
     return {name: read_json(folder / CONFIG) for name, folder in folders.items() if name in methods}
 
 
 def since(layout: Layout, champion: dict[str, str], candidate: MethodSummary, names: dict[str, str]) -> str:
-    """What sets the best network of this run apart from the champion before it, as far as their files say."""
+    """How the best network of this run differs from the champion before it: score, images and settings."""
     record = read_record(layout.model(candidate.method) / RECORD)
-    about = f"{champion['name']} {champion['version']} ({names.get(champion['method'], champion['method'])})"
+    version = f"{champion['name']} {champion['version']} ({names.get(champion['method'], champion['method'])})"
     if champion["weights_sha256"] == record.weights_sha256:
-        return f"{names[candidate.method]} of this run and the champion before it, {about}, are the same weights."
-    said = [_score_since(layout, candidate.method)]
+        return f"{names[candidate.method]} of this run and the champion before it, {version}, are the same weights."
+    differences = [_score_since(layout, candidate.method)]
     if (layout.champion / CONFIG).is_file():
-        old, new = read_json(layout.champion / CONFIG), read_json(layout.model(candidate.method) / CONFIG)
-        said += [_images_since(old, new), _settings_since(old, new)]
-    return f"Since the champion before, {about}, with {names[candidate.method]}: {'; '.join(said)}."
+        previous, current = read_json(layout.champion / CONFIG), read_json(layout.model(candidate.method) / CONFIG)
+        differences += [_images_since(previous, current), _settings_since(previous, current)]
+    return f"Since the champion before, {version}, with {names[candidate.method]}: {'; '.join(differences)}."
 
 
 def _score_since(layout: Layout, method: str) -> str:
@@ -192,16 +194,19 @@ def _score_since(layout: Layout, method: str) -> str:
     return "not compared on the same images"
 
 
-def _images_since(old: dict[str, Any], new: dict[str, Any]) -> str:
-    before, now = set(old.get("trained_on", ())), set(new.get("trained_on", ()))
+def _images_since(previous: dict[str, Any], current: dict[str, Any]) -> str:
+    before, now = set(previous.get("trained_on", ())), set(current.get("trained_on", ()))
     if before == now:
         return f"the same {counted(len(now), 'training image')}"
     return f"{counted(len(now), 'training image')}, {len(now - before)} new and {len(before - now)} no longer there"
 
 
-def _settings_since(old: dict[str, Any], new: dict[str, Any]) -> str:
-    """Every setting of training and network that differs; the recipes alone where those do."""
-    before, now = (flattened({"network": one.get("network", {}), **one.get("training", {})}) for one in (old, new))
+def _settings_since(previous: dict[str, Any], current: dict[str, Any]) -> str:
+    """Every setting of training and network that differs; only the recipes where they differ."""
+    before, now = (
+        flattened({"network": config.get("network", {}), **config.get("training", {})})
+        for config in (previous, current)
+    )
     if before.get("recipe") != now.get("recipe"):
         return f"recipe {before.get('recipe')} → {now.get('recipe')}"
     names = sorted({*before, *now})
@@ -210,10 +215,10 @@ def _settings_since(old: dict[str, Any], new: dict[str, Any]) -> str:
 
 
 def tracking_server() -> str:
-    """The address of MLflow's pages that these runs have, without a password; that of `medsr ui` without a server."""
+    """The address of MLflow's pages for these runs, without a password; without a server, that of `medsr ui`."""
     address = os.environ.get("MLFLOW_TRACKING_URI", "")
-    known = address if address.startswith(("http://", "https://")) else LOCAL_PAGES
-    return re.sub(r"//[^/@\s]*@", "//", known).rstrip("/")
+    server = address if address.startswith(("http://", "https://")) else LOCAL_PAGES
+    return re.sub(r"//[^/@\s]*@", "//", server).rstrip("/")
 
 
 def run_address(run_id: str) -> str:
@@ -222,20 +227,20 @@ def run_address(run_id: str) -> str:
 
 
 def digests(lock: Path) -> dict[str, str]:
-    """DVC's digest of all data that the scores were made from, by path; empty without `dvc.lock`.
+    """DVC's digest of all data behind the scores, by path; empty without `dvc.lock`.
 
-    As `prepare` and `evaluate` found them: whatever of it changes, both run again, and the report after them.
+    These are the dependencies of `prepare` and `evaluate`. When one changes, both run again, and the report after them.
     """
     stages = yaml.safe_load(lock.read_text(encoding="utf-8")).get("stages", {}) if lock.is_file() else {}
-    found = [one for name in ("prepare", "evaluate") for one in stages.get(name, {}).get("deps", ())]
-    return {one["path"]: one["md5"] for one in found if one["path"].startswith("data/") and "md5" in one}
+    deps = [dep for name in ("prepare", "evaluate") for dep in stages.get(name, {}).get("deps", ())]
+    return {dep["path"]: dep["md5"] for dep in deps if dep["path"].startswith("data/") and "md5" in dep}
 
 
 def groups(rows: Sequence[GroupScore]) -> list[dict[str, Any]]:
-    """One entry a group, with its line under each method."""
+    """One dictionary for each group, with each method's row."""
     return [
         {"group": group, "lines": {line.method: line for line in lines}}
-        for group, lines in ((key, list(found)) for key, found in groupby(rows, key=attrgetter("group")))
+        for group, lines in ((name, list(group_rows)) for name, group_rows in groupby(rows, key=attrgetter("group")))
     ]
 
 
@@ -252,18 +257,18 @@ def spectrum(points: Sequence[SpectrumPoint], methods: Sequence[str]) -> dict[st
 
 
 def profiles(points: Sequence[ProfilePoint], methods: Sequence[str]) -> dict[str, dict[str, str]]:
-    """For each shown sample the values along its line, an SVG polyline a method."""
-    found: dict[str, dict[str, str]] = {}
+    """For each shown sample, an SVG polyline of the values along its line for each method."""
+    polylines: dict[str, dict[str, str]] = {}
     for sample in dict.fromkeys(point.sample for point in points):
-        own = [point for point in points if point.sample == sample]
-        first, last = min(p.column for p in own), max(p.column for p in own)
-        low, high = min(p.value for p in own), max(p.value for p in own)
-        across, up = max(last - first, 1), (high - low) or 1.0
-        found[sample] = {
-            name: _line(((p.column - first) / across, (p.value - low) / up) for p in own if p.method == name)
+        line_points = [point for point in points if point.sample == sample]
+        first, last = min(p.column for p in line_points), max(p.column for p in line_points)
+        low, high = min(p.value for p in line_points), max(p.value for p in line_points)
+        width, span = max(last - first, 1), (high - low) or 1.0
+        polylines[sample] = {
+            name: _line(((p.column - first) / width, (p.value - low) / span) for p in line_points if p.method == name)
             for name in ("original", *methods)
         }
-    return found
+    return polylines
 
 
 def _measured(rows: Sequence[SampleScore]) -> set[str]:

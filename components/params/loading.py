@@ -1,4 +1,4 @@
-"""`params.yaml`, read and refused where it makes no sense; one error names every problem."""
+"""Reads and checks `params.yaml`; one error names every problem."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from components.params.steps import Params
 from components.params.trainings import RECIPES, AdversarialTraining, PixelTraining, Training
 
 PROFILES = ("quick", "full")
-SHARED = "shared"  # what YAML itself has put wherever a training takes it over
+SHARED = "shared"  # settings that trainings take over by YAML anchors
 
 
 class ParamsError(ValueError):
-    """Settings that make no sense; the message lists every problem."""
+    """Invalid settings; the message lists every problem."""
 
 
 def load(path: Path, profile: str | None = None) -> Params:
@@ -47,11 +47,11 @@ def parse(content: Any, name: str = PARAMS) -> Params:
     profile = content.get("profile") if isinstance(content, Mapping) else None
     if profile not in PROFILES:
         raise ParamsError(f"{name}: profile: expected one of {', '.join(PROFILES)}, found {profile!r}")
-    own = dict(content.get(profile) or {})
+    section = dict(content.get(profile) or {})
     merged = {key: value for key, value in content.items() if key not in (*PROFILES, SHARED)} | {
-        key: own.get(key) for key in ("simulate", "train")
+        key: section.get(key) for key in ("simulate", "train")
     }
-    unknown = sorted(set(own) - {"simulate", "train"})
+    unknown = sorted(set(section) - {"simulate", "train"})
     problems += [f"{profile}.{key}: unknown" for key in unknown]
     trainings = merged.pop("train") or {}
     parsed = {
@@ -66,20 +66,20 @@ def parse(content: Any, name: str = PARAMS) -> Params:
     return replace(params, train=parsed)
 
 
-def _training_of(value: Any, where: str, problems: list[str]) -> Training | None:
+def _training_of(value: Any, location: str, problems: list[str]) -> Training | None:
     recipe = value.get("recipe") if isinstance(value, Mapping) else None
     if recipe not in RECIPES:
-        problems.append(f"{where}.recipe: expected one of {', '.join(RECIPES)}, found {recipe!r}")
+        problems.append(f"{location}.recipe: expected one of {', '.join(RECIPES)}, found {recipe!r}")
         return None
-    return build_section(RECIPES[recipe], value, where, problems)
+    return build_section(RECIPES[recipe], value, location, problems)
 
 
-def _without_start(trainings: Mapping[str, Training], where: str) -> Iterator[str]:
+def _without_start(trainings: Mapping[str, Training], location: str) -> Iterator[str]:
     """A line for each adversarial training that starts from no pixel training."""
-    pixel = [name for name, training in trainings.items() if isinstance(training, PixelTraining)]
+    starts = [name for name, training in trainings.items() if isinstance(training, PixelTraining)]
     for name, training in trainings.items():
-        if isinstance(training, AdversarialTraining) and training.generator not in pixel:
-            yield f"{where}.{name}.generator: expected one of {', '.join(pixel)}, found {training.generator!r}"
+        if isinstance(training, AdversarialTraining) and training.generator not in starts:
+            yield f"{location}.{name}.generator: expected one of {', '.join(starts)}, found {training.generator!r}"
 
 
 def scale_of(params: Params) -> int:

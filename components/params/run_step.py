@@ -1,4 +1,4 @@
-"""A step from the command line: what it says, and how it ends."""
+"""Runs a step from the command line: its output and exit code."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def run_step(step: Callable[[Layout, Params], Iterable[str]]) -> int:
 
 
 def report(work: Callable[[], Iterable[str]]) -> int:
-    """Prints the lines of `work`; 0, or 1 after saying on stderr what was expected, what came and what to do.
+    """Prints the lines of `work`. Gives 0, or 1 after an error that the user can mend, printed on stderr.
 
-    Expected are `StepError`, `ParamsError` and a disk that takes no more; whatever else comes is a fault of the
-    program and shows where.
+    Such errors are `StepError`, `ParamsError` and a full disk. Any other is a fault of the program and keeps its
+    traceback.
     """
     try:
         for line in work():
@@ -30,16 +30,16 @@ def report(work: Callable[[], Iterable[str]]) -> int:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:
-        full = _full(error)
-        if full is None:
+        cause = _disk_full(error)
+        if cause is None:
             raise
-        print(f"{full.filename or 'a file'}: not written, {full.strerror}. Make room and run again.", file=sys.stderr)
+        print(f"{cause.filename or 'a file'}: not written, {cause.strerror}. Make room and run again.", file=sys.stderr)
         return 1
     return 0
 
 
-def _full(error: BaseException | None) -> OSError | None:
-    """The disk's own word, where `error` is it or was raised for it: pydicom raises another without the number."""
+def _disk_full(error: BaseException | None) -> OSError | None:
+    """The full disk's error: `error` or one of its causes, because pydicom raises another without the number."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in FULL:
             return error

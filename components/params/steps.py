@@ -1,7 +1,7 @@
-"""Every setting a step takes: one frozen dataclass a step, read from `params.yaml`, refused where it makes no sense.
+"""The settings of every step: one frozen dataclass for each.
 
-Types, units and meaning stand here, values in `params.yaml`; a setting that is missing, unknown, of the wrong type or
-out of range is refused, and one error names them all.
+Types, units and meaning are here, values in `params.yaml`. A setting that is missing, unknown, of the wrong type or out
+of range is refused; one error names them all.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ Schedule = Literal["constant", "cosine", "cosine_restarts", "halving", "tenth"]
 
 @dataclass(frozen=True)
 class PixelTraining:
-    """SRCNN, SRResNet and RRDB: the distance between pixels, nothing else."""
+    """SRCNN, SRResNet and RRDB, trained on a pixel loss alone."""
 
     recipe: Literal["pixel"]
     network: dict[str, Any]  # name and sizes; see components/learning/models
@@ -32,7 +32,7 @@ class PixelTraining:
     validate_every: int  # steps
     checkpoint_every: int  # steps
     start: str = ""  # folder of weights to go on from, such as one of data/shared; empty: fresh ones
-    accumulate: int = 1  # turns that a batch is taken in, where the device cannot hold it at once
+    accumulate: int = 1  # parts of a batch taken in turn, where the device cannot hold it at once
     compile: bool = False  # torch.compile: pays on a GPU over many steps; wants a C++ compiler
 
     def problems(self) -> Iterator[str]:
@@ -42,7 +42,7 @@ class PixelTraining:
 
 @dataclass(frozen=True)
 class AdversarialTraining:
-    """SRGAN and ESRGAN: from a generator's pixel phase, with a content and an adversarial loss."""
+    """SRGAN and ESRGAN: a pixel-trained generator goes on with a content and an adversarial loss."""
 
     recipe: Literal["adversarial"]
     generator: str  # the pixel training whose weights are the start
@@ -81,7 +81,7 @@ class AdversarialTraining:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How training images are varied, on the device; 0 or false turns a part off. Also what test-time views are."""
+    """Random changes of training images and of test-time views, on the device; 0 or false turns a part off."""
 
     rotation_degrees: float  # at most, either way
     shift: float  # share of a side, at most, either way

@@ -1,7 +1,7 @@
-"""Who serves: aliases are moved under one lock, each move is written down, and one that was interrupted is finished.
+"""The ledger of promotions: moves the aliases under one lock, records each move, and finishes an interrupted one.
 
-`mlruns/promotions.jsonl` is only ever added to. A move is first written to `promotion.pending.json` beside it, then
-made, then added: killed at any point, whoever opens the ledger next finishes it, and it stands there once.
+`mlruns/promotions.jsonl` is append-only. A move is first written to `promotion.pending.json` beside it, then made, then
+appended. After a kill at any point, the next process that opens the ledger finishes the move and appends it once.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from components.handover import Layout, StepError, read_json, sha256_of, write_j
 from components.handover.names import LOCK, WEIGHTS
 from components.learning.weights import load_weights
 
-POLICY = "policy"  # who decides where no person does
-LOOK_AGAIN_S = 0.1
+POLICY = "policy"  # `by` of a decision that no person took
+RETRY_S = 0.1
 PROMOTED, REFUSED, ROLLED_BACK, DECLINED = "promoted", "refused", "rolled back", "declined"
-SET_ASIDE = "set aside"  # a move that could not be made any more when its turn came
+SET_ASIDE = "set aside"  # a pending move that could not be made any more
 
 
 @dataclass(frozen=True)
@@ -54,40 +54,41 @@ class Entry:
 
 
 class Ledger:
-    """The lines of `promotions.jsonl`, and the one way to add to them; made by `opened`."""
+    """Appends to `promotions.jsonl` and moves aliases; `opened` gives one."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
 
     def note(self, entry: Entry) -> None:
-        """Adds what moved no alias."""
+        """Appends a decision that moves no alias."""
         _append(self._layout, _dated(entry))
 
     def move(self, entry: Entry, aliases: dict[str, str]) -> None:
-        """Lets each alias of `entry.model` point at the version beside it, or at none where that is empty.
+        """Points each alias of `entry.model` at its version, or removes it where the version is empty.
 
-        Raises `StepError` where another clone of the project has changed the champion meanwhile; then nothing is moved.
+        Raises `StepError` where another clone of the project has changed the champion; then nothing is moved.
         """
         write_json(_pending(self._layout), {"entry": _dated(entry), "aliases": aliases})
-        if why := _finish(self._layout):
+        if obstacle := _finish(self._layout):
             raise StepError(
-                f"{entry.model} {entry.version}: {why}. Nothing was moved. See `medsr models list`, and decide again."
+                f"{entry.model} {entry.version}: {obstacle}. Nothing was moved. "
+                "See `medsr models list`, and decide again."
             )
 
 
 @contextmanager
 def opened(layout: Layout, patience_s: float = 60.0) -> Iterator[Ledger]:
-    """The ledger, for this process alone until the block ends. Raises `StepError` where another keeps it for longer."""
+    """The ledger, locked until the block ends. Raises `StepError` where another process keeps it for `patience_s`."""
     layout.mlruns.mkdir(parents=True, exist_ok=True)
     with (layout.mlruns / ".promotions.lock").open("a") as lock:
         until = time.monotonic() + patience_s
-        while not _taken(lock.fileno()):
+        while not _try_lock(lock.fileno()):
             if time.monotonic() > until:
                 raise StepError(
                     f"{lock.name}: another promotion is under way, for more than {patience_s:g} s. Wait for it."
                 )
-            time.sleep(LOOK_AGAIN_S)
-        _mend(_path(layout))
+            time.sleep(RETRY_S)
+        _drop_partial_line(_path(layout))
         _finish(layout)
         yield Ledger(layout)
 
@@ -101,7 +102,7 @@ def history(layout: Layout) -> list[dict[str, Any]]:
 
 
 def promote(layout: Layout, model: str, number: str, by: str, reason: str) -> Entry:
-    """Puts a version in service because a person says so; it has to load and answer."""
+    """Promotes a version on the word of a person, after its health check."""
     with opened(layout) as ledger:
         version, champion = version_of(layout, model, number), registry.by_alias(layout, model, CHAMPION)
         if champion and champion.number == number:
@@ -128,7 +129,7 @@ def promote(layout: Layout, model: str, number: str, by: str, reason: str) -> En
 
 
 def decline(layout: Layout, model: str, number: str, by: str, reason: str) -> Entry:
-    """Keeps a version out of service because a person says so: the policy will not promote it."""
+    """Declines a version on the word of a person: the policy will not promote it."""
     with opened(layout) as ledger:
         version, champion = version_of(layout, model, number), registry.by_alias(layout, model, CHAMPION)
         serving = champion.number if champion else ""
@@ -141,20 +142,20 @@ def decline(layout: Layout, model: str, number: str, by: str, reason: str) -> En
 
 
 def rollback(layout: Layout, model: str, by: str, reason: str) -> Entry:
-    """Puts the version before the champion back in service; the one taken out is not promoted again by the policy."""
+    """Puts the previous champion back in service. The policy will not promote the withdrawn one again."""
     with opened(layout) as ledger:
-        champion, before = (registry.by_alias(layout, model, alias) for alias in (CHAMPION, PREVIOUS))
-        if champion is None or before is None:
+        champion, previous = (registry.by_alias(layout, model, alias) for alias in (CHAMPION, PREVIOUS))
+        if champion is None or previous is None:
             raise StepError(
                 f"{model}: expected a version that served before the champion, found none. "
                 f"See `medsr models list`; `medsr models promote NUMBER` puts any version in service."
             )
-        check_health(layout, before)
+        check_health(layout, previous)
         registry.tag(layout, champion, registry.WITHDRAWN, reason or "rolled back")
         entry = Entry(
-            model, before.method, before.number, ROLLED_BACK, champion.number, by, reason, run_id=before.run_id
+            model, previous.method, previous.number, ROLLED_BACK, champion.number, by, reason, run_id=previous.run_id
         )
-        ledger.move(entry, {CHAMPION: before.number, PREVIOUS: ""})
+        ledger.move(entry, {CHAMPION: previous.number, PREVIOUS: ""})
         return entry
 
 
@@ -162,14 +163,14 @@ def check_health(layout: Layout, version: Version) -> None:
     """Loads `version` and lets it answer once. Raises `StepError` where its files are not those that were registered,
     or its answer is not of the right shape and finite."""
     folder = registry.folder_of(layout, version)
-    found = sha256_of(folder / WEIGHTS)
-    if found != version.weights_sha256:
+    digest = sha256_of(folder / WEIGHTS)
+    if digest != version.weights_sha256:
         raise StepError(
-            f"{version.name} {version.number}: expected weights {version.weights_sha256[:12]}, found {found[:12]}. "
+            f"{version.name} {version.number}: expected weights {version.weights_sha256[:12]}, found {digest[:12]}. "
             "Its files were changed after it was registered: promote another version."
         )
-    good = _reads(folder) if version.name == CLASSIFIER else _sharpens(folder)
-    if not good:
+    healthy = _reads(folder) if version.name == CLASSIFIER else _sharpens(folder)
+    if not healthy:
         raise StepError(
             f"{version.name} {version.number}: expected finite answers of the right shape, found none. "
             "Nothing was promoted; train it again."
@@ -190,45 +191,45 @@ def _reads(folder: Path) -> bool:
 
     classifier = load_any_classifier(folder)
     image = np.linspace(0, 1, classifier.size**2, dtype=np.float32).reshape(1, 1, classifier.size, classifier.size)
-    found = classifier.probabilities(image.repeat(classifier.channels, 1))
-    return found.shape == (1,) and bool(((found >= 0) & (found <= 1)).all())
+    probabilities = classifier.probabilities(image.repeat(classifier.channels, 1))
+    return probabilities.shape == (1,) and bool(((probabilities >= 0) & (probabilities <= 1)).all())
 
 
 def version_of(layout: Layout, model: str, number: str) -> Version:
     """The version with that number. Raises `StepError` where there is none."""
-    found = next((one for one in registry.list_versions(layout, model) if one.number == number), None)
-    if found is None:
+    match = next((version for version in registry.list_versions(layout, model) if version.number == number), None)
+    if match is None:
         raise StepError(f"{model} {number}: expected a registered version, found none. See `medsr models list`.")
-    return found
+    return match
 
 
 def _finish(layout: Layout) -> str:
-    """Makes the move that is pending and adds its line; where it cannot be made, the line and what is given say why."""
+    """Makes the pending move and appends its entry. Gives why it could not be made, as the entry does; else empty."""
     pending = _pending(layout)
     if not pending.is_file():
         return ""
     content = read_json(pending)
-    entry, why = content["entry"], _hindrance(layout, content["entry"], content["aliases"])
-    if why:
-        entry |= {"outcome": SET_ASIDE, "reason": f"{entry.get('outcome')} by {entry.get('by')}: {why}"}
+    entry, obstacle = content["entry"], _obstacle(layout, content["entry"], content["aliases"])
+    if obstacle:
+        entry |= {"outcome": SET_ASIDE, "reason": f"{entry.get('outcome')} by {entry.get('by')}: {obstacle}"}
     else:
         _move(layout, entry["model"], content["aliases"])
     if entry not in history(layout)[-1:]:
         _append(layout, entry)
     pending.unlink()
-    return why
+    return obstacle
 
 
-def _hindrance(layout: Layout, entry: dict[str, Any], aliases: dict[str, str]) -> str:
-    """Why a move that was written down cannot be made, or nothing. MLflow has no way to look and move in one step."""
-    model, before = entry["model"], entry.get("replaced", "")
+def _obstacle(layout: Layout, entry: dict[str, Any], aliases: dict[str, str]) -> str:
+    """Why a pending move cannot be made, else empty. MLflow cannot check and move in one step."""
+    model, replaced = entry["model"], entry.get("replaced", "")
     if aliases[CHAMPION] not in {version.number for version in registry.list_versions(layout, model)}:
         return f"version {aliases[CHAMPION]} is not registered any more"
     champion = registry.by_alias(layout, model, CHAMPION)
     serving = champion.number if champion else ""
-    if serving not in (before, aliases[CHAMPION]):  # the latter where the move was made, and cut short after
+    if serving not in (replaced, aliases[CHAMPION]):  # the latter if the move was made before the kill
         return (
-            f"expected {before or 'no version'} to serve, found {serving or 'none'}: somebody else moved it meanwhile"
+            f"expected {replaced or 'no version'} to serve, found {serving or 'none'}: somebody else moved it meanwhile"
         )
     return ""
 
@@ -252,8 +253,8 @@ def _append(layout: Layout, entry: dict[str, Any]) -> None:
         os.fsync(handle.fileno())
 
 
-def _mend(path: Path) -> None:
-    """Takes off a last line that was cut short: what it said is still pending, or was about to be said."""
+def _drop_partial_line(path: Path) -> None:
+    """Drops a last line that a kill cut short: its entry is still pending, or was never finished."""
     if path.is_file() and (text := path.read_bytes()) and not text.endswith(b"\n"):
         with path.open("r+b") as handle:
             handle.truncate(text.rfind(b"\n") + 1)
@@ -263,7 +264,7 @@ def _dated(entry: Entry) -> dict[str, Any]:
     return {"at": datetime.now(UTC).isoformat(timespec="seconds"), **entry.as_dict()}
 
 
-def _taken(descriptor: int) -> bool:
+def _try_lock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

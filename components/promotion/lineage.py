@@ -1,7 +1,7 @@
-"""From a registered version back to everything that it was made from, as it was then.
+"""The lineage of a registered version: everything that it was made from, as it was then.
 
-The version keeps `dvc.lock`, `dvc.yaml`, `params.yaml` and a record of the environment in `lineage/` among its files:
-a later commit, or none, does not take them away.
+The version keeps `dvc.lock`, `dvc.yaml`, `params.yaml`, the locked requirements and a record of the environment in
+`lineage/` among its files. No later commit can change them.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from components.handover.names import GRAPH, LOCK, PARAMS, REQUIREMENTS
 from components.promotion.ledger import history
 
 FOLDER = "lineage"
-KEPT = (LOCK, GRAPH, PARAMS, REQUIREMENTS)
+KEPT_FILES = (LOCK, GRAPH, PARAMS, REQUIREMENTS)
 ENVIRONMENT = "environment.json"
 
 
 @dataclass(frozen=True)
-class Chain:
-    """What one version was made from; digests are empty where they were not kept."""
+class Lineage:
+    """The lineage of one version; digests are empty where they were not kept."""
 
     version: Version
     aliases: tuple[str, ...]
@@ -42,9 +42,9 @@ class Chain:
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
-        about = {"model": self.version.name, "version": self.version.number, "method": self.version.method}
-        about |= {"weights_sha256": self.version.weights_sha256, "withdrawn": self.version.withdrawn}
-        return about | {
+        summary = {"model": self.version.name, "version": self.version.number, "method": self.version.method}
+        summary |= {"weights_sha256": self.version.weights_sha256, "withdrawn": self.version.withdrawn}
+        return summary | {
             name: getattr(self, name) for name in ("aliases", "run", "parameters", "stage", "environment", "promotions")
         }
 
@@ -52,7 +52,7 @@ class Chain:
         """For the terminal."""
         serves = f" · {', '.join(self.aliases)}" if self.aliases else ""
         packages = self.environment.get("packages", {})
-        told = {
+        fields = {
             "weights": self.version.weights_sha256,
             "withdrawn": self.version.withdrawn,
             **{f"run: {key}": value for key, value in self.run.items()},
@@ -61,9 +61,9 @@ class Chain:
             **{f"environment: {name}": packages.get(name, "") for name in ("torch", "numpy")},
             "parameters": ", ".join(f"{key} {value}" for key, value in sorted(self.parameters.items())),
         }
-        width = max(len(key) for key in told)
+        width = max(len(key) for key in fields)
         lines = [f"{self.version.name} {self.version.number} ({self.version.method}){serves}"]
-        lines += [f"  {key:<{width}}  {value}" for key, value in told.items() if value]
+        lines += [f"  {key:<{width}}  {value}" for key, value in fields.items() if value]
         for entry in self.promotions:
             by = f" by {entry['by']}" if entry.get("by") else ""
             because = f": {entry['reason']}" if entry.get("reason") else ""
@@ -72,34 +72,34 @@ class Chain:
 
 
 def keep(layout: Layout, model_id: str) -> dict[str, str]:
-    """Stores with a logged model what it was made from, as the project's folder has it now.
+    """Stores the lineage with a logged model, from the project's folder as it is now.
 
-    Gives the tags of a version made of it, which is made after: there is none without its lineage.
+    Gives the tags for the version. The version is registered afterwards, so none exists without its lineage.
     """
-    with tempfile.TemporaryDirectory(prefix="medsr-lineage-") as place:
-        write_json(Path(place, ENVIRONMENT), environment())
-        registry.attach(layout, model_id, [Path(place, ENVIRONMENT), *_kept(layout)], FOLDER)
+    with tempfile.TemporaryDirectory(prefix="medsr-lineage-") as folder:
+        write_json(Path(folder, ENVIRONMENT), environment())
+        registry.attach(layout, model_id, [Path(folder, ENVIRONMENT), *_files_to_keep(layout)], FOLDER)
     lock = layout.root / LOCK
     return {"dvc_lock_sha256": sha256_of(lock)} if lock.is_file() else {}
 
 
 def complete(layout: Layout, version: Version) -> None:
-    """Keeps with `version`, which is what the folder holds, what it was made from, where nothing is kept yet."""
+    """Stores the lineage of `version`, the one the folder holds, if none is stored yet."""
     if not version.traced:
         for key, value in keep(layout, version.model_id).items():
             registry.tag(layout, version, key, value)
 
 
-def chain(layout: Layout, version: Version) -> Chain:
-    """Everything that is known of `version`."""
+def trace(layout: Layout, version: Version) -> Lineage:
+    """The lineage of `version`, from MLflow, the kept files and the ledger."""
     client = tracking.connect(layout).MlflowClient()
     run = client.get_run(version.run_id)
     folder = registry.folder_of(layout, version).parents[1] / FOLDER
-    pointed = registry.aliases(layout, version.name)
+    aliases = registry.aliases(layout, version.name)
     tags = ("git_revision", "data_sha256", "dvc_stage", "restored_from")
-    return Chain(
+    return Lineage(
         version=version,
-        aliases=tuple(sorted(alias for alias, number in pointed.items() if number == version.number)),
+        aliases=tuple(sorted(alias for alias, number in aliases.items() if number == version.number)),
         run={"id": version.run_id} | {key: run.data.tags[key] for key in tags if run.data.tags.get(key)},
         parameters=dict(run.data.params),
         stage=_stage(folder / LOCK, run.data.tags.get("dvc_stage", "")),
@@ -123,12 +123,12 @@ def environment() -> dict[str, Any]:
 
 @cache
 def _packages() -> tuple[tuple[str, str], ...]:
-    """Name and version of each; looking takes a quarter of a second, and a running process keeps what it has loaded."""
-    return tuple(sorted({found.name: found.version for found in distributions() if found.name}.items()))
+    """Name and version of each. Cached: it takes a quarter of a second, and a running process keeps its packages."""
+    return tuple(sorted({package.name: package.version for package in distributions() if package.name}.items()))
 
 
-def _kept(layout: Layout) -> list[Path]:
-    return [layout.root / name for name in KEPT if (layout.root / name).is_file()]
+def _files_to_keep(layout: Layout) -> list[Path]:
+    return [layout.root / name for name in KEPT_FILES if (layout.root / name).is_file()]
 
 
 def _stage(lock: Path, name: str) -> dict[str, str]:

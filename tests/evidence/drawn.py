@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from components.evidence.compared_methods import Method, bicubic
+from components.evidence.compared_methods import Method, bicubic_method
 from components.handover import PreparedRow
 from components.imaging.degradation import Kind, degrade
 from components.learning.datasets.pairs import Pair
@@ -27,16 +27,16 @@ def pair(
     grid = np.add.outer(np.arange(rows), np.arange(columns))
     fine = 0.04 * np.random.default_rng(seed).normal(size=(rows, columns)) * (grid % 7 > 2)
     image = np.clip(0.15 + 0.6 * shapes(rows, columns, seed=seed) + fine, 0, 1).astype(np.float32)
-    about = {"sample_id": f"{seed:016x}-0", "image_id": f"{seed:016x}", "frame": 0, "patient_id": f"P{seed:012x}"}
-    about |= {"modality": modality, "split": "test", "rows": rows, "columns": columns, "low": 0.0, "high": 1.0}
+    fields = {"sample_id": f"{seed:016x}-0", "image_id": f"{seed:016x}", "frame": 0, "patient_id": f"P{seed:012x}"}
+    fields |= {"modality": modality, "split": "test", "rows": rows, "columns": columns, "low": 0.0, "high": 1.0}
     low = degrade(image, SCALE, degradation, seed + 1)
     tensors = (torch.from_numpy(array)[None] for array in (low, image, image > 0.2))
-    return Pair(PreparedRow(**(about | {"file": "drawn.npz"})), *tensors)  # type: ignore[arg-type]
+    return Pair(PreparedRow(**(fields | {"file": "drawn.npz"})), *tensors)  # type: ignore[arg-type]
 
 
 def honest(share: float = 0.5) -> Method:
     """What a good network does: bicubic, and a share of what is missing from it."""
-    plain = bicubic(SCALE)
+    plain = bicubic_method(SCALE)
     return Method("rrdb", lambda pair: plain.sharpen(pair) + share * (pair.high[None] - plain.sharpen(pair)))
 
 

@@ -12,11 +12,11 @@ READ = Predictions("classifier", TRUTH, SCORES, 0.5, [f"P{number // 2}" for numb
 
 
 def test_measures_are_those_of_scikit_learn() -> None:
-    found = {name: measure(np.arange(8)) for name, measure in measures(READ).items()}
-    assert found["accuracy"] == accuracy_score(TRUTH, READ.called)
-    assert found["sensitivity"] == recall_score(TRUTH, READ.called)
-    assert found["specificity"] == recall_score(~TRUTH, ~READ.called)
-    assert found["auroc"] == pytest.approx(roc_auc_score(TRUTH, SCORES))
+    scores = {name: measure(np.arange(8)) for name, measure in measures(READ).items()}
+    assert scores["accuracy"] == accuracy_score(TRUTH, READ.called)
+    assert scores["sensitivity"] == recall_score(TRUTH, READ.called)
+    assert scores["specificity"] == recall_score(~TRUTH, ~READ.called)
+    assert scores["auroc"] == pytest.approx(roc_auc_score(TRUTH, SCORES))
 
 
 def test_a_score_at_the_threshold_counts_as_found() -> None:
@@ -29,10 +29,10 @@ def test_counts_add_up_to_the_images() -> None:
 
 
 def test_intervals_stand_beside_their_measure_and_share_their_patients() -> None:
-    found = with_intervals(measures(READ) | {"twice": lambda i: 2 * share_of(TRUTH[i])}, READ.patients, 200, 0)
-    assert found["auroc_low"] <= found["auroc"] <= found["auroc_high"]
+    scores = with_intervals(measures(READ) | {"twice": lambda i: 2 * share_of(TRUTH[i])}, READ.patients, 200, 0)
+    assert scores["auroc_low"] <= scores["auroc"] <= scores["auroc_high"]
     half = with_intervals({"once": lambda i: share_of(TRUTH[i])}, READ.patients, 200, 0)
-    assert found["twice_low"] == 2 * half["once_low"] and found["twice_high"] == 2 * half["once_high"]
+    assert scores["twice_low"] == 2 * half["once_low"] and scores["twice_high"] == 2 * half["once_high"]
 
 
 def test_a_share_of_nothing_is_no_number() -> None:

@@ -11,9 +11,9 @@ def test_ours_come_first_with_what_is_known_of_their_cost(trained: Layout) -> No
     import torch
 
     rows = rows_of(trained.super_resolution, "test")
-    found, champion, left_out = compared_methods(trained, rows, 4, torch.device("cpu"))
-    assert [one.name for one in found] == list(METHODS) and champion == {} and left_out == []
-    assert found[0].parameters == 0 and all(one.parameters and one.weights_bytes for one in found[1:])
+    methods, champion, left_out = compared_methods(trained, rows, 4, torch.device("cpu"))
+    assert [method.name for method in methods] == list(METHODS) and champion == {} and left_out == []
+    assert methods[0].parameters == 0 and all(method.parameters and method.weights_bytes for method in methods[1:])
 
 
 @pytest.mark.parametrize("name", ["rrdb", "RRDB", "champion", "leader", "original", "input", "a/b", "a.zoom", ""])

@@ -31,8 +31,8 @@ def test_the_effect_size_goes_from_all_worse_to_all_better() -> None:
 def test_a_patient_counts_once_however_many_images_there_are() -> None:
     assert by_patient(np.array([1.0, 3.0, 5.0]), ["a", "a", "b"]).tolist() == [2.0, 5.0]
     table = rows({"bicubic": [30, 30, 30, 30], "rrdb": [31, 31, 31, 29]}, patients=["a", "a", "a", "b"])
-    found = compare(table, {"bicubic": "bicubic"}, 200, 0)
-    psnr = next(one for one in found if one.measure == "psnr_db")
+    comparisons = compare(table, {"bicubic": "bicubic"}, 200, 0)
+    psnr = next(row for row in comparisons if row.measure == "psnr_db")
     assert (psnr.patients, psnr.patients_better, psnr.n) == (2, 1, 4)
     assert psnr.difference == pytest.approx(0.5) and psnr.p == 1.0
 
@@ -40,8 +40,8 @@ def test_a_patient_counts_once_however_many_images_there_are() -> None:
 def test_every_method_meets_every_opponent_and_is_corrected_for_the_others() -> None:
     steps = np.arange(8) * 0.01
     table = rows({"bicubic": 30 + 0 * steps, "srcnn": 30.5 + steps, "rrdb": 31 + steps})
-    found = compare(table, {"bicubic": "bicubic", "leader": "rrdb"}, 200, 0)
-    psnr = {(one.against, one.method): one for one in found if one.measure == "psnr_db"}
+    comparisons = compare(table, {"bicubic": "bicubic", "leader": "rrdb"}, 200, 0)
+    psnr = {(row.against, row.method): row for row in comparisons if row.measure == "psnr_db"}
     assert set(psnr) == {("bicubic", "srcnn"), ("bicubic", "rrdb"), ("leader", "bicubic"), ("leader", "srcnn")}
     best = psnr["bicubic", "rrdb"]
     assert best.p == pytest.approx(2 / 2**8) and best.p_holm == pytest.approx(2 * best.p) == best.p_holm_least

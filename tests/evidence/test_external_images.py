@@ -24,9 +24,9 @@ def test_images_are_read_in_every_form_that_programs_write(tmp_path: Path, kind:
     else:
         grey = (image * 255).round().astype(np.uint8)
         Image.fromarray(grey if kind == "8" else np.stack([grey] * 3, -1)).save(f"{name}.png")
-    found = ExternalImages(tmp_path, [pair.row])(pair)
-    assert found.shape == (1, 1, 96, 120) and found.dtype == torch.float32
-    np.testing.assert_allclose(found[0, 0].numpy(), image, atol=0.003)
+    image_read = ExternalImages(tmp_path, [pair.row])(pair)
+    assert image_read.shape == (1, 1, 96, 120) and image_read.dtype == torch.float32
+    np.testing.assert_allclose(image_read[0, 0].numpy(), image, atol=0.003)
 
 
 def test_every_missing_and_every_needless_file_is_named_at_once(tmp_path: Path) -> None:
@@ -84,5 +84,5 @@ def test_an_array_that_is_no_image_is_refused_by_name(tmp_path: Path, write: Cal
 def test_the_inputs_that_another_program_is_given_are_those_that_ours_had(tmp_path: Path) -> None:
     pair = drawn.pair()
     assert write_inputs(tmp_path, [pair]) == 1
-    found = np.asarray(Image.open(tmp_path / f"{pair.row.sample_id}.png")) / 65535
-    np.testing.assert_allclose(found, pair.low[0].clamp(0, 1).numpy(), atol=1e-5)
+    written = np.asarray(Image.open(tmp_path / f"{pair.row.sample_id}.png")) / 65535
+    np.testing.assert_allclose(written, pair.low[0].clamp(0, 1).numpy(), atol=1e-5)

@@ -34,8 +34,8 @@ def test_lpips_looks_through_the_weights_it_is_given(weights: Path, tmp_path: Pa
     state = torch.load(weights, weights_only=True)
     torch.save({key: 0.5 * value for key, value in state.items()}, tmp_path / "other.pth")
     image, other = torch.rand(2, 1, 1, 64, 64)
-    found = [load_lpips(str(path), torch.device("cpu"))(image, other) for path in (weights, tmp_path / "other.pth")]  # type: ignore[misc]
-    assert found[0] != found[1]
+    distances = [load_lpips(str(path), torch.device("cpu"))(image, other) for path in (weights, tmp_path / "other.pth")]  # type: ignore[misc]
+    assert distances[0] != distances[1]
 
 
 def test_without_weights_there_is_no_lpips_and_nothing_is_fetched(

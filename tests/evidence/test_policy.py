@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from components.evidence.compared_methods import Method, bicubic
+from components.evidence.compared_methods import Method, bicubic_method
 from components.evidence.policy import generator_criteria
 from components.evidence.scoring import Protocol, score_all
 from components.evidence.summarising import summarise
@@ -33,7 +33,7 @@ def failed(contestant: Method, patients: int = 4) -> set[str]:
     """The lines of the project's own policy that `contestant` fails on so many drawn patients."""
     pairs = [drawn.pair(192, 200, seed=seed) for seed in range(patients)]
     protocol = Protocol(4, "bicubic", torch.device("cpu"))
-    rows = [row for scored in score_all(pairs, [bicubic(4), contestant], protocol) for row in scored.rows]
+    rows = [row for scored in score_all(pairs, [bicubic_method(4), contestant], protocol) for row in scored.rows]
     summary = {line.method: line for line in summarise(rows, 100, 0)}
     policy = replace(
         small().promote, floor_psnr_db=0.0, floor_ssim=0.0, gain_over_bicubic_db=-99.0, gain_over_bicubic_ssim=-1.0
@@ -48,19 +48,19 @@ def test_an_honest_generator_passes() -> None:
 
 @pytest.mark.parametrize("invents", [drawn.pasting(), drawn.drawing_a_blob()], ids=["texture", "lesion"])
 def test_a_generator_that_invents_is_refused_for_that(invents: Method) -> None:
-    found = failed(invents)
-    assert found and found <= INVENTED
+    rules = failed(invents)
+    assert rules and rules <= INVENTED
 
 
 @pytest.mark.parametrize("row", [4, 80, 156], ids=["first corner", "middle", "last row"])
 def test_texture_in_one_place_of_each_image_is_refused_for_that_place_alone(row: int) -> None:
-    place = slice(row, row + 32), slice(4, 36)
-    assert failed(drawn.pasting_into(place, 0.15)) == {WORST_PART}
+    square = slice(row, row + 32), slice(4, 36)
+    assert failed(drawn.pasting_into(square, 0.15)) == {WORST_PART}
 
 
 def test_texture_over_one_patient_of_twelve_is_refused_for_that_patient() -> None:
-    one = drawn.pair(seed=0).row.patient_id
-    assert failed(drawn.pasting_over(one, 0.06), patients=12) == {WORST_IMAGE}
+    patient = drawn.pair(seed=0).row.patient_id
+    assert failed(drawn.pasting_over(patient, 0.06), patients=12) == {WORST_IMAGE}
 
 
 def test_trained_weights_that_are_better_than_bicubic_are_not_refused_for_inventing() -> None:
@@ -70,5 +70,5 @@ def test_trained_weights_that_are_better_than_bicubic_are_not_refused_for_invent
 
 
 def test_bicubic_itself_invents_nothing() -> None:
-    plain = bicubic(4)
+    plain = bicubic_method(4)
     assert not failed(Method("rrdb", plain.sharpen)) & INVENTED

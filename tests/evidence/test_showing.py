@@ -5,18 +5,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.evidence.showing import chosen, display_of, show
+from components.evidence.showing import choose_samples, display_of, show
 from tests.evidence import drawn
 from tests.evidence.rows import rows
 
 
 def test_samples_are_chosen_from_the_best_gain_through_the_median_to_the_worst() -> None:
     table = rows({"bicubic": [30.0] * 7, "rrdb": [31.0, 37, 33, 34, 32, 36, 35]})
-    assert chosen(table, "rrdb", 3) == {"S2": "best", "S4": "median", "S1": "worst"}
-    assert list(chosen(table, "rrdb", 99)) == ["S2", "S6", "S7", "S4", "S3", "S5", "S1"]
-    assert chosen(table, "rrdb", 99)["S6"] == "rank 2 of 7"
-    assert chosen(table, "rrdb", 1) == {"S4": "median"}
-    assert chosen(rows({"bicubic": [30.0], "rrdb": [31.0]}), "rrdb", 5) == {"S1": "the only one"}
+    assert choose_samples(table, "rrdb", 3) == {"S2": "best", "S4": "median", "S1": "worst"}
+    assert list(choose_samples(table, "rrdb", 99)) == ["S2", "S6", "S7", "S4", "S3", "S5", "S1"]
+    assert choose_samples(table, "rrdb", 99)["S6"] == "rank 2 of 7"
+    assert choose_samples(table, "rrdb", 1) == {"S4": "median"}
+    assert choose_samples(rows({"bicubic": [30.0], "rrdb": [31.0]}), "rrdb", 5) == {"S1": "the only one"}
 
 
 @pytest.mark.parametrize(("inside", "name"), [(-700.0, "lung"), (50.0, "soft tissue")])
@@ -53,15 +53,15 @@ def test_no_name_of_a_method_takes_the_place_of_another_s_picture(tmp_path: Path
 def test_a_sample_is_shown_with_its_detail_its_errors_and_its_profile(tmp_path: Path) -> None:
     pair = drawn.pair(200, 240)
     image = drawn.honest().sharpen(pair)[0, 0].clamp(0, 1).numpy()
-    found = show(tmp_path, "S1", "best", pair, 4, {"rrdb": image})
-    assert all((tmp_path / name).is_file() for files in found.record["methods"].values() for name in files.values())
-    row, column, height, width = found.record["zoom"]
-    line = [point for point in found.profile if point.method == "rrdb"]
+    shown = show(tmp_path, "S1", "best", pair, 4, {"rrdb": image})
+    assert all((tmp_path / name).is_file() for files in shown.record["methods"].values() for name in files.values())
+    row, column, height, width = shown.record["zoom"]
+    line = [point for point in shown.profile if point.method == "rrdb"]
     assert [point.column for point in line] == list(range(column, column + width))
-    shown_row = found.record["profile_row"]
+    shown_row = shown.record["profile_row"]
     assert line[5].value == pytest.approx(float(image[shown_row, column + 5]))
     detail = pair.high[0, row : row + height, column : column + width].numpy()
     variations = np.abs(np.diff(detail)).sum(1)
     assert variations[shown_row - row] == variations.max() > np.median(variations)
-    assert {point.method for point in found.profile} == {"original", "rrdb"}
+    assert {point.method for point in shown.profile} == {"original", "rrdb"}
     assert np.asarray(Image.open(tmp_path / "S1-rrdb.error.png")).max() > 0

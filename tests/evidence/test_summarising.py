@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from components.evidence.summarising import grouped, perfect, summarise
+from components.evidence.summarising import grouped, perfect_note, summarise
 from components.handover import METHODS
 from tests.evidence.rows import rows
 
@@ -27,9 +27,9 @@ def test_a_measure_that_some_images_lack_is_the_mean_of_the_others() -> None:
 
 def test_one_image_that_is_less_faithful_than_bicubic_is_not_averaged_away() -> None:
     table = rows({"bicubic": [30, 30, 30], "rrdb": [31, 31, 31]})
-    found = [9.0, 9.0, -4.0]
+    consistency_db = [9.0, 9.0, -4.0]
     changed = [
-        replace(row, consistency_worst_db=30 + found[int(row.sample[1:]) - 1]) if row.method == "rrdb" else row
+        replace(row, consistency_worst_db=30 + consistency_db[int(row.sample[1:]) - 1]) if row.method == "rrdb" else row
         for row in table
     ]
     line = next(line for line in summarise(changed, 100, 0) if line.method == "rrdb")
@@ -45,8 +45,8 @@ def test_images_that_equal_their_original_are_counted_and_not_averaged() -> None
     assert (rrdb.psnr_db_mean, rrdb.psnr_db_n, rrdb.psnr_gain_db) == (31, 1, 0.5), (
         "1 and 0 dB; more than any is left out"
     )
-    assert perfect(rrdb) == "; equals the original on 2 of 3 images, which means of PSNR leave out"
-    assert perfect(replace(rrdb, psnr_db_n=3)) == ""
+    assert perfect_note(rrdb) == "; equals the original on 2 of 3 images, which means of PSNR leave out"
+    assert perfect_note(replace(rrdb, psnr_db_n=3)) == ""
 
 
 def test_an_image_without_a_body_inside_its_border_is_not_in_the_mean_and_not_counted() -> None:
@@ -63,6 +63,6 @@ def test_an_error_without_bound_is_in_the_mean_whatever_the_others_are() -> None
 
 def test_groups_hold_their_own_images_alone() -> None:
     table = rows({"bicubic": [30, 32, 40], "rrdb": [31, 35, 40]}, patients=["a", "a", "b"])
-    found = {(line.group, line.method): line for line in grouped(table, lambda row: row.patient_id)}
-    assert found["a", "rrdb"].psnr_db_mean == 33 and found["a", "rrdb"].psnr_gain_db == 2 and found["a", "rrdb"].n == 2
-    assert found["b", "rrdb"].psnr_gain_db == 0 and found["b", "rrdb"].patients == 1
+    score = {(line.group, line.method): line for line in grouped(table, lambda row: row.patient_id)}
+    assert score["a", "rrdb"].psnr_db_mean == 33 and score["a", "rrdb"].psnr_gain_db == 2 and score["a", "rrdb"].n == 2
+    assert score["b", "rrdb"].psnr_gain_db == 0 and score["b", "rrdb"].patients == 1

@@ -39,16 +39,16 @@ def population(count: int, seed: int, shift: float = 0.0) -> list[dict[str, floa
     return [row | {"mean": row["mean"] + shift} for row in rows]
 
 
-def found(before: list[dict[str, float]], now: list[dict[str, float]], modality: str = "CT") -> list[Finding]:
-    return drift.examine({"CT": before}, [record(modality, one) for one in now])
+def check(before: list[dict[str, float]], now: list[dict[str, float]], modality: str = "CT") -> list[Finding]:
+    return drift.examine({"CT": before}, [record(modality, statistics) for statistics in now])
 
 
 def test_statistics_are_what_their_names_say() -> None:
     image = shapes(64, 256)
-    told = image_statistics.measure(image)
-    assert set(told) == set(image_statistics.STATISTICS)
-    assert told["mean"] == pytest.approx(image.mean()) and told["contrast"] == pytest.approx(image.std())
-    assert told["side"] == 7
+    measured = image_statistics.measure(image)
+    assert set(measured) == set(image_statistics.STATISTICS)
+    assert measured["mean"] == pytest.approx(image.mean()) and measured["contrast"] == pytest.approx(image.std())
+    assert measured["side"] == 7
     ramp = np.tile(np.linspace(0, 1, 65, dtype=np.float32), (65, 1))
     assert image_statistics.measure(ramp)["edges"] == pytest.approx(1 / 64, rel=1e-4)
     noisy = (np.random.default_rng(0).normal(0.5, 0.05, (128, 128))).astype(np.float32)
@@ -81,9 +81,9 @@ def test_of_a_film_the_middle_frame_is_measured_and_of_colour_its_luma(tmp_path:
     middle = write_dicom(tmp_path / "middle.dcm", dicom(film[2], "US"))
     whole = write_dicom(tmp_path / "film.dcm", dicom(film, "US"))
     colour = write_dicom(tmp_path / "colour.dcm", dicom(np.repeat(film[2][..., None], 3, axis=-1), "US"))
-    wanted = image_statistics.observe(middle, PERCENTILES)
-    assert image_statistics.observe(whole, PERCENTILES) == wanted
-    assert image_statistics.observe(colour, PERCENTILES) == ("US", pytest.approx(wanted[1], rel=1e-4))
+    expected = image_statistics.observe(middle, PERCENTILES)
+    assert image_statistics.observe(whole, PERCENTILES) == expected
+    assert image_statistics.observe(colour, PERCENTILES) == ("US", pytest.approx(expected[1], rel=1e-4))
 
 
 def test_an_image_of_one_row_has_no_statistics(tmp_path: Path) -> None:
@@ -107,32 +107,32 @@ def test_records_of_many_writers_are_all_there_and_a_cut_line_is_left_out(tmp_pa
     enhancement_log.note(layout, record(days_ago=8))
     with enhancement_log.records_path(layout).open("a") as handle:
         handle.write(json.dumps({"at": "2026"})[:-3])
-    assert sorted(one.frames for one in enhancement_log.records(layout, 7)) == list(range(40))
+    assert sorted(record_read.frames for record_read in enhancement_log.records(layout, 7)) == list(range(40))
     assert len(enhancement_log.records(layout, 9)) == 41
     enhancement_log.note(layout, record())
     assert len(enhancement_log.records(layout, 7)) == 41, "what follows a cut line is not lost with it"
 
 
 def test_lines_of_another_version_are_read_as_far_as_they_can_be_and_counted(tmp_path: Path) -> None:
-    layout, said = Layout(tmp_path), []
+    layout, messages = Layout(tmp_path), []
     whole = asdict(record())
     older = {name: value for name, value in whole.items() if name != "frames"}
     fewer = whole | {"statistics": {"mean": 0.5}}
     tmp_path.joinpath("mlruns").mkdir()
-    lines = [json.dumps(one) for one in (whole, whole | {"site": "x"}, older, fewer, whole | {"at": 5}, [])]
+    lines = [json.dumps(content) for content in (whole, whole | {"site": "x"}, older, fewer, whole | {"at": 5}, [])]
     enhancement_log.records_path(layout).write_text("\n".join([*lines, "{", ""]))
-    assert enhancement_log.records(layout, 7, said.append) == [record(), record()]
-    assert said == ["enhancements.jsonl: 5 lines are no records of this version's and were passed over"]
+    assert enhancement_log.records(layout, 7, messages.append) == [record(), record()]
+    assert messages == ["enhancements.jsonl: 5 lines are no records of this version's and were passed over"]
 
 
 @pytest.mark.parametrize("block", [1, 300, 5_000, 10**6])
 def test_of_years_of_records_only_the_end_is_read(tmp_path: Path, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    layout, said = Layout(tmp_path), []
+    layout, messages = Layout(tmp_path), []
     for days_ago in range(60, 0, -1):
         enhancement_log.note(layout, record(days_ago=days_ago - 0.5))
     whole = enhancement_log.records(layout, 7)
     monkeypatch.setattr(enhancement_log, "BLOCK", block)
-    assert enhancement_log.records(layout, 7, said.append) == whole and len(whole) == 7 and not said
+    assert enhancement_log.records(layout, 7, messages.append) == whole and len(whole) == 7 and not messages
     if block == 5_000:
         assert len(enhancement_log._since(enhancement_log.records_path(layout), whole[0].at)) < 40
 
@@ -147,21 +147,21 @@ def test_the_reference_is_what_was_trained_on_by_modality(tmp_path: Path) -> Non
 
 
 def test_what_is_alike_is_told_to_be_alike() -> None:
-    verdicts = [{one.verdict for one in found(population(80, seed), population(60, 100 + seed))} for seed in range(20)]
+    verdicts = [{row.verdict for row in check(population(80, seed), population(60, 100 + seed))} for seed in range(20)]
     assert sum(verdict != {SAME} for verdict in verdicts) <= 2, "5 % of pages may raise a false alarm"
 
 
 def test_a_shift_of_one_statistic_is_found_and_no_other() -> None:
-    findings = found(population(80, 1), population(60, 2, shift=1.5))
-    assert {one.statistic: one.verdict for one in findings if one.verdict == DRIFTED} == {"mean": DRIFTED}
-    (shifted,) = (one for one in findings if one.verdict == DRIFTED)
+    findings = check(population(80, 1), population(60, 2, shift=1.5))
+    assert {row.statistic: row.verdict for row in findings if row.verdict == DRIFTED} == {"mean": DRIFTED}
+    (shifted,) = (row for row in findings if row.verdict == DRIFTED)
     assert shifted.distance == pytest.approx(1.5, abs=0.3) and drift.alarming(findings)
-    assert drift.said(findings, 7) == "drifted: CT: mean"
+    assert drift.summary(findings, 7) == "drifted: CT: mean"
 
 
 def test_p_is_corrected_over_all_tests_of_the_page() -> None:
     before, now = population(40, 3), population(40, 4)
-    findings = found(before, now)
+    findings = check(before, now)
     plain = sorted(
         float(stats.ks_2samp([row[name] for row in before], [row[name] for row in now]).pvalue)
         for name in image_statistics.STATISTICS
@@ -170,20 +170,20 @@ def test_p_is_corrected_over_all_tests_of_the_page() -> None:
     for rank, p in enumerate(plain):
         least = max(least, min(1.0, p * (len(plain) - rank)))
         by_hand.append(least)
-    assert sorted(one.p_holm for one in findings) == pytest.approx(by_hand)
+    assert sorted(row.p_holm for row in findings) == pytest.approx(by_hand)
 
 
 def test_a_shift_that_is_sure_but_small_is_no_drift() -> None:
-    findings = found(population(20_000, 5), population(20_000, 6, shift=0.1))
-    (mean,) = (one for one in findings if one.statistic == "mean")
+    findings = check(population(20_000, 5), population(20_000, 6, shift=0.1))
+    (mean,) = (row for row in findings if row.statistic == "mean")
     assert mean.p_holm < 1e-6 and mean.verdict == SAME
 
 
 def test_few_images_and_unknown_modalities_are_told_apart() -> None:
-    findings = found(population(80, 1), population(5, 2)) + found(population(80, 1), population(30, 2), "MG")
-    assert {(one.modality, one.verdict) for one in findings} == {("CT", FEW_SEEN), ("MG", UNKNOWN)}
-    assert all(math.isnan(one.p_holm) for one in findings)
-    assert drift.said(findings, 7) == f"{UNKNOWN}: MG; {FEW_SEEN}: CT"
+    findings = check(population(80, 1), population(5, 2)) + check(population(80, 1), population(30, 2), "MG")
+    assert {(row.modality, row.verdict) for row in findings} == {("CT", FEW_SEEN), ("MG", UNKNOWN)}
+    assert all(math.isnan(row.p_holm) for row in findings)
+    assert drift.summary(findings, 7) == f"{UNKNOWN}: MG; {FEW_SEEN}: CT"
     assert drift.alarming(findings) and not drift.alarming(findings[:6])
     assert drift.as_table(findings)[0]["p_holm"] is None
 
@@ -194,16 +194,16 @@ def test_pictures_and_flat_images_count_as_seen_and_are_not_compared() -> None:
 
 def test_the_page_says_what_was_found_and_the_table_beside_it_the_same(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
-    findings = found(population(80, 1), population(60, 2, shift=1.5))
-    seen = [record(), replace(record(), seconds=2.5, version="4"), record(statistics={})]
-    page = drift.write(layout, findings, seen, 7).read_text()
+    findings = check(population(80, 1), population(60, 2, shift=1.5))
+    records = [record(), replace(record(), seconds=2.5, version="4"), record(statistics={})]
+    page = drift.write(layout, findings, records, 7).read_text()
     assert "Drifted: CT: mean." in page and "3 images enhanced" in page and "sr-generator 3, sr-generator 4" in page
     assert "0.5 s an image (median), 2.5 s the slowest" in page and "1 of them left no statistics" in page
     assert page.count(f'<td class="alarm">{DRIFTED}</td>') == 1 and "://" not in page
     kept = read_rows(layout.mlruns / "monitoring" / "drift.csv", Finding)
-    assert [(one.statistic, one.verdict) for one in kept] == [(one.statistic, one.verdict) for one in findings]
-    for one in kept:
-        assert f"<td>{one.distance:.2f}</td>" in page and f"<td>{one.p_holm:.3g}</td>" in page
+    assert [(row.statistic, row.verdict) for row in kept] == [(row.statistic, row.verdict) for row in findings]
+    for row in kept:
+        assert f"<td>{row.distance:.2f}</td>" in page and f"<td>{row.p_holm:.3g}</td>" in page
 
 
 def test_a_page_about_nothing_says_so(tmp_path: Path) -> None:

@@ -21,13 +21,16 @@ def test_every_number_of_the_classifiers_is_that_of_the_csv(drawn: Layout) -> No
     rows = [cells for cells in table(drawn.report.read_text(), "Every classifier, the highest") if cells][1:]
     assert len(rows) == len(lines) == len(CLASSIFIERS)
     for line, cells in zip(lines, rows, strict=True):
-        about = [CLASSIFIER_NAMES[line.classifier], f"{line.auroc:.3f} [{line.auroc_low:.3f}, {line.auroc_high:.3f}]"]
+        expected = [
+            CLASSIFIER_NAMES[line.classifier],
+            f"{line.auroc:.3f} [{line.auroc_low:.3f}, {line.auroc_high:.3f}]",
+        ]
         error = (line.calibration_error, line.calibration_error_low, line.calibration_error_high)
         gain = (line.auroc_gain, line.auroc_gain_low, line.auroc_gain_high)
         difference = (
             "{:+.3f} [{:+.3f}, {:+.3f}]".format(*gain).replace("-", "−") if line.classifier != CLASSIFIER else ""
         )
-        assert cells[:4] == [*about, difference, f"{line.train_seconds:.0f}"]
+        assert cells[:4] == [*expected, difference, f"{line.train_seconds:.0f}"]
         assert cells[8:] == ["{:.3f} [{:.3f}, {:.3f}]".format(*error), f"{line.threshold:.4f}"]
 
 
@@ -54,16 +57,16 @@ def test_what_is_said_of_made_images_is_that_of_the_record(drawn: Layout) -> Non
 
 
 def test_where_the_network_stands_follows_from_the_intervals(drawn: Layout) -> None:
-    own = next(line for line in read_rows(drawn.classifiers, ClassifierSummary) if line.classifier == CLASSIFIER)
-    worse = replace(own, classifier="classical_tree", auroc_gain_low=-0.3, auroc_gain_high=-0.1)
-    alike = replace(own, classifier="classical_svm", auroc_gain_low=-0.1, auroc_gain_high=0.05)
-    better = replace(own, classifier="classical_deep", auroc_gain_low=0.01, auroc_gain_high=0.05)
-    assert standing([own]) == ""
-    assert standing([worse, own, alike, better]) == (
+    network = next(line for line in read_rows(drawn.classifiers, ClassifierSummary) if line.classifier == CLASSIFIER)
+    worse = replace(network, classifier="classical_tree", auroc_gain_low=-0.3, auroc_gain_high=-0.1)
+    alike = replace(network, classifier="classical_svm", auroc_gain_low=-0.1, auroc_gain_high=0.05)
+    better = replace(network, classifier="classical_deep", auroc_gain_low=0.01, auroc_gain_high=0.05)
+    assert standing([network]) == ""
+    assert standing([worse, network, alike, better]) == (
         "By the intervals of the differences, DenseNet-201 is ahead of “Hand-made features, tree”; not told apart "
         "from “Hand-made features, SVM”; behind “Deep features, SVM”."
     )
-    few = [replace(line, patients=6) for line in (own, worse, alike, better)]
+    few = [replace(line, patients=6) for line in (network, worse, alike, better)]
     assert standing(few) == "6 held-out patients are too few to tell DenseNet-201 from the others."
     others = [replace(alike, classifier=name) for name in ("classical_svm", "classical_deep", "classical_kmeans")]
     assert "“Hand-made features, SVM”, “Deep features, SVM” and “k-means centroids, SVM”." in standing(others)

@@ -34,9 +34,9 @@ def layout(tmp_path: Path) -> Layout:
     tables.write_data(layout)
     tables.write_scores(layout)
     network = {"name": "rrdb", "blocks": 3, "scale": 4}
-    about = {"network": network, "percentiles": [0.1, 99.9], "device": "cpu", "kept_step": 150}
-    write_json(layout.model("esrgan") / "config.json", about | {"features": "features of the classifier"})
-    write_json(layout.model("classifier") / "config.json", about | {"start": "random weights"})
+    config = {"network": network, "percentiles": [0.1, 99.9], "device": "cpu", "kept_step": 150}
+    write_json(layout.model("esrgan") / "config.json", config | {"features": "features of the classifier"})
+    write_json(layout.model("classifier") / "config.json", config | {"start": "random weights"})
     return layout
 
 
@@ -62,24 +62,26 @@ def cells(text: str) -> dict[str, list[str]]:
 
 def test_every_score_is_that_of_the_summary_with_its_interval(layout: Layout) -> None:
     summary = {line.method: line for line in read_rows(layout.sr_summary, MethodSummary)}
-    own, bicubic = summary["esrgan"], summary["bicubic"]
-    found = cells(section(of_generator(layout), "Scores"))
+    esrgan, bicubic = summary["esrgan"], summary["bicubic"]
+    scores = cells(section(of_generator(layout), "Scores"))
 
     def psnr(line: MethodSummary) -> str:
         return f"{line.psnr_db_mean:.2f} [{line.psnr_db_low:.2f}, {line.psnr_db_high:.2f}]"
 
-    assert found["PSNR (dB)"] == [psnr(own), psnr(bicubic)]
-    assert found["SSIM"][0] == f"{own.ssim_mean:.4f} [{own.ssim_low:.4f}, {own.ssim_high:.4f}]"
-    assert found["consistency with the input (dB)"] == [
-        f"{own.consistency_db_mean:.2f}",
+    assert scores["PSNR (dB)"] == [psnr(esrgan), psnr(bicubic)]
+    assert scores["SSIM"][0] == f"{esrgan.ssim_mean:.4f} [{esrgan.ssim_low:.4f}, {esrgan.ssim_high:.4f}]"
+    assert scores["consistency with the input (dB)"] == [
+        f"{esrgan.consistency_db_mean:.2f}",
         f"{bicubic.consistency_db_mean:.2f}",
     ]
-    gain, low, high = (number(value, 2) for value in (own.psnr_gain_db, own.psnr_gain_db_low, own.psnr_gain_db_high))
-    assert found["PSNR over bicubic (dB)"][0] == f"{gain} [{low}, {high}]"
+    gain, low, high = (
+        number(value, 2) for value in (esrgan.psnr_gain_db, esrgan.psnr_gain_db_low, esrgan.psnr_gain_db_high)
+    )
+    assert scores["PSNR over bicubic (dB)"][0] == f"{gain} [{low}, {high}]"
     for line in read_rows(layout.sr_modalities, GroupScore):
         if line.method == "esrgan":
-            wanted = [str(line.n), str(line.patients), f"{line.psnr_db_mean:.2f}", number(line.psnr_gain_db, 2)]
-            assert found[line.group] == wanted
+            expected = [str(line.n), str(line.patients), f"{line.psnr_db_mean:.2f}", number(line.psnr_gain_db, 2)]
+            assert scores[line.group] == expected
 
 
 def test_a_card_says_what_it_is_of_what_for_and_where_it_comes_from(layout: Layout) -> None:
@@ -104,8 +106,8 @@ def test_a_source_comes_with_its_licence_or_with_how_to_state_it(layout: Layout)
     assert cells(section(generator, "Data"))["pydicom-data"][0].startswith("MIT; ")
     splits = [row for row in read_rows(layout.splits, SplitRow) if row.task == "super_resolution"]
     sides = [[row for row in splits if row.split == side] for side in ("train", "validation", "test")]
-    wanted = [f"{len(side)} of {len({row.patient_id for row in side})} patients" for side in sides]
-    assert cells(section(generator, "Data"))["pydicom-data"][1:] == wanted
+    expected = [f"{len(side)} of {len({row.patient_id for row in side})} patients" for side in sides]
+    assert cells(section(generator, "Data"))["pydicom-data"][1:] == expected
     assert "not stated: add medmnist:breast\\|mnist to data/licences.csv" in classifier
     write_rows(layout.licences, LicenceRow, [LicenceRow(source="medmnist", licence="CC BY 4.0", terms="its authors")])
     assert "CC BY 4.0; its authors" in of_classifier(layout)
@@ -113,16 +115,16 @@ def test_a_source_comes_with_its_licence_or_with_how_to_state_it(layout: Layout)
 
 def test_where_it_loses_or_invents_is_named(layout: Layout) -> None:
     rows = read_rows(layout.sr_samples, SampleScore)
-    own = [replace(row, error_beyond=0.5) for row in rows if row.method == "esrgan"]
+    esrgan = [replace(row, error_beyond=0.5) for row in rows if row.method == "esrgan"]
     bicubic = [row for row in rows if row.method == "bicubic"]
     groups = [line for line in read_rows(layout.sr_modalities, GroupScore) if line.method == "esrgan"]
     better = [
         replace(row, psnr_db=before.psnr_db + 1.5, consistency_worst_db=before.consistency_worst_db)
-        for row, before in zip(own, bicubic, strict=True)
+        for row, before in zip(esrgan, bicubic, strict=True)
     ]
     well = [replace(line, psnr_gain_db=1.5) for line in groups]
-    said = list(model_card.generator_failures(better, bicubic, well))
-    assert len(said) == 2 and said[0].startswith("Least over bicubic on S1") and "7 patients" in said[1]
+    failures = list(model_card.generator_failures(better, bicubic, well))
+    assert len(failures) == 2 and failures[0].startswith("Least over bicubic on S1") and "7 patients" in failures[1]
     worse = [
         replace(better[0], psnr_db=bicubic[0].psnr_db - 2),
         replace(better[1], error_beyond=1.25),
@@ -130,9 +132,9 @@ def test_where_it_loses_or_invents_is_named(layout: Layout) -> None:
         *better[3:],
     ]
     text = "\n".join(model_card.generator_failures(worse, bicubic, [replace(well[0], psnr_gain_db=-0.1), *well[1:]]))
-    assert f"Worse than bicubic by PSNR on 1 of 7 images: S1 ({own[0].modality}) -2.00 dB." in text
-    assert f"wrong more than right (error above 1) on S2 ({own[1].modality}) 1.25." in text
-    assert f"bicubic's worst part on S3 ({own[2].modality})." in text
+    assert f"Worse than bicubic by PSNR on 1 of 7 images: S1 ({esrgan[0].modality}) -2.00 dB." in text
+    assert f"wrong more than right (error above 1) on S2 ({esrgan[1].modality}) 1.25." in text
+    assert f"bicubic's worst part on S3 ({esrgan[2].modality})." in text
     assert f"No better than bicubic on average on {well[0].group}." in text
 
 
@@ -145,8 +147,8 @@ def test_a_classifier_says_what_it_missed_and_that_its_images_are_simulated(layo
     card = of_classifier(layout)
     line = next(row for row in read_rows(layout.classifiers, ClassifierSummary) if row.classifier == "classifier")
     assert card.startswith("# classifier 2: DenseNet-201\n")
-    found = cells(section(card, "Scores"))
-    assert found["AUROC"] == [f"{line.auroc:.3f} [{line.auroc_low:.3f}, {line.auroc_high:.3f}]"]
+    scores = cells(section(card, "Scores"))
+    assert scores["AUROC"] == [f"{line.auroc:.3f} [{line.auroc_low:.3f}, {line.auroc_high:.3f}]"]
     failures = section(card, "Known failures")
     assert f"Missed {line.false_negative} of {line.true_positive + line.false_negative}" in failures
     assert f"Called {line.false_positive} of {line.true_negative + line.false_positive}" in failures

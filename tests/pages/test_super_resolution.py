@@ -65,8 +65,8 @@ def test_a_network_costs_its_training_and_that_of_what_it_went_on_from(drawn: La
 def test_what_is_not_known_of_a_cost_is_a_dash(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     tables.write_scores(layout, others=("champion", "swin2sr"))
-    found = costs(read_rows(layout.sr_cost, CostLine), configurations(layout, (*METHODS, "champion", "swin2sr")))
-    (champion,) = (one for one in found if one.line.method == "champion")
+    method_costs = costs(read_rows(layout.sr_cost, CostLine), configurations(layout, (*METHODS, "champion", "swin2sr")))
+    (champion,) = (cost for cost in method_costs if cost.line.method == "champion")
     assert (champion.train_seconds, champion.train_wh, champion.trained_on) == (None, None, "cuda")
 
 
@@ -75,7 +75,7 @@ def test_few_patients_are_said_to_be_too_few_and_many_are_not() -> None:
     assert "4 patients are too few" in conclusions(few, NAMES)[0] and "0.125" in conclusions(few, NAMES)[0]
     many = compare(rows({"bicubic": [30.0] * 9, "rrdb": [31.0 + n for n in range(9)]}), {"bicubic": "bicubic"}, 100, 0)
     assert conclusions(many, NAMES) == ["Against Bicubic: RRDB better."]
-    same = [replace(one, p_holm=0.5) for one in many]
+    same = [replace(row, p_holm=0.5) for row in many]
     assert "no difference that the corrected tests can tell" in conclusions(same, NAMES)[0]
 
 
@@ -83,9 +83,9 @@ def test_one_patient_with_many_images_does_not_decide_who_is_better() -> None:
     patients = ["big"] * 100 + [f"P{number}" for number in range(12)]
     gains = [-1.0] * 100 + [1 + number / 100 for number in range(12)]
     table = rows({"bicubic": [30.0] * 112, "rrdb": [30 + gain for gain in gains]}, patients)
-    found = compare(table, {"bicubic": "bicubic"}, 100, 0)
-    assert found[0].difference < 0 and found[0].p_holm < 0.05
-    assert conclusions(found, NAMES) == [
+    comparisons = compare(table, {"bicubic": "bicubic"}, 100, 0)
+    assert comparisons[0].difference < 0 and comparisons[0].p_holm < 0.05
+    assert conclusions(comparisons, NAMES) == [
         "Against Bicubic: RRDB (for 12 of 13 patients; the mean over images says the opposite) better."
     ]
 
@@ -153,8 +153,8 @@ def test_what_changed_since_the_champion_is_said_in_the_verdict(tmp_path: Path) 
     tables.write_data(layout)
     tables.write_scores(layout, others=("champion",))
     validate.run(layout, small())
-    page = report.render(found := report.gather(layout, small()))
-    best, verdict = found["candidate"], page[: page.index('id="pictures"')]
+    page = report.render(context := report.gather(layout, small()))
+    best, verdict = context["candidate"], page[: page.index('id="pictures"')]
     (own,) = (
         row
         for row in read_rows(layout.sr_comparisons, Comparison)
@@ -163,11 +163,11 @@ def test_what_changed_since_the_champion_is_said_in_the_verdict(tmp_path: Path) 
     assert (
         f"{signed(own.difference)} dB on the same images" in verdict and "<code>medsr models show 3</code>" in verdict
     )
-    champion, own_settings = found["champion"], read_json(layout.model(best.method) / "config.json")
+    champion, own_settings = context["champion"], read_json(layout.model(best.method) / "config.json")
 
     def said(**changes: object) -> str:
         write_json(layout.champion / "config.json", own_settings | changes)
-        return since(layout, champion, best, found["names"])
+        return since(layout, champion, best, context["names"])
 
     assert "; the same 0 training images; the same settings." in said()
     assert "0 training images, 0 new and 2 no longer there" in said(trained_on=["a", "b"])

@@ -88,11 +88,11 @@ def test_no_digit_of_the_page_can_be_another(drawn: Layout) -> None:
 def test_the_comparisons_are_those_of_the_csv(
     drawn: Layout, measure: str, against: str, caption: str, decimals: int
 ) -> None:
-    wanted = [
+    expected = [
         row for row in read_rows(drawn.sr_comparisons, Comparison) if (row.measure, row.against) == (measure, against)
     ]
-    assert len(wanted) == len(METHODS) - 1
-    for cells, row in zip(body(drawn.report.read_text(), caption), wanted, strict=True):
+    assert len(expected) == len(METHODS) - 1
+    for cells, row in zip(body(drawn.report.read_text(), caption), expected, strict=True):
         assert cells == [
             NAMES[row.method],
             signed(row.difference, decimals),
@@ -147,9 +147,11 @@ def test_curves_are_the_points_of_their_csv(drawn: Layout) -> None:
     places = [tuple(map(float, place.split(","))) for place in lines["rrdb"].split()]
     assert [across for across, _ in places] == pytest.approx([200 * point.frequency for point in points], abs=0.01)
     assert all(a[1] < b[1] for a, b in pairwise(places)), "less power is further down"
-    own = [row for row in read_rows(drawn.sr_profiles, ProfilePoint) if (row.sample, row.method) == ("S1", "original")]
+    profile = [
+        row for row in read_rows(drawn.sr_profiles, ProfilePoint) if (row.sample, row.method) == ("S1", "original")
+    ]
     drawing = report.gather(drawn, small())["profiles"]["S1"]["original"]
-    assert len(drawing.split()) == len(own) and drawing in drawn.report.read_text()
+    assert len(drawing.split()) == len(profile) and drawing in drawn.report.read_text()
 
 
 def test_every_measure_is_defined_on_the_page(drawn: Layout, tmp_path: Path) -> None:

@@ -129,13 +129,13 @@ def test_a_move_that_is_killed_is_finished_by_whoever_comes_next(layout: Layout,
     promoted(layout, "1")
     promoted(layout, "2")
     killed = python(layout, f"{at} = lambda *given, **named: os.kill(os.getpid(), signal.SIGKILL)\n{move}")
-    _, said = killed.communicate(timeout=240)
-    assert killed.returncode == -signal.SIGKILL, said
+    _, output = killed.communicate(timeout=240)
+    assert killed.returncode == -signal.SIGKILL, output
     with ledger.opened(layout):
         pass
     lines = ledger.history(layout)
-    wanted = {"champion": "1"} if "rollback" in move else {"champion": "3", "previous": "2"}
-    assert registry.aliases(layout, GENERATOR) == wanted
+    expected = {"champion": "1"} if "rollback" in move else {"champion": "3", "previous": "2"}
+    assert registry.aliases(layout, GENERATOR) == expected
     assert [line["reason"] for line in lines].count("killed") == 1 and lines[-1]["reason"] == "killed"
     with ledger.opened(layout):
         pass
@@ -156,8 +156,8 @@ def test_of_two_promotions_at_once_one_comes_after_the_other_and_none_is_lost(la
     promoted(layout, "1")
     both = [python(layout, f"ledger.promote(layout, 'sr-generator', '{number}', 'Roe', 'at once')") for number in "23"]
     for process in both:
-        _, said = process.communicate(timeout=240)
-        assert process.returncode == 0, said
+        _, output = process.communicate(timeout=240)
+        assert process.returncode == 0, output
     first, second = ledger.history(layout)[1:]
     assert {first["version"], second["version"]} == {"2", "3"}
     assert (first["replaced"], second["replaced"]) == ("1", first["version"])

@@ -29,7 +29,7 @@ def test_what_a_version_was_made_from_is_stored_with_it_and_outlives_a_change_of
     folder = Path(registry.folder_of(layout, version).parents[1], "lineage")
     assert {path.name for path in folder.iterdir()} == {"dvc.lock", "params.yaml", "environment.json"}
     assert (folder / "params.yaml").read_text() == "seed: 1\n"
-    chain = lineage.chain(layout, version)
+    chain = lineage.trace(layout, version)
     assert chain.stage == {"data/models/rrdb": "abc"} and chain.parameters["network.name"] == "rrdb"
     assert chain.environment["python"].count(".") == 2 and chain.environment["packages"]["torch"]
 
@@ -51,6 +51,6 @@ def test_what_is_missing_is_completed_and_what_is_there_stays_as_it_was(layout: 
 
 def test_a_version_without_any_is_shown_with_what_is_known(layout: Layout) -> None:
     record = training_runs.restore(layout, read_record(layout.model("rrdb") / "run.json"))
-    chain = lineage.chain(layout, registry.register(layout, GENERATOR, record, {}))
+    chain = lineage.trace(layout, registry.register(layout, GENERATOR, record, {}))
     assert chain.stage == {} and chain.environment == {} and chain.promotions == []
     assert chain.lines()[0] == "sr-generator 1 (rrdb)" and any(record.weights_sha256 in line for line in chain.lines())
