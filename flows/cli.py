@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from components import collect_seldom
-from components.handover import GENERATORS, Layout, StepError
-from components.handover.names import PARAMS
+from components.handover import Layout, StepError
 from components.params import PROFILES, ParamsError
 from flows.cli_enhance import enhance
 from flows.cli_models import AS_JSON, models
+from flows.cli_natural import score, train
 from flows.cli_serve import serve, token
 
 if TYPE_CHECKING:
@@ -198,57 +198,6 @@ def classify(source: Path, model: Path | None, gradcam: Path | None, as_json: bo
 
 
 @main.command()
-@click.argument("name", type=click.Choice(GENERATORS))
-@click.option("--images", type=FOLDER, help="PNG or JPEG pictures to train on.")
-@click.option("--validation", type=FOLDER, help="Other pictures, to validate on.")
-@click.option("--into", type=click.Path(path_type=Path, file_okay=False), help="Where data/models/NAME is written.")
-@click.option("--profile", type=click.Choice(PROFILES), help="Whose recipe; that of params.yaml if not given.")
-@click.option("--steps", type=click.IntRange(min=1), help="Train so many, instead of the recipe's.")
-def train(
-    name: str, images: Path | None, validation: Path | None, into: Path | None, profile: str | None, steps: int | None
-) -> None:
-    """Train the generator NAME on natural pictures, to check it against its paper.
-
-    SRGAN and ESRGAN start from srresnet and rrdb: train that into the same folder first.
-    """
-    if images is None or validation is None or into is None:
-        raise click.UsageError(
-            "training on pictures needs --images, --validation and --into; on medical images `medsr run` trains"
-        )
-    from components.natural_images.training import make_ready
-    from components.train import run as run_training
-
-    layout = Layout(into)
-    settings = make_ready(layout, Path(PARAMS), name, images, validation, profile, steps)
-    record = run_training(layout, settings, name, tracked=False)
-    if record:
-        click.echo(f"{layout.model(name)}: {record.seconds:.0f} s, weights {record.weights_sha256[:12]}")
-
-
-def _model(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
-    if value != "bicubic" and not Path(value).is_dir():
-        raise click.BadParameter(f"expected bicubic, or a folder of weights such as data/models/rrdb, found {value}")
-    return value
-
-
-@main.command()
-@click.argument("model", callback=_model)
-@click.option("--images", type=FOLDER, required=True, help="PNG or JPEG pictures, such as Set5.")
-@click.option("--low", type=FOLDER, help="Their low-resolution twins, by name; else NAME_LR beside NAME_HR, else made.")
-@click.option("--scale", type=click.Choice(["2", "3", "4", "8"]), default="4", show_default=True)
-@AS_JSON
-def score(model: str, images: Path, low: Path | None, scale: str, as_json: bool) -> None:
-    """Score MODEL, `bicubic` or a folder of weights, on natural pictures by the published protocol.
-
-    Luma in 8 bits, SCALE border pixels left out, means over pictures: not to be compared with the medical report.
-    """
-    from components.natural_images.scoring import score as score_pictures
-
-    table = score_pictures(images, low, int(scale), model)
-    click.echo(json.dumps(table.as_dict(), indent=2) if as_json else "\n".join(table.lines()))
-
-
-@main.command()
 @click.option("--model", help="sr-generator@champion, sr-generator/3, a folder of weights, or a folder of images.")
 @click.option("--name", default="", help="What the method is called in the table; the folder's name if not given.")
 @click.option(
@@ -295,7 +244,7 @@ def evaluate(
         click.echo(f"{kept_folder}: kept; `medsr run` takes it into the report", err=as_json)
 
 
-for command in (enhance, models, serve, token):
+for command in (enhance, models, serve, token, train, score):
     main.add_command(command)
 
 

@@ -21,9 +21,7 @@ from components.sources import listing
 from components.sources.file_register import FileRegister, Origin
 from flows.cli import main
 from flows.doctor import Check
-from tests import natural_pictures
 from tests.drawing import shapes
-from tests.settings import content
 
 Toy = Callable[[str], Path]
 
@@ -168,46 +166,6 @@ def test_an_image_that_cannot_be_read_is_named(image: Path, monkeypatch: pytest.
     monkeypatch.setattr("components.enhance.enhance_file", raising(UnreadableImage("in.dcm", "cut off.")))
     answer = medsr("enhance", str(image), "out.dcm")
     assert (answer.exit_code, answer.stderr) == (1, "Error: in.dcm: cut off. Nothing was written.\n")
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["train", "srcnn"],
-        ["train", "classifier", "--images", "."],
-        ["train", "srcnn", "--steps", "0"],
-        ["score", "absent", "--images", "."],
-        ["score", "bicubic"],
-        ["score", "bicubic", "--images", ".", "--scale", "5"],
-    ],
-    ids=" ".join,
-)
-def test_training_and_scoring_on_pictures_can_be_used_wrongly(arguments: list[str]) -> None:
-    assert medsr(*arguments).exit_code == 2
-
-
-def test_train_without_pictures_says_what_it_needs_and_where_medical_images_are_trained() -> None:
-    answer = medsr("train", "rrdb").stderr
-    assert "--images, --validation and --into" in answer and "`medsr run`" in answer
-
-
-def test_pictures_are_trained_on_and_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("params.yaml").write_text(yaml.safe_dump(content()))
-    natural_pictures.folder(Path("some"), 2)
-    natural_pictures.folder(Path("others"), 1, first=2)
-    given = ["--images", "some", "--validation", "others", "--into", "into"]
-    early = medsr("train", "esrgan", *given)
-    assert (early.exit_code, Path("into").exists()) == (1, False)
-    assert "Train rrdb first" in early.stderr
-    answer = medsr("train", "srcnn", *given, "--steps", "2")
-    assert answer.exit_code == 0, answer.output
-    assert answer.stdout.splitlines()[-1].startswith("into/data/models/srcnn: ")
-    scored = json.loads(medsr("score", "into/data/models/srcnn", "--images", "others", "--json").stdout)
-    assert [row["name"] for row in scored["images"]] == ["picture_2"]
-    assert (scored["scale"], scored["low_resolution"]) == (4, "made here")
-    assert medsr("score", "bicubic", "--images", "others").stdout.splitlines()[1].startswith("picture_2")
-    assert medsr("score", "into/data/models/srcnn", "--images", "others", "--scale", "2").exit_code == 1
 
 
 def test_classify_prints_what_the_model_in_a_folder_says(project: Layout, tmp_path: Path) -> None:
