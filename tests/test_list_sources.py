@@ -13,8 +13,9 @@ import yaml
 from PIL import Image
 
 from components.handover import IndexRow, Layout, read_rows
+from components.handover.names import REVIEWED
 from tests.drawing import dicom, shapes, write_dicom
-from tests.journey import drawn, run
+from tests.journey import PROJECT, drawn, run
 from tests.origins import name_of
 from tests.sources.test_sets import medmnist_file, nifti_file
 
@@ -32,8 +33,8 @@ def stages_run(root: Path, target: str = "split") -> list[str]:
     return re.findall(r"Running stage '(.*)'", dvc(root, "repro", target))
 
 
-def status(root: Path) -> dict[str, object]:
-    answer: dict[str, object] = json.loads(dvc(root, "status", "--json", "--with-deps", "prepare"))
+def status(root: Path, target: str = "split") -> dict[str, object]:
+    answer: dict[str, object] = json.loads(dvc(root, "status", "--json", "--with-deps", target))
     return answer
 
 
@@ -95,14 +96,15 @@ def test_repro_follows_every_change_of_every_source_and_runs_no_more_than_that(d
 def test_everybody_gets_the_same_of_public_sources_and_dvc_has_nothing_to_do_then(drawn: Path, tmp_path: Path) -> None:
     outputs = []
     for name in ("one", "other"):
-        layout = with_sources(drawn, tmp_path / name, super_resolution=["simulated"], classification=["simulated"])
+        layout = with_sources(drawn, tmp_path / name, super_resolution=["pydicom-data"], classification=["simulated"])
         (layout.data / ".salt").unlink()
+        shutil.copy(PROJECT / "data" / REVIEWED, layout.data)
         assert stages_run(layout.root, "prepare") == ["ingest", "split", "validate", "prepare"]
         lock = yaml.safe_load((layout.root / "dvc.lock").read_text())["stages"]
         outputs.append(
             {out["path"]: out["md5"] for stage in ("ingest", "split", "prepare") for out in lock[stage]["outs"]}
         )
-        assert status(layout.root) == {}
+        assert status(layout.root, "prepare") == {}
         assert not (layout.data / ".salt").exists()
     assert outputs[0] == outputs[1]
     assert {"data/raw", "data/splits.csv", "data/prepared"} <= outputs[0].keys()
