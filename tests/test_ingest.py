@@ -141,7 +141,7 @@ def test_the_same_run_gives_the_same_table(tmp_path: Path) -> None:
         write_dicom(tmp_path / "in" / f"{number}.dcm", dicom(stored(number), "MR"))
     first = ingest.run(Layout(tmp_path / "a"), settings(f"dicom:{tmp_path / 'in'}"))
     assert ingest.run(Layout(tmp_path / "b"), settings(f"dicom:{tmp_path / 'in'}")) == first
-    assert sorted(path.name for path in (tmp_path / "a" / "data").iterdir()) == [".files.sqlite", "raw"]
+    assert sorted(path.name for path in (tmp_path / "a" / "data").iterdir()) == [".files.sqlite", "raw", "sources.json"]
 
 
 def test_too_much_that_is_bad_stops_the_run_and_names_it(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import yaml
 from PIL import Image
@@ -17,7 +18,7 @@ from components.handover.names import REVIEWED
 from tests.drawing import dicom, shapes, write_dicom
 from tests.journey import PROJECT, drawn, run
 from tests.origins import name_of
-from tests.sources.test_sets import medmnist_file, nifti_file
+from tests.sources.test_sets import medmnist_file
 
 __all__ = ["drawn"]
 
@@ -61,9 +62,11 @@ def test_repro_follows_every_change_of_every_source_and_runs_no_more_than_that(d
     layout = with_sources(drawn, tmp_path / "project", super_resolution=list(SOURCES), classification=["simulated"])
     root = layout.root
     (root / "pictures" / "ill").mkdir(parents=True)
+    (root / "volumes").mkdir()
     for number in range(3):
         Image.fromarray(numbers(number + 20)).save(root / "pictures" / "ill" / f"{number}.png")
-        nifti_file(root / "volumes" / f"sub-{number}_T1w.nii", np.diag([2.0 + number, 3.0, 4.0, 1]))
+        volume = nibabel.Nifti1Image(numbers(number + 30)[..., None].astype(np.int16), np.eye(4))
+        nibabel.save(volume, root / "volumes" / f"sub-{number}_T1w.nii")
     images = np.random.default_rng(0).integers(0, 255, (4, 28, 28), np.uint8)
     medmnist_file(root / "set.npz", images, np.array([[0], [1], [1], [0]]))
     assert stages_run(root) == ["ingest", "split"]
