@@ -22,11 +22,10 @@ from components.evidence.perceptual import load_lpips
 from components.evidence.scoring import Protocol, score_all
 from components.evidence.summarising import perfect_note, summarise
 from components.handover import GENERATORS, METHODS, Layout, PreparedRow, SplitRow, StepError, read_json, read_rows
-from components.handover.names import CONFIG, WEIGHTS
+from components.handover.names import CONFIG, TRAINED_ON, WEIGHTS
 from components.handover.sr_rows import Comparison, MethodSummary, SampleScore
 from components.learning.datasets.pairs import held_out_digest, iterate_pairs, rows_of
 from components.learning.device import best_device
-from components.learning.weights import TRAINED_ON
 from components.params import Params, scale_of
 
 WIDTHS = (4, 22, 8, 8, 15, 8, 26)  # of the columns on the terminal, after the method's

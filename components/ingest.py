@@ -10,7 +10,7 @@ import os
 import secrets
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable, Mapping, Sized
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -21,20 +21,23 @@ from rich.progress import Progress
 from components.dicom.burned_in import read_reviewed
 from components.dicom.deidentify import Pseudonyms
 from components.dicom.duplicates import duplicates
-from components.handover import IndexRow, Layout, StepError, write_rows
-from components.handover.names import INDEX, REVIEWED
+from components.dicom.read import read_image
+from components.handover import IndexRow, Layout, StepError, read_json, write_rows
+from components.handover.names import CONFIG, INDEX, REVIEWED, TRAINED_ON
 from components.params import Params
 from components.params.run_step import run_step
 from components.sources.file_register import FileRegister, Origin
-from components.sources.intake import Intake, Taken, take
+from components.sources.intake import Intake, Taken
 from components.sources.items import Item
 from components.sources.listing import look
 from components.sources.registry import is_public, open_source
+from components.sources.remembered import LastRun, Takings, index_of_last_run
 
 SALT_VARIABLE = "MEDSR_SALT"
 PUBLIC_SALT = b"the pseudonyms of public sources are no secret"  # so that everybody gets the same data/raw of them
 DUPLICATE = "duplicate of "
 IMAGES = "images"  # the folder in data/raw
+SHOWN = 20  # withdrawn images that are named on the terminal
 
 
 def run(layout: Layout, settings: Params) -> list[IndexRow]:
@@ -43,7 +46,7 @@ def run(layout: Layout, settings: Params) -> list[IndexRow]:
     Raises `StepError` where a source is missing, too much of it is bad, or identity is left in a file. `data/raw` stays
     as the last good run left it until the new one is whole.
     """
-    look(layout, settings)  # first: a file that comes while this runs is news to the next run
+    listed = look(layout, settings)  # first: a file that comes while this runs is news to the next run
     staging, replaced = layout.data / ".raw-staging", layout.data / ".raw-replaced"
     if replaced.exists() and not layout.raw.exists():
         replaced.rename(layout.raw)  # a run was killed between the two renames below
@@ -51,7 +54,7 @@ def run(layout: Layout, settings: Params) -> list[IndexRow]:
         shutil.rmtree(left_over, ignore_errors=True)
     (staging / IMAGES).mkdir(parents=True)
     try:
-        rows = _rows(layout, settings, staging)
+        rows = _rows(layout, settings, staging, listed.digests)
         write_rows(staging / INDEX, IndexRow, rows)
         if layout.raw.exists():
             layout.raw.rename(replaced)
@@ -79,9 +82,10 @@ def salt(layout: Layout) -> bytes:
     return secret
 
 
-def _rows(layout: Layout, settings: Params, staging: Path) -> list[IndexRow]:
+def _rows(layout: Layout, settings: Params, staging: Path, digests: Mapping[str, Mapping[str, str]]) -> list[IndexRow]:
     sources = settings.ingest
-    reviewed, numbers = read_reviewed(layout.data / REVIEWED), count(1)
+    reviewed, numbers, last_run = read_reviewed(layout.data / REVIEWED), count(1), LastRun.of(layout)
+    register = FileRegister(layout.files)
     sharpened = sources.super_resolution + sources.train_only  # in this order: of duplicates the first is kept
     rows = []
     for task, names in (("super_resolution", sharpened), ("classification", sources.classification)):
@@ -89,24 +93,27 @@ def _rows(layout: Layout, settings: Params, staging: Path) -> list[IndexRow]:
         for source in names:
             pseudonyms = Pseudonyms(PUBLIC_SALT if is_public(source) else salt(layout))
             intake = Intake(staging, pseudonyms, reviewed, numbers)
-            taken += _take_source(source, task, intake, settings, FileRegister(layout.files))
-        rows += _keep(taken, staging)
+            takings = Takings.open(source, task, intake, last_run, register)
+            taken += _take_source(takings, digests.get(source, {}), settings, register)
+        rows += _keep(taken, staging, last_run)
     return sorted(rows, key=lambda row: (row.task, row.source, row.file_name))
 
 
-def _take_source(source: str, task: str, intake: Intake, settings: Params, register: FileRegister) -> list[Taken]:
+def _take_source(takings: Takings, digests: Mapping[str, str], settings: Params, register: FileRegister) -> list[Taken]:
+    source = takings.source
     taken: list[Taken] = []
     origins: list[Origin] = []
     try:
         for item in _with_progress(open_source(source, settings), source):
-            key = item.name if is_public(source) else intake.pseudonyms.file(source, item.name)
+            key = item.name if is_public(source) else takings.intake.pseudonyms.file(source, item.name)
             path = "" if item.path is None or item.simulated else str(item.path.absolute())
             origin = Origin(key=key, image_id="", source=source, name=item.name, path=path)
             origins.append(origin)
-            taken.append(take(replace(item, name=key), source, task, intake))
+            taken.append(takings.take(replace(item, name=key), item.name, digests.get(item.name, "")))
             origins[-1] = replace(origin, image_id=taken[-1].row.image_id)
     finally:
         register.record(origins)  # also of a run that fails: its message names keys
+    takings.remember(register)
     if not taken:
         raise StepError(f"source {source}: expected images, found no file. See ingest in params.yaml.")
     bad = [one.row for one in taken if one.image is None]
@@ -126,19 +133,19 @@ def _with_progress(items: Iterable[Item], source: str) -> Iterable[Item]:
         yield from progress.track(items, total=len(items) if isinstance(items, Sized) else None, description=source)
 
 
-def _keep(taken: list[Taken], staging: Path) -> list[IndexRow]:
+def _keep(taken: list[Taken], staging: Path, last_run: LastRun) -> list[IndexRow]:
     """Moves what is kept into the folder of images; the others become quarantined rows."""
     rows = [one.row for one in taken if one.image is None]
     images = [(one.row, one.image) for one in taken if one.image is not None]
-    found = duplicates([image for _, image in images])
+    found = duplicates([image for _, image in images], lambda path: read_image(last_run.written(path)))
     for place, (row, image) in enumerate(images):
         if place in found:
             kept = images[found[place].of][0].image_id
             rows.append(replace(row, quarantined=True, reason=f"{DUPLICATE}{kept}: {found[place].reason}"))
-            image.path.unlink()
+            image.path.unlink(missing_ok=True)
         else:
             path = f"{IMAGES}/{row.image_id}{image.path.suffix}"
-            image.path.replace(staging / path)
+            last_run.written(image.path).replace(staging / path)
             rows.append(replace(row, path=path))
     return rows
 
@@ -157,12 +164,35 @@ def summary(rows: list[IndexRow]) -> str:
     return "\n".join(lines)
 
 
+def withdrawn(layout: Layout, before: Iterable[IndexRow], rows: Iterable[IndexRow]) -> list[str]:
+    """Which images of `before` are not among `rows`, and which models were trained on them, as lines for the terminal."""
+    gone = {row.image_id for row in before if not row.quarantined} - {
+        row.image_id for row in rows if not row.quarantined
+    }
+    if not gone:
+        return []
+    more = f" and {len(gone) - SHOWN} more" if len(gone) > SHOWN else ""
+    lines = [f"withdrawn or changed since the last run: {', '.join(sorted(gone)[:SHOWN])}{more}"]
+    for config in sorted(layout.data.glob(f"models/*/{CONFIG}")) + sorted(layout.champion.rglob(CONFIG)):
+        learned = gone & set(read_json(config).get(TRAINED_ON, ()))
+        if learned:
+            stays = ": it serves until another version is promoted" if config.is_relative_to(layout.champion) else ""
+            lines.append(f"  the model in {config.parent} was trained on {len(learned)} of them{stays}")
+    return lines
+
+
 def _kind(row: IndexRow) -> tuple[str, str, str]:
     return row.task, row.source, row.modality
 
 
+def _step(layout: Layout, settings: Params) -> list[str]:
+    before = index_of_last_run(layout)
+    rows = run(layout, settings)
+    return [summary(rows), *withdrawn(layout, before, rows)]
+
+
 def main() -> int:
-    return run_step(lambda layout, settings: [summary(run(layout, settings))])
+    return run_step(_step)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from components.sources.listing import look
 
 
 def main() -> int:
-    return run_step(lambda layout, settings: [f"source {change}" for change in look(layout, settings)])
+    return run_step(lambda layout, settings: [f"source {change}" for change in look(layout, settings).changes])
 
 
 if __name__ == "__main__":

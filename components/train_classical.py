@@ -16,9 +16,8 @@ from components.classical.classifier import save_classifier
 from components.classical.fitting import Fitted
 from components.classical.training import load_data, make_extractor, train
 from components.handover import Layout, RunRecord, StepError, folder_digest, write_record
-from components.handover.names import HISTORY, RECORD
+from components.handover.names import HISTORY, RECORD, TRAINED_ON
 from components.learning.training.progress import write_history
-from components.learning.weights import TRAINED_ON
 from components.params import Params
 from components.params.run_step import run_step
 from components.params.trainings import ClassicalTraining

@@ -50,7 +50,7 @@ def bring_up_to_date(
     if profile is not None:
         console.print(set_profile(root / PARAMS, profile))
     settings = params.load(root / PARAMS)
-    for change in listing.look(Layout(root), settings):
+    for change in listing.look(Layout(root), settings).changes:
         console.print(str(change))
     release_dead_locks(root)
     stages, reasons = tuple(read_graph(root)), _stale(root, console)

@@ -14,7 +14,7 @@ from pydicom import dcmread
 
 from components import ingest
 from components.dicom.read import read_image
-from components.handover import IndexRow, Layout, StepError, read_rows
+from components.handover import IndexRow, Layout, StepError, read_rows, write_json
 from components.params import Params
 from components.sources import pydicom_data
 from components.sources.intake import content_hash
@@ -234,6 +234,27 @@ def test_the_last_good_run_stays_until_the_next_is_whole(tmp_path: Path, monkeyp
     write_dicom(tmp_path / "in" / "c.dcm", dicom(stored(3), "MR"))
     (row,) = ingest.run(layout, wanted)
     assert [path.name for path in (layout.raw / "images").iterdir()] == [f"{row.image_id}.dcm"], "a.dcm was withdrawn"
+
+
+def test_models_that_were_trained_on_withdrawn_images_are_named(tmp_path: Path) -> None:
+    for number in range(3):
+        write_dicom(tmp_path / "in" / f"{number}.dcm", dicom(stored(number), "MR"))
+    layout, wanted = Layout(tmp_path), settings(f"dicom:{tmp_path / 'in'}")
+    before = ingest.run(layout, wanted)
+    ids = {name_of(layout, row.file_name): row.image_id for row in before}
+    for folder, trained_on in (
+        ("models/srcnn", ["0.dcm", "1.dcm"]),
+        ("models/rrdb", ["1.dcm"]),
+        ("champion", ["0.dcm"]),
+    ):
+        write_json(layout.data / folder / "config.json", {"trained_on": [ids[name] for name in trained_on]})
+    assert ingest.withdrawn(layout, before, before) == []
+    (tmp_path / "in" / "0.dcm").unlink()
+    assert ingest.withdrawn(layout, before, ingest.run(layout, wanted)) == [
+        f"withdrawn or changed since the last run: {ids['0.dcm']}",
+        f"  the model in {layout.data}/models/srcnn was trained on 1 of them",
+        f"  the model in {layout.data}/champion was trained on 1 of them: it serves until another version is promoted",
+    ]
 
 
 def test_pictures_are_stored_as_float32_with_their_true_range(tmp_path: Path) -> None:

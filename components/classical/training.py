@@ -13,9 +13,10 @@ from components.classical.denoising import denoised
 from components.classical.fitting import FeatureSet, Fitted, fit
 from components.classical.handmade import Handmade
 from components.handover import CLASSIFIER, Layout
+from components.handover.names import TRAINED_ON
 from components.learning.datasets.labelled import LabelledImages, classes_of, load_labelled
 from components.learning.inference.calibration import threshold_for
-from components.learning.weights import TRAINED_ON, load_weights
+from components.learning.weights import load_weights
 from components.params.trainings import ClassicalTraining
 
 

@@ -9,18 +9,20 @@ correlate too, so likeness alone never makes a duplicate.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from components.dicom.frames import is_lossy
 from components.dicom.read import read_image
 
 LEAST_CORRELATION = 0.9
+Read = Callable[[Path], NDArray[np.float32]]
 SAME_UID, SAME_PIXELS, SAME_PLACE = "same SOP Instance UID", "same pixels", "same place in the series"
 
 
@@ -67,18 +69,19 @@ def stored(header: Dataset, name: str, path: Path, sha256: str, shape: tuple[int
     )
 
 
-def duplicates(images: Sequence[Stored]) -> dict[int, Duplicate]:
+def duplicates(images: Sequence[Stored], read: Read = read_image) -> dict[int, Duplicate]:
     """For each image that another one stands for: which, and why; images are named by their place in `images`.
 
-    Of several, the one kept is lossless, has more frames, more bits, the first name: in this order.
+    Of several, the one kept is lossless, has more frames, more bits, stands first: in this order. `read` gives the
+    pixels of the image at a path.
     """
     links: dict[int, dict[int, str]] = defaultdict(dict)
-    for a, b, reason in _same(images):
+    for a, b, reason in _same(images, read):
         links[a].setdefault(b, reason)
         links[b].setdefault(a, reason)
     found: dict[int, Duplicate] = {}
     seen: set[int] = set()
-    for place in sorted(links, key=lambda one: _preference(images[one])):
+    for place in sorted(links, key=lambda one: (*_preference(images[one]), one)):
         if place not in seen:
             reached = _reached(place, links)
             seen |= set(reached) | {place}
@@ -86,8 +89,8 @@ def duplicates(images: Sequence[Stored]) -> dict[int, Duplicate]:
     return found
 
 
-def _preference(image: Stored) -> tuple[bool, int, int, str]:
-    return image.lossy, -image.shape[0], -image.bits, image.name
+def _preference(image: Stored) -> tuple[bool, int, int]:
+    return image.lossy, -image.shape[0], -image.bits
 
 
 def _reached(start: int, links: dict[int, dict[int, str]]) -> dict[int, str]:
@@ -102,7 +105,7 @@ def _reached(start: int, links: dict[int, dict[int, str]]) -> dict[int, str]:
     return reasons
 
 
-def _same(images: Sequence[Stored]) -> Iterator[tuple[int, int, str]]:
+def _same(images: Sequence[Stored], read: Read) -> Iterator[tuple[int, int, str]]:
     by_uid, by_pixels, by_series = defaultdict(list), defaultdict(list), defaultdict(list)
     for place, image in enumerate(images):
         by_pixels[image.sha256].append(place)
@@ -114,16 +117,16 @@ def _same(images: Sequence[Stored]) -> Iterator[tuple[int, int, str]]:
         for first, *others in groups.values():
             yield from ((first, other, reason) for other in others)
     for group in by_series.values():
-        yield from _lossy_twins(images, group)
+        yield from _lossy_twins(images, group, read)
 
 
-def _lossy_twins(images: Sequence[Stored], places: Sequence[int]) -> Iterator[tuple[int, int, str]]:
+def _lossy_twins(images: Sequence[Stored], places: Sequence[int], read: Read) -> Iterator[tuple[int, int, str]]:
     lossy = [place for place in places if images[place].lossy]
     if not lossy:
         return
     for a, b in combinations(places, 2):
         one, other = images[a], images[b]
-        if (one.lossy or other.lossy) and _same_place(one, other) and _alike(one.path, other.path):
+        if (one.lossy or other.lossy) and _same_place(one, other) and _alike(read(one.path), read(other.path)):
             yield a, b, SAME_PLACE
 
 
@@ -137,9 +140,9 @@ def _same_place(one: Stored, other: Stored) -> bool:
     return same_number or bool(related)
 
 
-def _alike(one: Path, other: Path) -> bool:
+def _alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
     """Whether the values correlate, over the range that both have: loss spreads padding far below the real values."""
-    a, b = (read_image(path).ravel().astype(np.float64) for path in (one, other))
+    a, b = (pixels.ravel().astype(np.float64) for pixels in (one, other))
     low, high = max(a.min(), b.min()), min(a.max(), b.max())
     a, b = (np.clip(values, low, max(low, high)) for values in (a, b))
     a, b = a - a.mean(), b - b.mean()

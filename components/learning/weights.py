@@ -11,10 +11,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from components.handover import LabelledRow, PreparedRow, Replacing, StepError, read_json, sha256_of, write_json
-from components.handover.names import CONFIG, WEIGHTS
+from components.handover.names import CONFIG, TRAINED_ON, WEIGHTS
 from components.learning.models import build
-
-TRAINED_ON = "trained_on"  # key in `config.json`: ids of the images that the model, or its start, was trained on
 
 
 def save_weights(folder: Path, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> str:

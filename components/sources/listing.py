@@ -23,10 +23,10 @@ from components.handover import Layout, StepError, read_json, write_json
 from components.handover.names import LOCK
 from components.params import Params
 from components.sources.file_register import FileRegister
+from components.sources.registry import is_public
 
 STAGE = "ingest"  # what reads the sources
 UNDER_WAY_S = 6 * 3600  # a run that looked has come to the end of `ingest` by then, or to its own
-WITH_FILES = ("dicom", "pictures", "npz", "nifti")  # the kinds whose files lie outside; others change with the code
 FOLDERS = "folders"  # the item of `list_sources` in dvc.yaml
 
 
@@ -53,14 +53,14 @@ class SourceState:
     digests: dict[str, dict[str, str]]  # by source and name
 
 
-def look(layout: Layout, settings: Params) -> tuple[Change, ...]:
-    """Brings `data/sources.json` up to date and gives what changed. Raises `StepError` where a source is missing."""
+def look(layout: Layout, settings: Params) -> SourceState:
+    """Brings `data/sources.json` up to date. Raises `StepError` where a source is missing."""
     state = compare(layout, settings)
     content = {"outside": [FOLDERS] if state.sources else [], "sources": state.sources}
     if not layout.sources.is_file() or read_json(layout.sources) != content:
         write_json(layout.sources, content)
     FileRegister(layout.files).list_files(state.digests)
-    return state.changes
+    return state
 
 
 def compare(layout: Layout, settings: Params) -> SourceState:
@@ -72,16 +72,14 @@ def compare(layout: Layout, settings: Params) -> SourceState:
     sources: dict[str, dict[str, Any]] = {}
     youngest: dict[str, float] = {}
     for name in names:
-        kind, _, place = name.partition(":")
-        if kind not in WITH_FILES:
-            continue
-        folder = layout.root / place
-        paths = list(_files(folder, name))
-        of_paths = register.digests(paths)
-        digests[name] = {_below(folder, path): of_paths[path] for path in paths}
-        sources[name] = {"files": len(paths), "sha256": _combined(digests[name])}
+        if is_public(name):
+            continue  # it changes with the code alone
+        files = dict(_files(layout.root / name.partition(":")[2], name))
+        of_paths = register.digests(list(files.values()))
+        digests[name] = {below: of_paths[path] for below, path in files.items()}
+        sources[name] = {"files": len(files), "sha256": _combined(digests[name])}
         # a copy may keep the mtime of where it is from, and that may lie in the future; its ctime is when it came
-        youngest[name] = max((path.stat().st_ctime for path in paths), default=0.0)
+        youngest[name] = max((path.stat().st_ctime for path in files.values()), default=0.0)
     before = read_json(layout.sources).get("sources", {}) if layout.sources.is_file() else {}
     changed = [name for name in sorted({*sources, *before}) if sources.get(name) != before.get(name)]
     newest = max((youngest.get(name, 0.0) for name in changed), default=0.0)
@@ -106,21 +104,18 @@ def left_over(layout: Layout) -> tuple[str, ...]:
     return tuple(sorted(read_json(layout.sources)["sources"]))
 
 
-def _files(place: Path, name: str) -> Iterator[Path]:
+def _files(place: Path, source: str) -> Iterator[tuple[str, Path]]:
+    """Each file with its name as its source gives it."""
     if place.is_dir():
-        yield from sorted(path for path in place.rglob("*") if path.is_file())
+        yield from ((path.relative_to(place).as_posix(), path) for path in sorted(place.rglob("*")) if path.is_file())
     elif place.is_file():
-        yield place
+        yield place.name, place
         if place.suffix == ".csv":
-            with place.open(newline="", encoding="utf-8") as handle:
-                listed = (place.parent / row.get("file", "") for row in csv.DictReader(handle))
-                yield from sorted({path for path in listed if path.is_file()})
+            with place.open(newline="", encoding="utf-8-sig") as handle:
+                listed = sorted({row.get("file", "") for row in csv.DictReader(handle)})
+            yield from ((name, place.parent / name) for name in listed if (place.parent / name).is_file())
     else:
-        raise StepError(f"source {name}: expected a folder or a file, found none there. See ingest in params.yaml.")
-
-
-def _below(place: Path, path: Path) -> str:
-    return str(path.relative_to(place)) if place.is_dir() else path.name
+        raise StepError(f"source {source}: expected a folder or a file, found none there. See ingest in params.yaml.")
 
 
 def _combined(digests: dict[str, str]) -> str:

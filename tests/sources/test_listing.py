@@ -37,8 +37,8 @@ ARCHIVE = "dicom:archive"
 
 
 def test_what_is_new_is_seen_once(layout: Layout) -> None:
-    assert listing.look(layout, settings(ARCHIVE)) == (Change(ARCHIVE, came=2, went=0, altered=0),)
-    assert listing.look(layout, settings(ARCHIVE)) == ()
+    assert listing.look(layout, settings(ARCHIVE)).changes == (Change(ARCHIVE, came=2, went=0, altered=0),)
+    assert listing.look(layout, settings(ARCHIVE)).changes == ()
     assert read_json(layout.sources)["sources"][ARCHIVE]["files"] == 2
 
 
@@ -60,23 +60,23 @@ def test_every_kind_of_change_is_seen_in_every_kind_of_folder(
         first.rename(first.with_name("z.dcm"))
     else:
         first.unlink()
-    assert listing.look(layout, settings(source)) == (Change(source, *files),)
-    assert listing.look(layout, settings(source)) == ()
+    assert listing.look(layout, settings(source)).changes == (Change(source, *files),)
+    assert listing.look(layout, settings(source)).changes == ()
 
 
 def test_a_set_in_one_file_is_seen_to_change(layout: Layout) -> None:
     (layout.root / "set.npz").write_bytes(b"a")
     source = "npz:set.npz"
-    assert listing.look(layout, settings(source)) == (Change(source, 1, 0, 0),)
+    assert listing.look(layout, settings(source)).changes == (Change(source, 1, 0, 0),)
     (layout.root / "set.npz").write_bytes(b"b")
-    assert listing.look(layout, settings(source)) == (Change(source, 0, 0, 1),)
-    assert listing.look(layout, settings(source)) == ()
+    assert listing.look(layout, settings(source)).changes == (Change(source, 0, 0, 1),)
+    assert listing.look(layout, settings(source)).changes == ()
 
 
 def test_a_file_that_was_only_touched_is_the_same(layout: Layout) -> None:
     listing.look(layout, settings(ARCHIVE))
     os.utime(layout.root / "archive" / "a.dcm", (1, 1))
-    assert listing.look(layout, settings(ARCHIVE)) == ()
+    assert listing.look(layout, settings(ARCHIVE)).changes == ()
 
 
 def test_an_archive_that_moved_as_a_whole_gives_the_same_digest(layout: Layout) -> None:
@@ -116,10 +116,13 @@ def test_a_clock_that_was_put_back_makes_no_file_younger_than_new(
 def test_a_name_that_is_not_utf_8_counts_as_any_other(layout: Layout) -> None:
     named = layout.root / "archive" / os.fsdecode(b"M\xfcller.dcm")
     named.write_bytes(b"c")
-    assert listing.look(layout, settings(ARCHIVE)) == (Change(ARCHIVE, 3, 0, 0),)
-    assert listing.look(layout, settings(ARCHIVE)) == () and read_json(layout.sources)["sources"][ARCHIVE]["files"] == 3
+    assert listing.look(layout, settings(ARCHIVE)).changes == (Change(ARCHIVE, 3, 0, 0),)
+    assert (
+        listing.look(layout, settings(ARCHIVE)).changes == ()
+        and read_json(layout.sources)["sources"][ARCHIVE]["files"] == 3
+    )
     named.rename(named.with_name(os.fsdecode(b"M\xf6ller.dcm")))
-    assert listing.look(layout, settings(ARCHIVE)) == (Change(ARCHIVE, 1, 1, 0),)
+    assert listing.look(layout, settings(ARCHIVE)).changes == (Change(ARCHIVE, 1, 1, 0),)
 
 
 def test_what_a_run_saw_is_left_over_until_ingest_has_ended_well(layout: Layout) -> None:
@@ -143,7 +146,7 @@ def test_a_file_that_did_not_change_is_not_read_again(layout: Layout) -> None:
     status = kept.stat()
     kept.write_bytes(b"x")
     os.utime(kept, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert listing.look(layout, settings(ARCHIVE)) == (), "size and time say that it is the same"
+    assert listing.look(layout, settings(ARCHIVE)).changes == (), "size and time say that it is the same"
 
 
 def test_a_list_is_followed_to_the_files_it_names(layout: Layout) -> None:
@@ -152,12 +155,12 @@ def test_a_list_is_followed_to_the_files_it_names(layout: Layout) -> None:
     listing.look(layout, settings(source))
     (layout.root / "archive" / "study" / "b.dcm").write_bytes(b"other")
     (layout.root / "archive" / "unlisted.dcm").write_bytes(b"c")
-    assert listing.look(layout, settings(source)) == (Change(source, 0, 0, 1),)
+    assert listing.look(layout, settings(source)).changes == (Change(source, 0, 0, 1),)
     assert read_json(layout.sources)["sources"][source]["files"] == 3, "the list and what it names"
 
 
 def test_sources_inside_packages_change_with_the_code_alone(layout: Layout) -> None:
-    assert listing.look(layout, settings("pydicom-data")) == ()
+    assert listing.look(layout, settings("pydicom-data")).changes == ()
     assert read_json(layout.sources) == {"outside": [], "sources": {}}
     assert not layout.files.exists()
 

@@ -18,7 +18,7 @@ from components.handover import (
     read_rows,
     sha256_of,
 )
-from components.handover.names import CONFIG, INDEX, WEIGHTS
+from components.handover.names import CONFIG, INDEX, TRAINED_ON, WEIGHTS
 from components.learning.datasets.labelled import LabelledImages, classes_of, load_labelled
 from components.learning.datasets.pairs import Pair, load_pairs
 from components.learning.inference.calibration import temperature_of, threshold_for
@@ -33,7 +33,7 @@ from components.learning.training.patches import Patches
 from components.learning.training.pixel_phase import PixelPhase
 from components.learning.training.start import imagenet, start_from
 from components.learning.training.trainer import Phase, Progress
-from components.learning.weights import TRAINED_ON, load_weights
+from components.learning.weights import load_weights
 from components.params import Params
 from components.params.trainings import (
     AdversarialTraining,

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from components.handover import LabelledRow, PreparedRow, StepError
-from components.learning.weights import TRAINED_ON, check_unseen, load_weights
+from components.handover.names import TRAINED_ON
+from components.learning.weights import check_unseen, load_weights
 
 
 def start_from(network: nn.Module, folder: Path, setting: str, rows: Sequence[PreparedRow | LabelledRow]) -> list[str]:
