@@ -165,7 +165,7 @@ def summary(rows: list[IndexRow]) -> str:
 
 
 def withdrawn(layout: Layout, before: Iterable[IndexRow], rows: Iterable[IndexRow]) -> list[str]:
-    """Which images of `before` are not among `rows`, and which models were trained on them, as lines for the terminal."""
+    """Which images of `before` are not among `rows`, and which models were trained on them, as lines of text."""
     gone = {row.image_id for row in before if not row.quarantined} - {
         row.image_id for row in rows if not row.quarantined
     }
