@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from components.dicom import identity
+from components.dicom import identity, leak_scan
 from components.dicom.burned_in import Reviewed, clean, regions_to_keep
 from components.dicom.deidentify import Pseudonyms, deidentify
 from components.dicom.duplicates import Stored, stored
@@ -73,7 +73,7 @@ def _take_dicom(item: DicomFile, row: IndexRow, intake: Intake) -> Taken:
     known = identity.collect(original)
     sha256 = hashlib.sha256(item.path.read_bytes()).hexdigest()
     boxes = regions_to_keep(original, sha256, intake.reviewed, item.name)
-    image = deidentify(original, intake.pseudonyms)
+    image = deidentify(original, intake.pseudonyms, item.name)
     if boxes is not None:
         clean(image, boxes, item.name)
     if item.simulated:  # the profile removes free text, and this must not be lost
@@ -81,7 +81,7 @@ def _take_dicom(item: DicomFile, row: IndexRow, intake: Intake) -> Taken:
     row, shape = _with_pixels(row, decode(image, item.name).pixels)
     path = intake.next_file(".dcm")
     image.save_as(path, enforce_file_format=True)
-    _refuse_leaks(path, known, row.image_id)
+    _refuse_leaks(path, known, item.name)
     return Taken(_with_header(row, image), stored(image, item.name, path, row.sha256, shape), known)
 
 
@@ -110,13 +110,13 @@ def _quarantined(item: Item, row: IndexRow, reason: str) -> Taken:
     return Taken(replace(row, image_id=image_id, quarantined=True, reason=reason), None, known)
 
 
-def _refuse_leaks(path: Path, known: Identity, image_id: str) -> None:
-    found = identity.leaks(path, known)
+def _refuse_leaks(path: Path, known: Identity, name: str) -> None:
+    found = leak_scan.leaks(path, known)
     if found:
         listed = "\n  ".join(f"{leak.origin} is left in {leak.place}" for leak in found)
         raise StepError(
-            f"image {image_id}: expected no identity after de-identification, found {len(found)} value(s). Nothing was "
-            f"kept. Take the file out of the source, or mend components/dicom/deidentify.py.\n  {listed}"
+            f"{name}: expected no identity after de-identification, found {len(found)} value(s). Nothing was kept. "
+            f"Take the file out of the source, or mend components/dicom/deidentify.py.\n  {listed}"
         )
 
 
