@@ -72,9 +72,9 @@ def leaks(path: Path, identity: Identity) -> list[Leak]:
         if len(excused) >= SUBSTRING:
             content = content.replace(excused.encode(), b"")
     header = content.partition(PIXEL_DATA)[0]
-    folded = (content.lower(), header.lower())
     found = {Leak(origin, text.place) for text in texts for origin in _in_text(text, identity)}
-    found |= {Leak(origin, "the bytes of the file") for word, origin in identity.values.items() if _in(word, *folded)}
+    in_bytes = _in_bytes(identity, content.lower(), header.lower())
+    found |= {Leak(origin, "the bytes of the file") for origin in in_bytes}
     if _outside_pixel_bits(dataset):
         found.add(Leak("an overlay or other data", "bits that no pixel uses"))
     return sorted(found, key=lambda leak: (leak.origin, leak.place))
@@ -168,25 +168,30 @@ def _begins_word(word: str, text: str) -> bool:
     return re.search(before + re.escape(word) + after, text) is not None
 
 
-def _in(word: str, content: bytes, header: bytes) -> bool:
+def _in_bytes(identity: Identity, content: bytes, header: bytes) -> Iterator[str]:
     """Long values only, and not those of few different characters, which a plain patch of an image can spell."""
-    if len(set(word)) < (4 if word.isascii() else 2):
-        return False
-    if word.isascii():
-        if not word.isdigit():
-            return len(word) >= SUBSTRING and word.encode() in content
-        return len(word) >= SUBSTRING and re.search(rb"(?<![0-9a-z.])" + word.encode(), content) is not None
-    written = {encoded for form in _forms(word) for name in ENCODINGS if (encoded := _encoded(form, name))}
-    return any(
-        (len(data) >= SUBSTRING and data in content) or (len(data) >= HEADER_BYTES and data in header)
-        for data in written
-    )
+    patterns: dict[bytes, str] = {}
+    for word, origin in identity.values.items():
+        if not word.isascii():
+            patterns |= {written: origin for form in _forms(word) for written in _written(form)}
+        elif len(word) >= SUBSTRING and len(set(word)) >= 4:
+            before = rb"(?<![0-9a-z.])" if word.isdigit() else b""
+            if word.encode() in content and re.search(before + re.escape(word.encode()), content):
+                yield origin
+    for written, origin in patterns.items():
+        looked_through = content if len(written) >= SUBSTRING else header
+        if len(written) >= HEADER_BYTES and len(set(written)) >= 3 and written in looked_through:
+            yield origin
 
 
 def _forms(word: str) -> set[str]:
     """Composed and decomposed, as it is folded and with its capitals."""
     cases = (word, word.upper(), word.title())
     return {unicodedata.normalize(form, case) for form in ("NFC", "NFD") for case in cases}
+
+
+def _written(form: str) -> set[bytes]:
+    return {encoded for name in ENCODINGS if (encoded := _encoded(form, name))}
 
 
 def _encoded(word: str, encoding: str) -> bytes:
