@@ -3,7 +3,8 @@
 The table of attributes and actions (E.1-1) comes with the package dicom-anonymizer; walking the data set is done here,
 because a name inside a sequence is a name too. Beyond the profile: private attributes, attributes that the dictionary
 does not know, binary data that are no image, and free text, dates and names that the table forgot are removed; coded
-attributes keep the standard's terms alone. The tag decides what an attribute is, not the VR that a file gives it.
+attributes keep the standard's terms alone, and short text that has a word of a person's name is emptied. The tag
+decides what an attribute is, not the VR that a file gives it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 
@@ -29,9 +31,9 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
 )
 
-from components.dicom.defined_terms import known_value
-from components.dicom.person_names import compared
-from components.dicom.pixel_data import keep_pixels_alone
+from components.dicom.defined_terms import TERMS, known_meaning, known_value
+from components.dicom.person_names import compared, words
+from components.dicom.pixel_data import FLOATS, keep_pixels_alone
 from components.imaging.decoding import BROKEN, UnreadableImage
 
 EDITION = "2026c"
@@ -56,6 +58,7 @@ PIXEL_DATA = BaseTag(0x7FE00010)
 BINARY = ("OB", "OW", "OF", "OD", "OL", "OV")
 BINARY_KEPT = re.compile("PixelData$|ExtendedOffsetTable|PaletteColorLookupTableData$|^LUTData$")
 WHOLE_NUMBERS, DECIMALS = ("US", "SS", "UL", "SL", "UV", "SV"), ("FL", "FD")
+SHORT_TEXT = ("LO", "SH", "UC")
 WORD_BYTES = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
 
 
@@ -88,10 +91,12 @@ def deidentify(original: Dataset, pseudonyms: Pseudonyms, name: str = "image") -
     """
     result = FileDataset("", {}, preamble=b"\0" * 128, file_meta=_file_meta(original, pseudonyms))
     try:
-        result.update(_without_identity(original, original, pseudonyms))
+        result.update(_without_identity(original, _File(original, pseudonyms, _words_of_people(original))))
         keep_pixels_alone(result)
     except BROKEN as error:
         raise UnreadableImage(name, f"pixels cannot be decoded: {' '.join(str(error).split())[:300]}") from error
+    if not result.get("SpecificCharacterSet", "none"):  # it was none of the standard's
+        result.SpecificCharacterSet = "ISO_IR 192"
     result.PatientID = result.PatientName = patient_pseudonym(original, pseudonyms)
     result.PatientIdentityRemoved = "YES"
     result.DeidentificationMethod = f"Basic Application Confidentiality Profile, PS3.15 {EDITION}"
@@ -143,6 +148,21 @@ def _table() -> tuple[dict[int, str], list[tuple[int, int, str]]]:
     return exact, masked
 
 
+@dataclass(frozen=True)
+class _File:
+    """What holds for all of a file, at any depth."""
+
+    root: Dataset
+    pseudonyms: Pseudonyms
+    people: frozenset[str]  # words of their names
+
+
+def _words_of_people(original: Dataset) -> frozenset[str]:
+    named = [tag for tag in original.keys() if dictionary_has_tag(tag) and dictionary_VR(tag) == "PN"]  # noqa: SIM118
+    elements = [element for element in _readable(original) if element.tag in named]
+    return frozenset(word for element in elements for word in words(str(element.value or "")))
+
+
 def _file_meta(original: Dataset, pseudonyms: Pseudonyms) -> FileMetaDataset:
     meta = FileMetaDataset()
     syntax = UID(original.file_meta.TransferSyntaxUID)
@@ -153,10 +173,10 @@ def _file_meta(original: Dataset, pseudonyms: Pseudonyms) -> FileMetaDataset:
     return meta
 
 
-def _without_identity(dataset: Dataset, root: Dataset, pseudonyms: Pseudonyms) -> Dataset:
+def _without_identity(dataset: Dataset, file: _File) -> Dataset:
     result = Dataset()
     for element in _readable(dataset):
-        kept = _kept(element, root, pseudonyms)
+        kept = _kept(element, file)
         if kept is not None:
             result.add(kept)
     return result
@@ -176,7 +196,7 @@ def _readable(dataset: Dataset) -> Iterator[DataElement]:
             continue
 
 
-def _kept(element: DataElement, root: Dataset, pseudonyms: Pseudonyms) -> DataElement | None:
+def _kept(element: DataElement, file: _File) -> DataElement | None:
     vr = _vr(element)
     does, sequence = action(element.tag), vr == "SQ"
     if does == REMOVE or (does is None and vr in FREE) or (does == DUMMY and sequence):
@@ -186,15 +206,35 @@ def _kept(element: DataElement, root: Dataset, pseudonyms: Pseudonyms) -> DataEl
     if does == DUMMY and vr != "UI":
         return DataElement(element.tag, vr, DUMMIES.get(vr, "REMOVED" if vr in TEXT else None))
     if vr != element.VR:
-        return _under_its_vr(element, vr, root, pseudonyms)
+        return _under_its_vr(element, vr, file)
     if sequence:
-        items = [_without_identity(item, root, pseudonyms) for item in element.value]
+        items = [_without_pixels(_without_identity(item, file)) for item in element.value]
         return DataElement(element.tag, "SQ", Sequence(items))
     if vr == "UI" and (does in (REPLACE_UID, DUMMY) or not _names_a_class(element)):
-        return _uids_replaced(element, pseudonyms)
+        return _uids_replaced(element, file.pseudonyms)
     if vr.startswith(BINARY) and not BINARY_KEPT.search(element.keyword):
         return None
-    return _terms_alone(element) if vr == "CS" else _little_endian(element, root)
+    if vr in SHORT_TEXT and _names_someone(element, file.people):
+        return DataElement(element.tag, vr, None)
+    return _terms_alone(element) if vr == "CS" else _little_endian(element, file.root)
+
+
+def _names_someone(element: DataElement, people: frozenset[str]) -> bool:
+    """Whether a short text that the table leaves has a word of a person's name, and is no term of the standard."""
+    if known_meaning(str(element.value)) if element.keyword == "CodeMeaning" else _is_term(element):
+        return False
+    return not people.isdisjoint(words(str(element.value)))
+
+
+def _is_term(element: DataElement) -> bool:
+    return element.keyword in TERMS and known_value(element.keyword, str(element.value))
+
+
+def _without_pixels(item: Dataset) -> Dataset:
+    """An item of a sequence without an image of its own, such as an icon: nobody has looked at it."""
+    for keyword in ("PixelData", *FLOATS):
+        item.pop(keyword, None)
+    return item
 
 
 def _vr(element: DataElement) -> str:
@@ -204,7 +244,7 @@ def _vr(element: DataElement) -> str:
     return str(element.VR) if among else of_tag.split(" or ")[0]
 
 
-def _under_its_vr(element: DataElement, vr: str, root: Dataset, pseudonyms: Pseudonyms) -> DataElement | None:
+def _under_its_vr(element: DataElement, vr: str, file: _File) -> DataElement | None:
     """An element that its file wrote under a wrong VR, treated as what it is; None where its value does not fit."""
     value = element.value
     if "SQ" in (vr, element.VR) or isinstance(value, bytes) or vr.startswith(BINARY):
@@ -213,7 +253,7 @@ def _under_its_vr(element: DataElement, vr: str, root: Dataset, pseudonyms: Pseu
     convert: type = int if vr in WHOLE_NUMBERS else float if vr in DECIMALS else str
     try:
         values = [convert(str(text).strip()) for text in texts if str(text).strip()]
-        return _kept(DataElement(element.tag, vr, values[0] if len(values) == 1 else values or None), root, pseudonyms)
+        return _kept(DataElement(element.tag, vr, values[0] if len(values) == 1 else values or None), file)
     except BROKEN:
         return None
 

@@ -67,9 +67,10 @@ def plain(text: str) -> str:
 def collect(original: Dataset) -> Identity:
     """Every value in `original` that tells who was imaged, by whom and where."""
     values: dict[str, str] = {}
-    make = _names_of_make(original, MAKE)
-    make_and_version = _names_of_make(original, (*MAKE, VERSIONS))
-    for element, encoded in elements(original):
+    read = list(elements(original))
+    make = _names_of_make(read, MAKE)
+    make_and_version = _names_of_make(read, (*MAKE, VERSIONS))
+    for element, encoded in read:
         place = place_of(element)
         known = make_and_version if place in EQUIPMENT else make
         for value in _identifying_values(element, encoded):
@@ -152,8 +153,8 @@ def _decoded(encoded: bytes, character_set: str) -> str:
         return ""
 
 
-def _names_of_make(original: Dataset, keywords: Iterable[str]) -> str:
-    values = [item for keyword in keywords if keyword in original for item in items(original[keyword])]
+def _names_of_make(read: Iterable[tuple[DataElement, bytes]], keywords: Iterable[str]) -> str:
+    values = [item for element, _ in read if element.keyword in keywords for item in items(element)]
     return f" {plain(' '.join(values))} "
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 
@@ -18,6 +19,12 @@ def compared(name: str) -> str:
         if any(components):
             return "^".join(components)
     return ""
+
+
+def words(text: str) -> frozenset[str]:
+    """The words of a name or of text about it that can tell of a person: from 3 letters on, outside ASCII from 2 on."""
+    found = re.findall(r"[^\W\d_]+", _plain(text))
+    return frozenset(word for word in found if len(word) >= (3 if word.isascii() else 2))
 
 
 def _plain(component: str) -> str:

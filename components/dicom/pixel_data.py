@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
+from pydicom.multival import MultiValue
 from pydicom.pixels.utils import as_pixel_options, get_expected_length, iter_pixels
 from pydicom.uid import (
     UID,
@@ -28,7 +29,7 @@ from components.dicom import jpeg_2000_segments, jpeg_segments
 from components.dicom.frames import pixel_bits
 
 FLOATS = {"FloatPixelData": 4, "DoubleFloatPixelData": 8}  # bytes a value
-TABLES = ("RedPaletteColorLookupTable", "GreenPaletteColorLookupTable", "BluePaletteColorLookupTable")
+TABLES = ("LUT", *(f"{colour}PaletteColorLookupTable" for colour in ("Red", "Green", "Blue")))
 ITEM = b"\xfe\xff\x00\xe0"
 
 
@@ -71,11 +72,16 @@ def _cut(dataset: Dataset, keyword: str, length: int) -> None:
 
 
 def _cut_tables(dataset: Dataset) -> None:
-    """Colour tables to the number of entries that their descriptor gives, 0 standing for 2**16 (PS3.3 C.7.6.3.1.5)."""
+    """Look-up tables, at any depth, to the entries that their descriptor gives (PS3.3 C.7.6.3.1.5, C.11.1.1.1)."""
     for table in TABLES:
         data, descriptor = dataset.get(f"{table}Data"), dataset.get(f"{table}Descriptor")
-        if isinstance(data, bytes) and descriptor is not None and len(descriptor) == 3:
-            _cut(dataset, f"{table}Data", 2 * (int(descriptor[0]) % 2**16 or 2**16))
+        if data and isinstance(descriptor, (list, MultiValue)) and len(descriptor) == 3:
+            entries = int(descriptor[0]) % 2**16 or 2**16  # 0 stands for 2**16
+            most = 2 * entries if isinstance(data, bytes) else entries
+            dataset[f"{table}Data"].value = data[:most] if isinstance(data, (bytes, MultiValue)) else data
+    for element in dataset:
+        for item in element.value if element.VR == "SQ" else ():
+            _cut_tables(item)
 
 
 def _clean_native(dataset: Dataset) -> None:

@@ -199,3 +199,32 @@ def test_pixel_data_that_cannot_be_accounted_for_are_refused_by_name() -> None:
     original["PixelData"].is_undefined_length = True
     with pytest.raises(UnreadableImage, match=r"a\.dcm: .*Pixel Data: expected pixels"):
         deidentify(original, SALT, "a.dcm")
+
+
+@pytest.mark.parametrize("name", ["Prima^Vera", "doe^PRIMA", "Roe^Richard=Prima"])
+def test_short_text_with_a_word_of_a_name_is_emptied(name: str) -> None:
+    image = anonymous(
+        PatientName=name, SoftwareVersions=["PRIMA 4.1", "x"], SequenceName="prima", Manufacturer="Primary Scanners"
+    )
+    assert not image.SoftwareVersions and not image.SequenceName
+    assert image.Manufacturer == "Primary Scanners"
+    assert anonymous(SoftwareVersions="PRIMA 4.1").SoftwareVersions == "PRIMA 4.1"
+
+
+def test_terms_stay_though_a_person_is_called_like_them() -> None:
+    region = item(CodeValue="69536005", CodingSchemeDesignator="SCT", CodeMeaning="Head")
+    image = anonymous(PatientName="Bone^Head", ConvolutionKernel="BONE", AnatomicRegionSequence=[region])
+    assert image.ConvolutionKernel == "BONE"
+    assert image.AnatomicRegionSequence[0].CodeMeaning == "Head"
+
+
+def test_an_image_inside_a_sequence_is_removed() -> None:
+    inside = item(Rows=5, Columns=7, BitsAllocated=16, PixelData=STORED.tobytes())
+    image = anonymous(SourceImageSequence=[inside], IconImageSequence=[inside])
+    assert [element.keyword for element in image.iterall() if element.keyword == "PixelData"] == ["PixelData"]
+
+
+def test_a_character_set_that_is_none_is_replaced() -> None:
+    assert anonymous(SpecificCharacterSet="MEIER").SpecificCharacterSet == "ISO_IR 192"
+    assert anonymous(SpecificCharacterSet="ISO_IR 100").SpecificCharacterSet == "ISO_IR 100"
+    assert "SpecificCharacterSet" not in anonymous()

@@ -1,6 +1,6 @@
 import pytest
 
-from components.dicom.person_names import compared
+from components.dicom.person_names import compared, words
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,7 @@ def test_composed_and_decomposed_letters_are_one() -> None:
 @pytest.mark.parametrize("name", ["", " ", "^^^", "=", " ^=^ "])
 def test_separators_alone_are_no_name(name: str) -> None:
     assert compared(name) == ""
+
+
+def test_words_of_a_name_are_folded_and_initials_left_out() -> None:
+    assert words("M\u00dcLLER^J\u00f6rg^K==\u5c0f\u6771 Li 12") == {"m\u00fcller", "j\u00f6rg", "\u5c0f\u6771"}

@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom import dcmread
-from pydicom.dataset import FileDataset
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.encaps import encapsulate, encapsulate_extended, generate_fragments
 from pydicom.pixels.utils import iter_pixels
 from pydicom.uid import (
@@ -134,8 +134,11 @@ def test_a_colour_table_ends_with_its_last_entry() -> None:
     image = dicom(PIXELS.astype(np.uint8), "MR")
     image.RedPaletteColorLookupTableDescriptor = [4, 0, 16]
     image.RedPaletteColorLookupTableData = bytes(range(8)) + SECRET
+    item = Dataset()
+    item.LUTDescriptor, item.LUTData = [4, 0, 16], bytes(range(8)) + SECRET
+    image.ModalityLUTSequence = [item]
     keep_pixels_alone(image)
-    assert image.RedPaletteColorLookupTableData == bytes(range(8))
+    assert image.RedPaletteColorLookupTableData == image.ModalityLUTSequence[0].LUTData == bytes(range(8))
 
 
 def compressed(*fragments: bytes, **attributes: object) -> FileDataset:
