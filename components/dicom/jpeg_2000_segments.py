@@ -57,7 +57,10 @@ def _segments(stream: bytes, at: int, until: bytes) -> tuple[list[Segment], int]
         if len(marker) < 2 or length < 2 or at + 2 + length > len(stream):
             raise ValueError(f"truncated: its JPEG 2000 header ends at byte {at}")
         if marker not in NEEDED and marker != COMMENT:
-            raise ValueError(f"its JPEG 2000 marker {marker.hex().upper()} is none that the standard defines")
+            raise ValueError(
+                f"its JPEG 2000 marker {marker.hex().upper()} is none that the standard defines. "
+                "Compress the image anew."
+            )
         if marker != COMMENT:
             kept.append((marker, stream[at + 2 : at + 2 + length]))
         at += 2 + length

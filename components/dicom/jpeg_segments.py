@@ -76,7 +76,9 @@ def _kept(marker: int, segment: bytes) -> bytes:
     if marker in APPLICATION:
         return _application(marker, segment)
     if not _accounted(marker, segment):
-        raise ValueError(f"its JPEG segment FF{marker:02X} holds other bytes than the standard defines")
+        raise ValueError(
+            f"its JPEG segment FF{marker:02X} holds other bytes than the standard defines. Compress the image anew."
+        )
     return segment
 
 

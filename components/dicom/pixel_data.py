@@ -48,7 +48,9 @@ def keep_pixels_alone(dataset: Dataset) -> None:
     if "PixelData" not in dataset:
         return
     if not syntax.is_transfer_syntax or syntax.is_private:
-        raise ValueError(f"Transfer Syntax UID: expected one that the standard defines, found {_kind(syntax)}")
+        raise ValueError(
+            f"Transfer Syntax UID: expected one that the standard defines, found {_kind(syntax)}. Convert it."
+        )
     if syntax == RLELossless:
         _encode_again(dataset)
     elif syntax.is_encapsulated:
@@ -86,7 +88,10 @@ def _cut_tables(dataset: Dataset) -> None:
 
 def _clean_native(dataset: Dataset) -> None:
     if dataset["PixelData"].is_undefined_length or dataset.PixelData[:4] == ITEM:
-        raise ValueError("Pixel Data: expected pixels, as its transfer syntax says, found compressed fragments")
+        raise ValueError(
+            "Pixel Data: expected pixels, as its transfer syntax says, found compressed fragments. "
+            "Correct Transfer Syntax UID."
+        )
     length = get_expected_length(dataset)
     if len(dataset.PixelData) < length:
         return
@@ -161,7 +166,7 @@ def _cleaner(syntax: UID) -> Callable[[bytes], bytes]:
         return jpeg_segments.without_messages
     if syntax in JPEG2000TransferSyntaxes:  # HTJ2K among them
         return jpeg_2000_segments.without_messages
-    raise ValueError(f"its streams ({syntax.name}) cannot be searched for text. Convert it to another transfer syntax")
+    raise ValueError(f"its streams ({syntax.name}) cannot be searched for text. Convert it to another transfer syntax.")
 
 
 def _clean_streams(dataset: Dataset, cleaned: Callable[[bytes], bytes]) -> None:
