@@ -1,4 +1,9 @@
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
 import pytest
+from pydicom import dcmread
 
 from components.dicom.defined_terms import TERMS, known_meaning, known_value
 
@@ -43,6 +48,14 @@ def test_what_is_no_term_of_the_attribute_is_not(keyword: str, value: str) -> No
 def test_meanings_of_standard_codes_are_known() -> None:
     assert known_meaning("Head") and known_meaning(" computed tomography")
     assert not known_meaning("Mustermann")
+
+
+def test_an_enhanced_image_keeps_all_its_coded_attributes() -> None:
+    image = dcmread(Path(str(files("data_store"))) / "data" / "emri_small.dcm")
+    coded = [element for element in image.iterall() if element.VR == "CS" and not element.tag.is_private]
+    values = [(element.keyword, value) for element in coded for value in np.atleast_1d(element.value or "")]
+    assert len(values) > 50
+    assert [pair for pair in values if not known_value(*pair)] == []
 
 
 def test_every_term_fits_a_coded_attribute_and_no_list_is_empty() -> None:
