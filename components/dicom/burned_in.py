@@ -2,7 +2,8 @@
 
 Ultrasound machines write names and hospitals into the picture, and a secondary capture may be a photograph of anything,
 a face included. Such an image keeps the pixels inside the regions its machine declared (ultrasound) or that a person
-looked at and listed in `data/reviewed_regions.csv`; with neither it is refused.
+looked at and listed in `data/reviewed_regions.csv`; with neither it is refused. Declared regions say where a scale
+holds (PS3.3 C.8.5.5), not where text is: where they leave nothing out they tell nothing, and a person has to look.
 """
 
 from __future__ import annotations
@@ -21,13 +22,12 @@ from pydicom.uid import RLELossless
 
 from components.dicom.deidentify import add_method
 from components.dicom.frames import is_lossy, stored_frames
+from components.dicom.suspicious import is_ultrasound, suspicion
 from components.handover import StepError
 from components.imaging.decoding import BROKEN, UnreadableImage
 
 COLUMNS = ("sha256", "x0", "y0", "x1", "y1", "note")
-WRITTEN_INTO = ("US", "IVUS")
-PHOTOGRAPHED = ("XC", "GM", "ES", "OT", "OP", "OPT", "DOC")
-SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+WHOLE = 0.95  # share of the image from which on declared regions count as all of it
 
 
 @dataclass(frozen=True)
@@ -65,15 +65,15 @@ def regions_to_keep(dataset: Dataset, sha256: str, reviewed: Reviewed, name: str
     """Boxes whose pixels may stay; None where nothing has to be blanked. Raises `UnreadableImage` where unknown."""
     if sha256 in reviewed:
         return reviewed[sha256]
-    suspicion = _suspicion(dataset)
-    if suspicion is None:
+    reason = suspicion(dataset)
+    if reason is None:
         return None
-    declared = _declared(dataset)
-    if dataset.get("Modality") in WRITTEN_INTO and declared:
+    declared = _declared(dataset) if is_ultrasound(dataset) else []
+    if declared and _outside(dataset, declared).mean() > 1 - WHOLE:
         return declared
     raise UnreadableImage(
         name,
-        f"text may be burned in ({suspicion}): look at it and add the region to keep to data/reviewed_regions.csv "
+        f"text may be burned in ({reason}): look at it and add the region to keep to data/reviewed_regions.csv "
         f"under sha256 {sha256}",
     )
 
@@ -81,12 +81,11 @@ def regions_to_keep(dataset: Dataset, sha256: str, reviewed: Reviewed, name: str
 def clean(dataset: Dataset, boxes: Sequence[Box], name: str) -> None:
     """Blanks every pixel of `dataset` outside `boxes`, in place, and says so in the header.
 
-    Rewritten pixels are RLE (lossless). Where the boxes hold the whole image its encoding stays as it is.
+    `boxes` come from `regions_to_keep`: where they hold the whole image, a person has looked at it, and its encoding
+    stays as it is. Rewritten pixels are RLE (lossless). "Clean Pixel Data" (113101) is said in both cases.
     Raises `UnreadableImage` where the pixels cannot be decoded or no box lies inside the image.
     """
-    outside = np.ones((int(dataset.Rows), int(dataset.Columns)), bool)
-    for box in boxes:
-        outside[max(box.y0, 0) : box.y1 + 1, max(box.x0, 0) : box.x1 + 1] = False
+    outside = _outside(dataset, boxes)
     if outside.all():
         raise UnreadableImage(name, f"no region to keep lies inside its {dataset.Rows} x {dataset.Columns} pixels")
     if outside.any():
@@ -98,21 +97,19 @@ def clean(dataset: Dataset, boxes: Sequence[Box], name: str) -> None:
     add_method(dataset, "113101", "Clean Pixel Data Option")
 
 
-def _suspicion(dataset: Dataset) -> str | None:
-    modality = str(dataset.get("Modality", ""))
-    if str(dataset.get("BurnedInAnnotation", "")).upper() == "YES":
-        return "its header says so"
-    if modality in WRITTEN_INTO:
-        return "ultrasound without declared regions"
-    if modality in PHOTOGRAPHED or str(dataset.get("SOPClassUID", "")).startswith(SECONDARY_CAPTURE):
-        return "a secondary capture or photograph"
-    return None
+def _outside(dataset: Dataset, boxes: Sequence[Box]) -> NDArray[np.bool_]:
+    """Which pixels are in no box, (rows, columns)."""
+    outside = np.ones((int(dataset.Rows), int(dataset.Columns)), bool)
+    for box in boxes:
+        outside[max(box.y0, 0) : max(box.y1 + 1, 0), max(box.x0, 0) : max(box.x1 + 1, 0)] = False
+    return outside
 
 
 def _declared(dataset: Dataset) -> list[Box]:
     corners = ("RegionLocationMinX0", "RegionLocationMinY0", "RegionLocationMaxX1", "RegionLocationMaxY1")
     regions = dataset.get("SequenceOfUltrasoundRegions") or []
-    return [Box(*(int(region[c].value) for c in corners)) for region in regions if all(c in region for c in corners)]
+    values = [[region.get(corner) for corner in corners] for region in regions]
+    return [Box(*corner) for corner in values if all(isinstance(value, int) for value in corner)]
 
 
 def _rewrite(dataset: Dataset, outside: NDArray[np.bool_]) -> None:

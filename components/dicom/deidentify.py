@@ -2,21 +2,26 @@
 
 The table of attributes and actions (E.1-1) comes with the package dicom-anonymizer; walking the data set is done here,
 because a name inside a sequence is a name too. Beyond the profile: private attributes, attributes that the dictionary
-does not know and free text, dates and names that the table forgot are removed.
+does not know, binary data that are no image, and free text, dates and names that the table forgot are removed; coded
+attributes keep the standard's terms alone, and short text that has a word of a person's name is emptied. The tag
+decides what an attribute is, not the VR that a file gives it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 
 import numpy as np
-from pydicom.datadict import dictionary_has_tag, tag_for_keyword
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 from pydicom.uid import (
@@ -26,7 +31,10 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
 )
 
-from components.imaging.decoding import BROKEN
+from components.dicom.defined_terms import TERMS, known_meaning, known_value
+from components.dicom.person_names import compared, words
+from components.dicom.pixel_data import FLOATS, keep_pixels_alone
+from components.imaging.decoding import BROKEN, UnreadableImage
 
 EDITION = "2026c"
 REMOVE, EMPTY, DUMMY, REPLACE_UID, KEEP = "X", "Z", "D", "U", "K"
@@ -47,6 +55,11 @@ DUMMIES = {"DA": "19000101", "DT": "19000101000000", "TM": "000000", "AS": "000Y
 TEXT = ("AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT")
 DROPPED_GROUPS = (0x0000, 0x0002, 0x0004, 0xFFFA, 0xFFFC)
 PIXEL_DATA = BaseTag(0x7FE00010)
+BINARY = ("OB", "OW", "OF", "OD", "OL", "OV")
+BINARY_KEPT = re.compile("PixelData$|ExtendedOffsetTable|PaletteColorLookupTableData$|^LUTData$")
+WHOLE_NUMBERS, DECIMALS = ("US", "SS", "UL", "SL", "UV", "SV"), ("FL", "FD")
+SHORT_TEXT = ("LO", "SH", "UC")
+WORD_BYTES = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
 
 
 class Pseudonyms:
@@ -73,17 +86,26 @@ class Pseudonyms:
         return hmac.digest(self._salt, "\0".join(parts).encode("utf-8", "surrogateescape"), hashlib.sha256)
 
 
-def deidentify(original: Dataset, pseudonyms: Pseudonyms) -> FileDataset:
-    """A new data set without identity; pixels as they came, always little endian; `original` is left as it is.
+def deidentify(original: Dataset, pseudonyms: Pseudonyms, name: str = "image") -> FileDataset:
+    """A new data set without identity, the same pixels, always little endian; `original` is left as it is.
 
-    What a pixel shows is not looked at: see `components/dicom/burned_in.py`.
+    Nothing but the pixels stays in the pixel data (`components/dicom/pixel_data.py`). What a pixel shows is not looked
+    at: see `components/dicom/burned_in.py`. `name` is for messages. Raises `UnreadableImage` where it cannot be told
+    what belongs to the image.
     """
     result = FileDataset("", {}, preamble=b"\0" * 128, file_meta=_file_meta(original, pseudonyms))
-    result.update(_without_identity(original, original, pseudonyms))
+    try:
+        result.update(_without_identity(original, _File(original, pseudonyms, _words_of_people(original))))
+        keep_pixels_alone(result)
+    except BROKEN as error:
+        raise UnreadableImage(name, f"pixels cannot be decoded: {' '.join(str(error).split())[:300]}") from error
+    if not result.get("SpecificCharacterSet", "none"):  # it was none of the standard's
+        result.SpecificCharacterSet = "ISO_IR 192"
     result.PatientID = result.PatientName = patient_pseudonym(original, pseudonyms)
     result.PatientIdentityRemoved = "YES"
     result.DeidentificationMethod = f"Basic Application Confidentiality Profile, PS3.15 {EDITION}"
     result.LongitudinalTemporalInformationModified = "REMOVED"
+    result.pop("DeidentificationMethodCodeSequence", None)  # what another program says it did is not known to be done
     add_method(result, "113100", "Basic Application Confidentiality Profile")
     return result
 
@@ -96,13 +118,13 @@ def add_method(dataset: Dataset, code: str, meaning: str) -> None:
 
 
 def patient_pseudonym(original: Dataset, pseudonyms: Pseudonyms) -> str:
-    """One pseudonym a person: from ID and issuer, else from the name, else one a study."""
+    """One pseudonym a person: from ID and issuer, else from the name as PS3.5 compares names, else one a study."""
     number, issuer = str(original.get("PatientID") or ""), str(original.get("IssuerOfPatientID") or "")
-    name = str(original.get("PatientName") or "")
+    name = compared(str(original.get("PatientName") or ""))
     if number.strip():
         return pseudonyms.patient("id", number.strip(), issuer.strip())
-    if name.strip(" ^="):
-        return pseudonyms.patient("name", name.strip().lower())
+    if name:
+        return pseudonyms.patient("name", name)
     return pseudonyms.patient("study", str(original.get("StudyInstanceUID") or original.get("SOPInstanceUID") or ""))
 
 
@@ -130,6 +152,21 @@ def _table() -> tuple[dict[int, str], list[tuple[int, int, str]]]:
     return exact, masked
 
 
+@dataclass(frozen=True)
+class _File:
+    """What holds for all of a file, at any depth."""
+
+    root: Dataset
+    pseudonyms: Pseudonyms
+    people: frozenset[str]  # words of their names
+
+
+def _words_of_people(original: Dataset) -> frozenset[str]:
+    named = [tag for tag in original.keys() if dictionary_has_tag(tag) and dictionary_VR(tag) == "PN"]  # noqa: SIM118
+    elements = [element for element in _readable(original) if element.tag in named]
+    return frozenset(word for element in elements for word in words(str(element.value or "")))
+
+
 def _file_meta(original: Dataset, pseudonyms: Pseudonyms) -> FileMetaDataset:
     meta = FileMetaDataset()
     syntax = UID(original.file_meta.TransferSyntaxUID)
@@ -140,10 +177,10 @@ def _file_meta(original: Dataset, pseudonyms: Pseudonyms) -> FileMetaDataset:
     return meta
 
 
-def _without_identity(dataset: Dataset, root: Dataset, pseudonyms: Pseudonyms) -> Dataset:
+def _without_identity(dataset: Dataset, file: _File) -> Dataset:
     result = Dataset()
     for element in _readable(dataset):
-        kept = _kept(element, root, pseudonyms)
+        kept = _kept(element, file)
         if kept is not None:
             result.add(kept)
     return result
@@ -163,20 +200,75 @@ def _readable(dataset: Dataset) -> Iterator[DataElement]:
             continue
 
 
-def _kept(element: DataElement, root: Dataset, pseudonyms: Pseudonyms) -> DataElement | None:
-    does, sequence = action(element.tag), element.VR == "SQ"
-    if does == REMOVE or (does is None and element.VR in FREE) or (does == DUMMY and sequence):
+def _kept(element: DataElement, file: _File) -> DataElement | None:
+    vr = _vr(element)
+    does, sequence = action(element.tag), vr == "SQ"
+    if does == REMOVE or (does is None and vr in FREE) or (does == DUMMY and sequence):
         return None  # a sequence's items say who or where in codes, for which there is no dummy
     if does == EMPTY:
-        return DataElement(element.tag, element.VR, [] if sequence else None)
+        return DataElement(element.tag, vr, [] if sequence else None)
+    if does == DUMMY and vr != "UI":
+        return DataElement(element.tag, vr, DUMMIES.get(vr, "REMOVED" if vr in TEXT else None))
+    if vr != element.VR:
+        return _under_its_vr(element, vr, file)
     if sequence:
-        items = [_without_identity(item, root, pseudonyms) for item in element.value]
+        items = [_without_pixels(_without_identity(item, file)) for item in element.value]
         return DataElement(element.tag, "SQ", Sequence(items))
-    if element.VR == "UI" and (does in (REPLACE_UID, DUMMY) or not _names_a_class(element)):
-        return _uids_replaced(element, pseudonyms)
-    if does == DUMMY:
-        return DataElement(element.tag, element.VR, DUMMIES.get(element.VR, "REMOVED" if element.VR in TEXT else None))
-    return _little_endian(element, root)
+    if vr == "UI" and (does in (REPLACE_UID, DUMMY) or not _names_a_class(element)):
+        return _uids_replaced(element, file.pseudonyms)
+    if vr.startswith(BINARY) and not BINARY_KEPT.search(element.keyword):
+        return None
+    if vr in SHORT_TEXT and _names_someone(element, file.people):
+        return DataElement(element.tag, vr, None)
+    return _terms_alone(element) if vr == "CS" else _little_endian(element, file.root)
+
+
+def _names_someone(element: DataElement, people: frozenset[str]) -> bool:
+    """Whether a short text that the table leaves has a word of a person's name, and is no term of the standard."""
+    if known_meaning(str(element.value)) if element.keyword == "CodeMeaning" else _is_term(element):
+        return False
+    return not people.isdisjoint(words(str(element.value)))
+
+
+def _is_term(element: DataElement) -> bool:
+    return element.keyword in TERMS and known_value(element.keyword, str(element.value))
+
+
+def _without_pixels(item: Dataset) -> Dataset:
+    """An item of a sequence without an image of its own, such as an icon: nobody has looked at it."""
+    for keyword in ("PixelData", *FLOATS):
+        item.pop(keyword, None)
+    return item
+
+
+def _vr(element: DataElement) -> str:
+    """The VR that the dictionary gives to the tag; the file's where that is one of several."""
+    of_tag = dictionary_VR(element.tag)
+    among = element.VR in (of_tag, *of_tag.split(" or "))
+    return str(element.VR) if among else of_tag.split(" or ")[0]
+
+
+def _under_its_vr(element: DataElement, vr: str, file: _File) -> DataElement | None:
+    """An element that its file wrote under a wrong VR, treated as what it is; None where its value does not fit."""
+    value = element.value
+    if "SQ" in (vr, element.VR) or isinstance(value, bytes) or vr.startswith(BINARY):
+        return None
+    texts = list(value) if isinstance(value, (list, MultiValue)) else str(value or "").split("\\")
+    convert: type = int if vr in WHOLE_NUMBERS else float if vr in DECIMALS else str
+    try:
+        values = [convert(str(text).strip()) for text in texts if str(text).strip()]
+        return _kept(DataElement(element.tag, vr, values[0] if len(values) == 1 else values or None), file)
+    except BROKEN:
+        return None
+
+
+def _terms_alone(element: DataElement) -> DataElement:
+    """A coded attribute with its unknown values emptied; the others keep their places."""
+    values = [element.value] if isinstance(element.value, str) else list(element.value or [])
+    terms = [value if known_value(element.keyword, str(value)) else "" for value in values]
+    if not any(terms):
+        return DataElement(element.tag, "CS", None)
+    return DataElement(element.tag, "CS", terms[0] if len(terms) == 1 else terms)
 
 
 def _names_a_class(element: DataElement) -> bool:
@@ -194,8 +286,8 @@ def _little_endian(element: DataElement, root: Dataset) -> DataElement:
     copied = DataElement(element.tag, element.VR, element.value, already_converted=True)
     copied.is_undefined_length = element.is_undefined_length
     big = root.file_meta.TransferSyntaxUID == ExplicitVRBigEndian
-    if big and element.VR in ("OW", "OL", "OF", "OD", "OV") and element.value:
-        size = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}[element.VR]
+    if big and element.VR in WORD_BYTES and element.value:
+        size = WORD_BYTES[element.VR]
         if element.tag == PIXEL_DATA:
             size = max(size, int(root.BitsAllocated) // 8)
         copied.value = np.frombuffer(element.value, f">u{size}").astype(f"<u{size}").tobytes()

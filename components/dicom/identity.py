@@ -1,31 +1,28 @@
-"""Looks for identity that de-identification left behind. Shares no code with it: one must not hide the other's bugs.
+"""What of a DICOM file as it came tells who was imaged, by whom and where.
 
-From the file as it came: parts of every person's name, identifiers, birth dates, institutions, addresses, telephone
-numbers and the UIDs of its instances, in sequences and private attributes too. In the file as written: none of them.
+Parts of every person's name, identifiers, birth dates, institutions, addresses, telephone numbers and the UIDs of its
+instances, in sequences and private attributes too. The tag decides what an attribute is, not the VR that the file gives
+it. Where bytes are not ASCII they are read in common character sets too, because many files declare none, or a wrong
+one (PS3.5 annexes H to K). Words are compared after Unicode normalisation (NFKC) and case folding.
 
-The rule, so that chance does not stop a run. A value of 8 characters or more counts wherever it begins a word, in the
-decoded attributes and in the bytes of the file. One of 3 to 7 characters (4 where there are digits in it) counts as a
-whole word in decoded attributes only, and plain digits of that length only in text: an 8-bit image of 512 x 512 holds
-most words of three letters by chance. Two characters count only outside ASCII, where they can be a whole name.
-A word that is a whole coded value (VR CS, such as a patient named Head beside the body part HEAD), or that is part of
-the machine's make and model, tells of nobody.
+`components/dicom/leak_scan.py` looks for them in the file as written.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom import dcmread
-from pydicom.datadict import keyword_for_tag
-from pydicom.dataelem import DataElement
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.uid import UID
 
-SUBSTRING = 8  # characters from which on a value is looked for in bytes and inside longer words
 IDENTIFYING = re.compile(
     r"Patient(ID|BirthDate|BirthName|MotherBirthName|Address|TelephoneNumbers|InsurancePlan.*)$|OtherPatientIDs|"
     r"MedicalRecordLocator|MilitaryRank|IssuerOfPatientID$|AccessionNumber|^StudyID$|AdmissionID|"
@@ -34,26 +31,26 @@ IDENTIFYING = re.compile(
     r"ResponsibleOrganization|RequestedProcedureID|ScheduledProcedureStepID|PerformedProcedureStepID|CountryOfResidence"
 )
 MAKE = ("Manufacturer", "ManufacturerModelName")
-TEXT = ("AE", "AS", "CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT")
-NUMBERS = ("DS", "IS")
-BYTES = ("OB", "UN")
-PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+EQUIPMENT = ("StationName", "DeviceSerialNumber")  # its name may be part of what its maker calls it
+VERSIONS = "SoftwareVersions"
+# dates and numbers that stand for an unknown one; the first is also what de-identification writes
+PLACEHOLDERS = re.compile(
+    r"19000101\d*|1[67]000101|17530101|18000101|18581117|18991230|19010101|19700101|(\d)\1+|"
+    r"00010101|99991231|anonym\w*|unknown|none|null|removed|n/a|no\W?name|test"
+)
+CHARACTER_SETS = (
+    "utf-8", "gb18030", "big5", "shift_jis", "euc_jp", "euc_kr", "iso8859-1", "iso8859-2", "iso8859-5", "iso8859-7",
+    "iso8859-9", "cp1251", "koi8_r",
+)  # fmt: skip
+BYTES = ("OB", "OW", "UN")
 NAME_LIKE = re.compile(r"[^\W\d_]+(?:\^[^\W\d_]*)+")
 # what reading a broken attribute can raise
 BROKEN = (ValueError, TypeError, AttributeError, KeyError, NotImplementedError, EOFError, OSError, IndexError)
 
 
 @dataclass(frozen=True)
-class Leak:
-    """Something of `origin` (an attribute of the file as it came) found at `place`; the value itself is not kept."""
-
-    origin: str
-    place: str
-
-
-@dataclass(frozen=True)
 class Identity:
-    """What may be left nowhere: each value in lower case, with the attribute it came from."""
+    """What may be left nowhere: each value as `plain` gives it, with the attribute it came from."""
 
     values: dict[str, str]
 
@@ -61,15 +58,25 @@ class Identity:
         return Identity({**self.values, **other.values})
 
 
+def plain(text: str) -> str:
+    """`text` as it is compared: normalised, case folded, one space between words."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return " ".join(unicodedata.normalize("NFKC", folded).replace("\0", " ").split())
+
+
 def collect(original: Dataset) -> Identity:
     """Every value in `original` that tells who was imaged, by whom and where."""
     values: dict[str, str] = {}
-    make = " ".join(("", *(str(original.get(keyword, "")) for keyword in MAKE), "")).lower()
-    for element in _elements(original):
-        for value in _identifying_values(element):
-            word = " ".join(value.lower().split())
-            if _telling(word) and f" {word} " not in make:
-                values.setdefault(word, _place(element))
+    read = list(elements(original))
+    make = _names_of_make(read, MAKE)
+    make_and_version = _names_of_make(read, (*MAKE, VERSIONS))
+    for element, encoded in read:
+        place = place_of(element)
+        known = make_and_version if place in EQUIPMENT else make
+        for value in _identifying_values(element, encoded):
+            word = plain(value)
+            if _telling(word) and f" {word} " not in known:
+                values.setdefault(word, place)
     return Identity(values)
 
 
@@ -79,18 +86,6 @@ def collect_file(path: Path) -> Identity:
         return collect(dcmread(path, force=True, stop_before_pixels=True))
     except BROKEN:
         return Identity({})
-
-
-def leaks(path: Path, identity: Identity) -> list[Leak]:
-    """Where anything of `identity` is left in the DICOM file `path`."""
-    dataset = dcmread(path)
-    elements = list(_elements(dataset))
-    coded = {item for element in elements if element.VR == "CS" for item in _items(element)}
-    wanted = {word: origin for word, origin in identity.values.items() if word not in coded}
-    found = {Leak(origin, _place(element)) for element in elements for origin in _in_element(element, wanted)}
-    content = path.read_bytes().lower()
-    found |= {Leak(origin, "the bytes of the file") for word, origin in wanted.items() if _in_bytes(word, content)}
-    return sorted(found, key=lambda leak: (leak.origin, leak.place))
 
 
 def redact(text: str, identity: Identity) -> str:
@@ -103,29 +98,80 @@ def redact(text: str, identity: Identity) -> str:
     return text
 
 
-def _elements(dataset: Dataset) -> Iterator[DataElement]:
-    """Every element that can be read, file meta and the inside of sequences included."""
-    yield from getattr(dataset, "file_meta", None) or ()
+def elements(dataset: Dataset) -> Iterator[tuple[DataElement, bytes]]:
+    """Every element that can be read, file meta and the inside of sequences included, with its bytes where known."""
+    yield from ((element, b"") for element in getattr(dataset, "file_meta", None) or ())
     for tag in sorted(dataset.keys()):
         try:
+            raw = dataset.get_item(tag)
             element = dataset[tag]
         except BROKEN:
             continue
-        yield element
+        yield element, raw.value or b"" if isinstance(raw, RawDataElement) else b""
         if element.VR == "SQ":
             for item in element.value:
-                yield from _elements(item)
+                yield from elements(item)
 
 
-def _identifying_values(element: DataElement) -> Iterable[str]:
-    if element.VR == "PN":
-        return [part for item in _items(element) for part in (*re.split(r"[\^=,\s]+", item), item, *item.split("="))]
-    if element.VR == "UI":
-        return [item for item in _items(element) if _names_an_instance(item, element.keyword)]
+def readings(text: str, encoded: bytes) -> list[str]:
+    """`text`, and what its bytes say in other character sets where they are not ASCII."""
+    if not encoded and not text.isascii() and all(ord(character) < 256 for character in text):
+        encoded = text.encode("latin-1")  # what pydicom reads where no character set is declared
+    if not encoded or encoded.isascii():
+        return [text]
+    return [text, *(read for name in CHARACTER_SETS if (read := _decoded(encoded, name)))]
+
+
+def items(element: DataElement) -> list[str]:
+    """The values of an element as text; none for a sequence."""
+    value = element.value
+    if value is None or element.VR == "SQ":
+        return []
+    if isinstance(value, bytes):
+        return [value.decode("latin-1")]
+    values = value if isinstance(value, (list, MultiValue)) else [value]
+    return [str(item).strip() for item in values]
+
+
+def vr_of(element: DataElement) -> str:
+    """The VR that the dictionary gives to the tag, or else the file's."""
+    if element.tag.is_private or not dictionary_has_tag(element.tag):
+        return str(element.VR)
+    of_tag = dictionary_VR(element.tag)
+    return str(element.VR) if " or " in of_tag else of_tag
+
+
+def place_of(element: DataElement) -> str:
+    """The keyword of an attribute, for messages."""
+    return keyword_for_tag(element.tag) or f"private attribute {element.tag}"
+
+
+def _decoded(encoded: bytes, character_set: str) -> str:
+    try:
+        return encoded.decode(character_set)
+    except UnicodeDecodeError:
+        return ""
+
+
+def _names_of_make(read: Iterable[tuple[DataElement, bytes]], keywords: Iterable[str]) -> str:
+    values = [item for element, _ in read if element.keyword in keywords for item in items(element)]
+    return f" {plain(' '.join(values))} "
+
+
+def _identifying_values(element: DataElement, encoded: bytes) -> Iterable[str]:
+    vr = vr_of(element)
+    if vr == "PN":
+        names = [name for item in items(element) for name in readings(item, b"")]
+        names += [name for name in readings("", encoded) if name] if not encoded.isascii() else []
+        return [part for name in names for part in (*re.split(r"[\^=,\s]+", name), name, *name.split("="))]
+    if vr == "UI":
+        return [item for item in items(element) if _names_an_instance(item, element.keyword)]
     if element.tag.is_private:
-        names = NAME_LIKE.findall(_text(element))
+        names = NAME_LIKE.findall("\n".join(items(element)))
         return [part for name in names for part in (*name.split("^"), name)]
-    return _items(element) if IDENTIFYING.search(element.keyword) else []
+    if not IDENTIFYING.search(element.keyword):
+        return []
+    return [value for item in items(element) for value in readings(item, encoded)]
 
 
 def _names_an_instance(uid: str, keyword: str) -> bool:
@@ -134,51 +180,8 @@ def _names_an_instance(uid: str, keyword: str) -> bool:
 
 
 def _telling(word: str) -> bool:
-    if not word.strip(" ^.-_0") or word in ("anonymous", "anonymized", "unknown", "none", "removed"):
+    if not word.strip(" ^.-_0") or PLACEHOLDERS.fullmatch(word):
         return False
     if not word.isascii():
         return len(word) >= 2
     return len(word) >= (3 if word.isalpha() else 4)
-
-
-def _in_element(element: DataElement, wanted: dict[str, str]) -> Iterator[str]:
-    text = " ".join(_text(element).lower().split())
-    if not text:
-        return
-    for word, origin in wanted.items():
-        short_number = word.replace(".", "").isdigit() and len(word) < SUBSTRING
-        if (word in text) and not (short_number and element.VR in (*NUMBERS, *BYTES)) and _begins_word(word, text):
-            yield origin
-
-
-def _begins_word(word: str, text: str) -> bool:
-    if not word.isascii():
-        return True
-    before = r"(?<![a-z0-9.])" if word[0].isdigit() else r"(?<![a-z0-9])"
-    after = r"(?![a-z0-9])" if len(word) < SUBSTRING else ""
-    return re.search(before + re.escape(word) + after, text) is not None
-
-
-def _in_bytes(word: str, content: bytes) -> bool:
-    """Long values only, and not those of few different characters, which a plain patch of an image can spell."""
-    return len(word) >= SUBSTRING and len(set(word)) >= 4 and word.encode("utf-8") in content
-
-
-def _items(element: DataElement) -> list[str]:
-    value = element.value
-    if value is None or element.VR == "SQ":
-        return []
-    values = value if isinstance(value, (list, MultiValue)) else [value]
-    return [str(item).strip().lower() for item in values]
-
-
-def _text(element: DataElement) -> str:
-    if element.tag in PIXELS:
-        return ""
-    if element.VR in BYTES and isinstance(element.value, bytes):
-        return element.value.decode("latin-1")
-    return "\n".join(_items(element)) if element.VR in (*TEXT, *NUMBERS) else ""
-
-
-def _place(element: DataElement) -> str:
-    return keyword_for_tag(element.tag) or f"private attribute {element.tag}"

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from components.dicom import identity
+from components.dicom import identity, leak_scan
 from components.dicom.burned_in import Reviewed, clean, regions_to_keep
 from components.dicom.deidentify import Pseudonyms, deidentify
 from components.dicom.duplicates import Stored, stored
@@ -72,7 +72,7 @@ def _take_dicom(item: DicomFile, row: IndexRow, intake: Intake) -> Taken:
     known = identity.collect(original)
     sha256 = hashlib.sha256(item.path.read_bytes()).hexdigest()
     boxes = regions_to_keep(original, sha256, intake.reviewed, item.name)
-    image = deidentify(original, intake.pseudonyms)
+    image = deidentify(original, intake.pseudonyms, item.name)
     if boxes is not None:
         clean(image, boxes, item.name)
     if item.simulated:  # the profile removes free text, and this must not be lost
@@ -116,7 +116,7 @@ def _quarantined(item: Item, row: IndexRow, reason: str) -> Taken:
 
 
 def _refuse_leaks(path: Path, known: Identity, name: str) -> None:
-    found = identity.leaks(path, known)
+    found = leak_scan.leaks(path, known)
     if found:
         listed = "\n  ".join(f"{leak.origin} is left in {leak.place}" for leak in found)
         raise StepError(

@@ -55,6 +55,36 @@ def test_other_images_keep_all_their_pixels() -> None:
     assert regions_to_keep(dicom(np.zeros((9, 9), np.uint16), "CT"), "aa", {}, "a.dcm") is None
 
 
+WHOLE = Box(0, 0, 12, 10)
+
+
+@pytest.mark.parametrize("said", [{"BurnedInAnnotation": "YES"}, {"BurnedInAnnotation": "NO"}, {}], ids=str)
+@pytest.mark.parametrize("regions", [[WHOLE], [Box(0, 0, 50, 50)], [Box(0, 0, 12, 5), Box(0, 6, 12, 10)]], ids=str)
+def test_regions_that_leave_nothing_out_tell_nothing(said: dict[str, object], regions: list[Box]) -> None:
+    with pytest.raises(UnreadableImage, match="text may be burned in"):
+        regions_to_keep(ultrasound(*regions, **said), "aa", {}, "a.dcm")
+    assert regions_to_keep(ultrasound(*regions, **said), "aa", {"aa": [WHOLE]}, "a.dcm") == [WHOLE]
+
+
+def test_a_region_short_of_the_image_by_a_line_leaves_nothing_out() -> None:
+    image = dicom(np.zeros((200, 300), np.uint8), "US")
+    image.SequenceOfUltrasoundRegions = [_region(Box(0, 0, 298, 198))]
+    with pytest.raises(UnreadableImage, match="text may be burned in"):
+        regions_to_keep(image, "aa", {}, "a.dcm")
+
+
+def test_the_regions_of_an_ultrasound_count_whatever_its_modality_says() -> None:
+    assert regions_to_keep(ultrasound(KEEP, Modality=""), "aa", {}, "a.dcm") == [KEEP]
+    with pytest.raises(UnreadableImage, match="ultrasound"):
+        regions_to_keep(ultrasound(Modality=""), "aa", {}, "a.dcm")
+
+
+def test_a_region_without_a_corner_is_none() -> None:
+    image = ultrasound(KEEP, Box(0, 0, 3, 3))
+    image.SequenceOfUltrasoundRegions[1].RegionLocationMaxX1 = None
+    assert regions_to_keep(image, "aa", {}, "a.dcm") == [KEEP]
+
+
 def test_everything_outside_the_regions_is_blank_and_the_header_says_so() -> None:
     image = ultrasound(KEEP)
     clean(image, [KEEP], "a.dcm")

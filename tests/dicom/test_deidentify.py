@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom import dcmread
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
 
 from components.dicom.deidentify import Pseudonyms, action, deidentify
 from components.dicom.read import read_dicom
+from components.imaging.decoding import UnreadableImage
 from tests.drawing import dicom, write_dicom
 
 STORED = np.arange(35, dtype=np.uint16).reshape(5, 7)
@@ -124,3 +126,105 @@ def test_big_endian_becomes_little_endian_with_the_same_values(tmp_path: Path, d
     cleaned = read_dicom(write_dicom(tmp_path / "little.dcm", image))
     np.testing.assert_array_equal(cleaned.pixels, read_dicom(path).pixels)
     np.testing.assert_array_equal(cleaned.pixels[0], stored)
+
+
+def under_another_vr(folder: Path, keyword: str, vr: str, value: object) -> Dataset:
+    """A file in which an attribute has a VR that the dictionary does not give it."""
+    original = dicom(STORED, "CT")
+    tag = tag_for_keyword(keyword)
+    original.pop(tag, None)
+    original.add_new(tag, vr, value)
+    return dcmread(write_dicom(folder / "wrong.dcm", original))
+
+
+@pytest.mark.parametrize(
+    "keyword, vr, value",
+    [
+        ("PatientName", "LO", "Roe^Richard"),
+        ("ReferringPhysicianName", "SH", "Roe^Richard"),
+        ("ReviewerName", "LO", "Roe^Richard"),
+        ("PatientAddress", "CS", "ROE"),
+        ("PartialViewDescription", "LO", "Mrs Roe"),
+        ("StudyInstanceUID", "LO", "1.2.826.0.1.99"),
+        ("OtherPatientIDsSequence", "LO", "Roe"),
+        ("BodyPartExamined", "LO", "ROE"),
+        ("InstanceNumber", "LO", "Roe"),
+    ],
+)
+def test_the_tag_decides_and_not_the_vr_of_the_file(tmp_path: Path, keyword: str, vr: str, value: object) -> None:
+    written = write_dicom(tmp_path / "out.dcm", deidentify(under_another_vr(tmp_path, keyword, vr, value), SALT))
+    content = written.read_bytes()
+    assert not [word for word in (b"Roe", b"ROE", b"Richard", b"826.0.1.99") if word in content]
+
+
+def test_a_value_under_a_wrong_vr_that_fits_its_tag_is_kept(tmp_path: Path) -> None:
+    image = deidentify(under_another_vr(tmp_path, "PixelSpacing", "UT", "0.7\\0.8"), SALT)
+    assert (image["PixelSpacing"].VR, list(image.PixelSpacing)) == ("DS", [0.7, 0.8])
+
+
+def test_coded_attributes_keep_the_standards_terms_alone() -> None:
+    image = anonymous(
+        BodyPartExamined="MUSTERMANN",
+        ImageType=["ORIGINAL", "PRIMARY", "MUSTERMANN", "AXIAL"],
+        ScanOptions=["HELICAL MODE", "ERIKA"],
+        Laterality="ERIKA",
+        PatientPosition="HFS",
+    )
+    assert "MUSTERMANN" not in str(image) and "ERIKA" not in str(image)
+    assert not image.BodyPartExamined and not image.Laterality
+    assert list(image.ImageType) == ["ORIGINAL", "PRIMARY", "", "AXIAL"]
+    assert (list(image.ScanOptions), image.PatientPosition) == (["HELICAL MODE", ""], "HFS")
+
+
+def test_binary_data_that_are_no_image_are_removed() -> None:
+    image = anonymous(ICCProfile=b"Doe^Jane", EncapsulatedDocument=b"Doe^Jane")
+    assert "ICCProfile" not in image and not image.get("EncapsulatedDocument")
+
+
+def test_what_another_program_said_it_did_is_not_said_again() -> None:
+    claim = item(CodeValue="113101", CodingSchemeDesignator="DCM", CodeMeaning="Clean Pixel Data Option")
+    image = anonymous(DeidentificationMethodCodeSequence=[claim])
+    assert [code.CodeValue for code in image.DeidentificationMethodCodeSequence] == ["113100"]
+
+
+def test_spellings_of_one_name_are_one_patient() -> None:
+    names = ("Doe^Jane", "Doe^Jane^^", "DOE^JANE=\u738b^\u5c0f\u6771")
+    assert len({anonymous(PatientID="", PatientName=name).PatientID for name in names}) == 1
+    assert anonymous(PatientID="", PatientName="Doe^Janet").PatientID != anonymous(PatientID="").PatientID
+
+
+def test_pixel_data_that_cannot_be_accounted_for_are_refused_by_name() -> None:
+    original = dicom(STORED, "CT")
+    original.PixelData = b"\xfe\xff\x00\xe0" + original.PixelData
+    original["PixelData"].is_undefined_length = True
+    with pytest.raises(UnreadableImage, match=r"a\.dcm: .*Pixel Data: expected pixels"):
+        deidentify(original, SALT, "a.dcm")
+
+
+@pytest.mark.parametrize("name", ["Prima^Vera", "doe^PRIMA", "Roe^Richard=Prima"])
+def test_short_text_with_a_word_of_a_name_is_emptied(name: str) -> None:
+    image = anonymous(
+        PatientName=name, SoftwareVersions=["PRIMA 4.1", "x"], SequenceName="prima", Manufacturer="Primary Scanners"
+    )
+    assert not image.SoftwareVersions and not image.SequenceName
+    assert image.Manufacturer == "Primary Scanners"
+    assert anonymous(SoftwareVersions="PRIMA 4.1").SoftwareVersions == "PRIMA 4.1"
+
+
+def test_terms_stay_though_a_person_is_called_like_them() -> None:
+    region = item(CodeValue="69536005", CodingSchemeDesignator="SCT", CodeMeaning="Head")
+    image = anonymous(PatientName="Bone^Head", ConvolutionKernel="BONE", AnatomicRegionSequence=[region])
+    assert image.ConvolutionKernel == "BONE"
+    assert image.AnatomicRegionSequence[0].CodeMeaning == "Head"
+
+
+def test_an_image_inside_a_sequence_is_removed() -> None:
+    inside = item(Rows=5, Columns=7, BitsAllocated=16, PixelData=STORED.tobytes())
+    image = anonymous(SourceImageSequence=[inside], IconImageSequence=[inside])
+    assert [element.keyword for element in image.iterall() if element.keyword == "PixelData"] == ["PixelData"]
+
+
+def test_a_character_set_that_is_none_is_replaced() -> None:
+    assert anonymous(SpecificCharacterSet="MEIER").SpecificCharacterSet == "ISO_IR 192"
+    assert anonymous(SpecificCharacterSet="ISO_IR 100").SpecificCharacterSet == "ISO_IR 100"
+    assert "SpecificCharacterSet" not in anonymous()

@@ -1,6 +1,72 @@
-import numpy as np
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
 
-from components.sources.intake import content_hash
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom.dataset import FileDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEGBaseline8Bit
+
+from components.dicom.burned_in import Box
+from components.dicom.deidentify import Pseudonyms
+from components.sources.intake import Intake, Taken, content_hash, take
+from components.sources.items import DicomFile
+from tests.drawing import dicom, shapes, write_dicom
+
+NAME = "Mustermann^Erika"
+GREY = (shapes(24, 40) * 255).astype(np.uint8)
+
+
+def taken(folder: Path, image: FileDataset, reviewed: dict[str, list[Box]] | None = None) -> Taken:
+    (folder / "staging").mkdir(parents=True)
+    item = DicomFile("a.dcm", write_dicom(folder / "in" / "a.dcm", image))
+    intake = Intake(folder / "staging", Pseudonyms(b"a salt for tests"), reviewed or {})
+    return take(item, "dicom:in", "super_resolution", intake)
+
+
+def with_a_comment() -> FileDataset:
+    stream = BytesIO()
+    Image.fromarray(GREY).save(stream, "JPEG", comment=b"patient Mustermann, Erika")
+    image = dicom(GREY, "CR", PatientName=NAME)
+    image.PixelData, image.file_meta.TransferSyntaxUID = encapsulate([stream.getvalue()]), JPEGBaseline8Bit
+    image["PixelData"].is_undefined_length = True
+    return image
+
+
+def with_text_behind_its_pixels() -> FileDataset:
+    image = dicom(GREY, "CR", PatientName=NAME)
+    image.PixelData += b"patient Mustermann, Erika "
+    return image
+
+
+def with_a_name_for_a_body_part() -> FileDataset:
+    return dicom(GREY, "CR", PatientName=NAME, BodyPartExamined="MUSTERMANN")
+
+
+@pytest.mark.parametrize("draw", [with_a_comment, with_text_behind_its_pixels, with_a_name_for_a_body_part])
+def test_an_image_is_kept_and_what_hid_a_name_in_it_is_not(tmp_path: Path, draw: Callable[[], FileDataset]) -> None:
+    result = taken(tmp_path, draw())
+    assert result.image is not None, result.row.reason
+    content = result.image.path.read_bytes().lower()
+    assert b"mustermann" not in content and b"erika" not in content
+    assert result.row.body_part == ""
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        dicom(GREY, "US", Modality=""),
+        dicom(GREY, "CT", ImageType=["DERIVED", "SECONDARY", "SCREEN SAVE"]),
+    ],
+    ids=["ultrasound without a modality", "saved screen"],
+)
+def test_what_may_show_text_is_quarantined_until_a_person_has_looked(tmp_path: Path, image: FileDataset) -> None:
+    waiting = taken(tmp_path / "1", image)
+    assert waiting.image is None and "text may be burned in" in waiting.row.reason
+    sha256 = waiting.row.reason.split()[-1]
+    assert taken(tmp_path / "2", image, {sha256: [Box(0, 0, 39, 23)]}).image is not None
 
 
 def test_one_value_changed_or_another_shape_is_other_content() -> None:
