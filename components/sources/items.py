@@ -31,4 +31,14 @@ class Picture:
     simulated: bool = False
 
 
-Item = DicomFile | Picture
+@dataclass(frozen=True)
+class Unreadable:
+    """Something in a source that cannot be opened, or is not to be. `reason` says why."""
+
+    name: str  # without what is not UTF-8
+    reason: str
+    label: str = ""
+    simulated: bool = False
+
+
+Item = DicomFile | Picture | Unreadable
