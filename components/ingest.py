@@ -20,7 +20,7 @@ from rich.progress import Progress
 from components.dicom import identity
 from components.dicom.burned_in import read_reviewed
 from components.dicom.deidentify import Pseudonyms
-from components.dicom.duplicates import duplicates
+from components.dicom.duplicates import SHARED_UID, duplicates, give_uid, shared_uids
 from components.dicom.identity import Identity
 from components.handover import IndexRow, Layout, StepError, write_rows
 from components.handover.names import REVIEWED
@@ -119,6 +119,7 @@ def _keep(taken: list[Taken], layout: Layout) -> list[IndexRow]:
     rows = [one.row for one in taken if one.image is None]
     images = [(one.row, one.image) for one in taken if one.image is not None]
     found = duplicates([image for _, image in images])
+    told_apart = shared_uids([image for _, image in images], found)
     (layout.raw / "images").mkdir(exist_ok=True)
     for place, (row, image) in enumerate(images):
         if place in found:
@@ -126,8 +127,10 @@ def _keep(taken: list[Taken], layout: Layout) -> list[IndexRow]:
             rows.append(replace(row, quarantined=True, reason=f"{DUPLICATE}{kept}: {found[place].reason}"))
         else:
             path = f"images/{row.image_id}{image.path.suffix}"
+            if place in told_apart:
+                give_uid(image.path, told_apart[place])
             image.path.replace(layout.raw / path)
-            rows.append(replace(row, path=path))
+            rows.append(replace(row, path=path, reason=SHARED_UID if place in told_apart else ""))
     return rows
 
 
@@ -141,6 +144,7 @@ def summary(rows: list[IndexRow]) -> str:
     for key, number in sorted(kept.items()):
         lines.append(f"  {' · '.join(key)}: {number} images of {len(patients[key])} patients")
     lines += [f"  duplicate   {row.file_name}: {row.reason.removeprefix(DUPLICATE)}" for row in doubles]
+    lines += [f"  note        {row.file_name}: {row.reason}" for row in rows if row.reason and not row.quarantined]
     lines += [f"  quarantined {row.file_name}: {row.reason}" for row in bad]
     return "\n".join(lines)
 

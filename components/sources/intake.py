@@ -65,6 +65,8 @@ def take(item: Item, source: str, task: str, intake: Intake) -> Taken:
             return _take_dicom(item, row, intake) if isinstance(item, DicomFile) else _take_picture(item, row, intake)
         except UnreadableImage as error:
             return _quarantined(item, row, error.reason)
+        except StepError:
+            raise  # says itself what to do
         except Exception as error:
             error.add_note(f"while {item.name} of the source {source} was taken in: a fault of this program")
             raise
