@@ -33,7 +33,7 @@ READ = (
     # SOP common (PS3.3 C.12.1), study, series and general image (C.7.2 to C.7.6.1)
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "InstanceNumber",
     "BurnedInAnnotation", "LossyImageCompression", "SourceImageSequence", "ReferencedSOPInstanceUID",
-    "ContributingEquipmentSequence",
+    "ContributingEquipmentSequence", "DeidentificationMethodCodeSequence",
     # image pixel (C.7.6.3), multi-frame (C.7.6.6) and padding (C.7.5.1.1.2)
     "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns",
     "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit",
@@ -46,7 +46,9 @@ READ = (
     "ImageOrientationPatient", "SequenceOfUltrasoundRegions", *REGION,
 )  # fmt: skip
 WHOLE, DECIMAL = ("US", "SS", "UL", "SL", "IS", "US or SS"), ("DS", "FL", "FD")
-TEXT = ("AE", "AS", "CS", "DS", "IS", "LO", "LT", "SH", "ST", "UC", "UI", "UT")  # VRs whose values are characters
+TEXT = ("AE", "AS", "CS", "DS", "IS", "LO", "LT", "PN", "SH", "ST", "UC", "UI", "UT")  # VRs whose values are characters
+# text that is replaced or copied byte for byte: of these the VR is looked at, and the value is left unread
+UNREAD = ("PatientID", "IssuerOfPatientID", "PatientName")
 TAGS = {BaseTag(tag_for_keyword(keyword) or 0): keyword for keyword in READ}
 
 
@@ -59,10 +61,15 @@ def check(dataset: Dataset) -> None:
     for tag in sorted(TAGS.keys() & dataset.keys()):
         element = _element(dataset, tag)
         values = _values(element)
+        if not values and element.value is not None:
+            dataset[tag] = DataElement(tag, element.VR, None)  # pydicom gives an empty text for some
         _check_values(tag, values, element)
         if dictionary_VR(tag) == "SQ":
             for item in values:
                 check(item)
+    for keyword in UNREAD:
+        if keyword in dataset:
+            _check_text(dataset, BaseTag(tag_for_keyword(keyword) or 0))
 
 
 def require(dataset: Dataset, *keywords: str) -> None:
@@ -79,20 +86,32 @@ def named(tag: int) -> str:
 
 
 def _element(dataset: Dataset, tag: BaseTag) -> DataElement:
-    """The element, read by the VR of the dictionary where the file says another that holds characters too."""
-    vr = dictionary_VR(tag)
-    read: Any = dataset.get_item(tag)  # raw, where nobody asked for it yet
-    characters = vr in TEXT and read.VR in TEXT and vr != read.VR
+    read: Any = dataset.get_item(tag)
     try:
-        if characters and isinstance(read, RawDataElement):
-            dataset[tag] = read._replace(VR=vr)
-        elif characters and isinstance(read.value, str):
-            dataset[tag] = DataElement(tag, vr, read.value)
+        _read_as_text(dataset, tag)
         return dataset[tag]
     except BROKEN as error:
         unknown = isinstance(read, RawDataElement) and read.VR not in VR.__members__.values()
         found = f"the value representation {read.VR}, which is none of the standard's" if unknown else UNREADABLE
         raise FaultyFile(_misfit(tag, found)) from error
+
+
+def _check_text(dataset: Dataset, tag: BaseTag) -> None:
+    _read_as_text(dataset, tag)
+    read: Any = dataset.get_item(tag)
+    if read.VR not in (*TEXT, "UN", None):
+        raise FaultyFile(_misfit(tag, "a value representation that holds no text"))
+
+
+def _read_as_text(dataset: Dataset, tag: BaseTag) -> None:
+    """Gives an element the VR of the dictionary where the file says another that holds characters too."""
+    vr = dictionary_VR(tag)
+    read: Any = dataset.get_item(tag)  # raw, where nobody asked for it yet
+    if vr in TEXT and read.VR in TEXT and vr != read.VR:
+        if isinstance(read, RawDataElement):
+            dataset[tag] = read._replace(VR=vr)
+        elif isinstance(read.value, str):
+            dataset[tag] = DataElement(tag, vr, read.value)
 
 
 def _values(element: DataElement) -> list[Any]:
@@ -105,7 +124,7 @@ def _values(element: DataElement) -> list[Any]:
 
 def _check_values(tag: BaseTag, values: list[Any], element: DataElement) -> None:
     if dictionary_VR(tag) == "SQ":
-        if element.value and not isinstance(element.value, Sequence):
+        if values and not isinstance(element.value, Sequence):
             raise FaultyFile(_misfit(tag, "another kind of value"))
         return
     wrong = next(_faults(tag, values), None)

@@ -15,6 +15,7 @@ from pydicom.pixels.utils import get_expected_length
 from pydicom.tag import BaseTag
 from pydicom.uid import UID
 
+from components.dicom.attributes import REMEDY
 from components.imaging.decoding import FaultyFile, library
 
 PIXEL_DATA = BaseTag(0x7FE00010)
@@ -51,11 +52,14 @@ def _in_fragments(dataset: Dataset, order: str) -> bool:
     read: Any = dataset.get_item(PIXEL_DATA, keep_deferred=True)
     if isinstance(read, RawDataElement) and read.value is None:
         return read.length == UNDEFINED or read.length > _expected(dataset) + 1
-    element = dataset[PIXEL_DATA]
+    with library("Pixel Data (7FE0,0010) cannot be read"):
+        element = dataset[PIXEL_DATA]
+    if not isinstance(element.value, bytes):
+        raise FaultyFile(f"Pixel Data {PIXEL_DATA}: expected bytes (VR OB or OW), found another kind. {REMEDY}")
     if element.is_undefined_length:
         return True
     compressed = UID(dataset.file_meta.TransferSyntaxUID).is_encapsulated
-    content: bytes = element.value
+    content = element.value
     native = not compressed and len(content) - _expected(dataset) in (0, 1)
     return not native and content.startswith(ITEM[order])
 

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from components.dicom.attributes import check, require
-from components.dicom.read import open_dicom
+from components.dicom.read import open_dicom, read_dicom
 from components.imaging.decoding import FaultyFile, UnreadableImage
 from tests.drawing import dicom, write_dicom
 
@@ -50,6 +50,8 @@ def given(keyword: str, vr: str, value: bytes, image: Dataset | None = None) -> 
         ("RescaleIntercept", "DS", b"inf ", r"Rescale Intercept .* found a value that is not finite"),
         ("Modality", "CS", b"CT\\US ", r"Modality \(0008,0060\): expected one value of text, found 2 values"),
         ("SharedFunctionalGroupsSequence", "LO", b"none", r"Shared Functional Groups .* expected a sequence"),
+        ("ModalityLUTSequence", "US", b"\0\0", r"Modality LUT Sequence .* expected a sequence"),
+        ("PatientID", "US", b"\1\0", r"Patient ID .* found a value representation that holds no text"),
         ("SequenceOfUltrasoundRegions", "LO", b"none", r"Sequence of Ultrasound Regions .* expected a sequence"),
     ],
 )
@@ -85,10 +87,18 @@ def test_text_is_read_by_the_vr_of_the_dictionary(tmp_path: Path, vr: str) -> No
     assert image["PixelSpacing"].VR == "DS"
 
 
-def test_an_attribute_without_a_value_stays() -> None:
-    image = given("InstanceNumber", "IS", b"")
+@pytest.mark.parametrize(("keyword", "vr"), [("InstanceNumber", "IS"), ("PixelPaddingValue", "CS"), ("HighBit", "LO")])
+def test_an_attribute_without_a_value_stays_and_counts_as_none(tmp_path: Path, keyword: str, vr: str) -> None:
+    image = open_dicom(write_dicom(tmp_path / "a.dcm", given(keyword, vr, b"")))
+    assert image[keyword].value is None
+    assert read_dicom(tmp_path / "a.dcm").pixels.shape == (1, 4, 5)
+
+
+def test_a_patients_name_under_another_vr_is_still_a_name_and_not_yet_read() -> None:
+    image = given("PatientName", "LO", b"Doe^Jane")
     check(image)
-    assert image.InstanceNumber is None
+    assert isinstance(image.get_item("PatientName"), RawDataElement)
+    assert image["PatientName"].VR == "PN"
 
 
 def test_every_attribute_that_lacks_is_named() -> None:

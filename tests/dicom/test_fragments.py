@@ -119,3 +119,11 @@ def test_a_transfer_syntax_that_nobody_decodes_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.99998.1.2.1\0"))
     with pytest.raises(UnreadableImage, match=r"the transfer syntax 1\.2\.840\.99998\.1\.2\.1 cannot be decoded"):
         read_dicom(path)
+
+
+def test_pixel_data_that_is_no_bytes_is_refused(tmp_path: Path) -> None:
+    image = dicom(np.zeros((1, 2), np.uint16), "MR")
+    del image.PixelData
+    image.add_new("PixelData", "US", [1, 2])
+    with pytest.raises(UnreadableImage, match=r"Pixel Data \(7FE0,0010\): expected bytes"):
+        read_dicom(write_dicom(tmp_path / "a.dcm", image))

