@@ -91,6 +91,15 @@ def test_an_empty_corner_of_an_ultrasound_region_is_one_row(tmp_path: Path) -> N
     assert "Region Location Max X1" in taken_in(tmp_path)["odd.dcm"].reason
 
 
+def test_half_a_number_in_an_attribute_that_nobody_reads_does_not_end_the_run(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "in" / "odd.dcm", dicom(stored(), "MR", LargestImagePixelValue=258))
+    begins = b"\x28\x00\x07\x01US"
+    path.write_bytes(path.read_bytes().replace(begins + b"\x02\x00\x02\x01", begins + b"\x03\x00\x02\x01\x00"))
+    row = taken_in(tmp_path)["odd.dcm"]
+    assert not row.quarantined
+    assert "LargestImagePixelValue" not in dcmread(Layout(tmp_path).raw / row.path)
+
+
 def test_several_body_parts_are_written_as_dicom_does(tmp_path: Path) -> None:
     write_dicom(tmp_path / "in" / "two.dcm", dicom(stored(), "CT", BodyPartExamined=["CHEST", "ABDOMEN"]))
     assert taken_in(tmp_path)["two.dcm"].body_part == "CHEST\\ABDOMEN"

@@ -86,8 +86,9 @@ def named(tag: int) -> str:
 
 
 def _element(dataset: Dataset, tag: BaseTag) -> DataElement:
-    read: Any = dataset.get_item(tag)
+    read: Any = None
     try:
+        read = dataset.get_item(tag)
         _read_as_text(dataset, tag)
         return dataset[tag]
     except BROKEN as error:
@@ -119,7 +120,7 @@ def _values(element: DataElement) -> list[Any]:
     value = element.value
     if isinstance(value, (MultiValue, Sequence, list, tuple)):
         return list(value)
-    return [] if value is None or (isinstance(value, (str, bytes)) and not value.strip()) else [value]
+    return [] if value is None or value == b"" or (isinstance(value, str) and not value.strip()) else [value]
 
 
 def _check_values(tag: BaseTag, values: list[Any], element: DataElement) -> None:

@@ -50,12 +50,12 @@ def settle_fragments(dataset: Dataset) -> None:
 def _in_fragments(dataset: Dataset, order: str) -> bool:
     """Whether item headers stand in the pixel data. Of what was left in the file, only its length is looked at."""
     read: Any = dataset.get_item(PIXEL_DATA, keep_deferred=True)
-    if isinstance(read, RawDataElement) and read.value is None:
+    if isinstance(read, RawDataElement) and read.value is None and read.length:
         return read.length == UNDEFINED or read.length > _expected(dataset) + 1
     with library("Pixel Data (7FE0,0010) cannot be read"):
         element = dataset[PIXEL_DATA]
     if not isinstance(element.value, bytes):
-        raise FaultyFile(f"Pixel Data {PIXEL_DATA}: expected bytes (VR OB or OW), found another kind. {REMEDY}")
+        raise FaultyFile(f"Pixel Data {PIXEL_DATA}: expected bytes (VR OB or OW), found none. {REMEDY}")
     if element.is_undefined_length:
         return True
     compressed = UID(dataset.file_meta.TransferSyntaxUID).is_encapsulated

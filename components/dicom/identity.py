@@ -22,6 +22,7 @@ from pydicom import dcmread
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
 from pydicom.uid import UID
 
@@ -40,7 +41,10 @@ BYTES = ("OB", "UN")
 PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 NAME_LIKE = re.compile(r"[^\W\d_]+(?:\^[^\W\d_]*)+")
 # what reading a broken attribute can raise
-BROKEN = (ValueError, TypeError, AttributeError, KeyError, NotImplementedError, EOFError, OSError, IndexError)
+BROKEN = (
+    ValueError, TypeError, AttributeError, KeyError, NotImplementedError, EOFError, OSError, IndexError,
+    BytesLengthException,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from components.dicom.attributes import REMEDY, check, named, require
+from components.dicom.attributes import COLOURS, REMEDY, check, named, require
 from components.dicom.fragments import settle_fragments
 from components.dicom.frames import frame_values, padding_mask, stored_frames
 from components.dicom.kinds import not_an_image
@@ -40,6 +40,7 @@ LONG = 2**16  # bytes of an element that stays in the file where an image is rea
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 GREY = ("MONOCHROME1", "MONOCHROME2")
 COLOUR = ("PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+TABLES = tuple(f"{colour}PaletteColorLookupTable" for colour in COLOURS)
 PIXEL_MODULE = ("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated")
 OF_WHOLE_NUMBERS = ("BitsStored", "PixelRepresentation")  # type 1 where there is Pixel Data (PS3.3 C.7.6.3)
 
@@ -144,6 +145,7 @@ def _parse(path: Path, defer_size: int | None) -> Dataset:
 
 def _check_syntax(dataset: Dataset) -> None:
     with library("its file meta information cannot be read"):
+        list(dataset.file_meta)  # converts every element
         syntax = UID(str(dataset.file_meta.get("TransferSyntaxUID") or ""))
     if not syntax:
         raise FaultyFile(
@@ -164,8 +166,16 @@ def _check_is_image(dataset: Dataset) -> None:
     photometric, samples = dataset.PhotometricInterpretation, dataset.SamplesPerPixel
     if photometric not in GREY + COLOUR:
         raise FaultyFile(f"photometric interpretation {photometric}: unsupported")
+    if photometric == "PALETTE COLOR":
+        require(dataset, *(keyword for table in TABLES for keyword in _parts_of(table, dataset)))
     if samples != (1 if photometric in (*GREY, "PALETTE COLOR") else 3):
         raise FaultyFile(f"{samples} samples a pixel do not fit {photometric}")
+
+
+def _parts_of(table: str, dataset: Dataset) -> tuple[str, str]:
+    """What a palette's table has to have: its data may be in segments (PS3.3 C.7.9.2)."""
+    segments = f"Segmented{table}Data"
+    return f"{table}Descriptor", segments if segments in dataset else f"{table}Data"
 
 
 def _check_size(dataset: Dataset, most: float) -> None:
@@ -204,5 +214,6 @@ def _decoded(dataset: Dataset) -> NDArray[np.float32]:
             pixels[number] = values
         found = number + 1
     if found != expected:
-        raise FaultyFile(f"truncated: the header says {expected} frames, {found} are there")
+        kind = "truncated" if found < expected else "Number of Frames (0028,0008) is wrong"
+        raise FaultyFile(f"{kind}: the header says {expected} frames, {found} are there")
     return pixels

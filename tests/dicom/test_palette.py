@@ -12,7 +12,7 @@ from pydicom.dataset import FileDataset
 from components.dicom.palette import colours
 from components.dicom.read import read_dicom
 from components.enhance import enhance_file
-from components.imaging.decoding import FaultyFile
+from components.imaging.decoding import FaultyFile, UnreadableImage
 from tests.drawing import dicom, shapes, write_big_endian, write_dicom
 from tests.enlarging import BICUBIC
 
@@ -68,3 +68,11 @@ def test_a_palette_that_lacks_its_table_is_refused() -> None:
     del image.GreenPaletteColorLookupTableData
     with pytest.raises(FaultyFile, match="its palette cannot be applied"):
         colours(INDICES, image)
+
+
+@pytest.mark.parametrize("keyword", ["RedPaletteColorLookupTableDescriptor", "BluePaletteColorLookupTableData"])
+def test_what_a_palette_lacks_is_named(tmp_path: Path, keyword: str) -> None:
+    image = palette(16, big=False)
+    del image[keyword]
+    with pytest.raises(UnreadableImage, match=r"expected (Red|Blue) Palette Color Lookup Table .*, found none"):
+        read_dicom(write_dicom(tmp_path / "a.dcm", image))
