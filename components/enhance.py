@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.pixels.processing import apply_color_lut
 
+from components.dicom.palette import colours
 from components.dicom.provenance import MAKER, RESEARCH_USE
 from components.dicom.read import open_dicom, padding_mask, stored_frames
 from components.dicom.write import derive, obstacles, save
 from components.handover import StepError
-from components.imaging.decoding import BROKEN, UnreadableImage
+from components.imaging.decoding import BROKEN, UnreadableImage, faults_of, library, machine_lacks, one_line
 from components.imaging.picture_files import PICTURES, read_picture, write_picture
 from components.learning.inference.generator import Generator
 from components.learning.inference.sharpening import Values, sharpen_colour, sharpen_grey
@@ -111,12 +111,10 @@ def _enhance_dicom(
     source: Path, destination: Path, generator: Generator, tile: int, on_frame: Callable[[int, int], None]
 ) -> tuple[tuple[int, int, int], str]:
     image = open_dicom(source)
-    try:
-        found, made_by = obstacles(image, generator.scale), _made_by(image)
-    except BROKEN as error:
-        raise UnreadableImage(source.name, f"its header cannot be read: {error}") from error
+    found = obstacles(image, generator.scale)
     if found:
         raise StepError(f"{source}: {'; '.join(found)}. Choose another image.")
+    made_by = _made_by(image, source.name)
     if made_by:
         raise StepError(
             f"{source}: expected an image that is not sharpened yet, found one of {made_by}. Take its source."
@@ -126,26 +124,18 @@ def _enhance_dicom(
     try:
         derived = derive(image, stored, generator.scale, generator.name, generator.version)
         save(derived, destination)
-    except BROKEN as error:
-        if isinstance(error, OSError) and (lacking := _lack(error)):
+    except BROKEN as error:  # every attribute of the file is read and written here, whatever it is
+        if lacking := machine_lacks(error):
             raise lacking from error
-        raise UnreadableImage(source.name, f"its header cannot be carried over: {error}") from error
+        raise UnreadableImage(source.name, f"its header cannot be carried over: {one_line(error)}") from error
     return (int(image.get("NumberOfFrames") or 1), derived.Rows, derived.Columns), str(derived.SOPInstanceUID)
 
 
-def _lack(error: BaseException | None) -> OSError | None:
-    """What the machine lacked: pydicom raises OSError for values that do not fit, and wraps a full disk's."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno is not None:
-            return OSError(error.errno, error.strerror)
-        error = error.__cause__ or error.__context__
-    return None
-
-
-def _made_by(image: Dataset) -> str:
+def _made_by(image: Dataset, name: str) -> str:
     """What of ours made it, or nothing: a PACS that sends on all it stores would have it made ever larger."""
-    ours = [item for item in image.get("ContributingEquipmentSequence") or () if item.get("Manufacturer") == MAKER]
-    return f"{ours[-1].get('ManufacturerModelName')} {ours[-1].get('SoftwareVersions')}" if ours else ""
+    with faults_of(name), library("Contributing Equipment Sequence (0018,A001) cannot be read"):
+        ours = [item for item in image.get("ContributingEquipmentSequence") or () if item.get("Manufacturer") == MAKER]
+        return f"{ours[-1].get('ManufacturerModelName')} {ours[-1].get('SoftwareVersions')}" if ours else ""
 
 
 def _sharpen_frames(
@@ -170,17 +160,10 @@ def _sharpen_frames(
 
 def _decoded(image: Dataset, name: str) -> Iterator[Stored]:
     """Stored frames one by one; colour, palettes too, as RGB."""
-    frames = stored_frames(image)
-    while True:
-        try:
-            frame = next(frames, None)
-            if frame is not None and image.PhotometricInterpretation == "PALETTE COLOR":
-                frame = apply_color_lut(frame, image)
-        except BROKEN as error:
-            raise UnreadableImage(name, f"pixels cannot be decoded: {error}") from error
-        if frame is None:
-            return
-        yield frame.astype(frame.dtype.newbyteorder("<"), copy=False)
+    with faults_of(name):
+        for frame in stored_frames(image):
+            shown = colours(frame, image) if image.PhotometricInterpretation == "PALETTE COLOR" else frame
+            yield shown.astype(shown.dtype.newbyteorder("<"), copy=False)
 
 
 def _sharpen_frame(frame: Stored, image: Dataset, generator: Generator, tile: int) -> Iterator[Stored]:

@@ -20,7 +20,7 @@ from rich.progress import Progress
 
 from components.dicom.burned_in import read_reviewed
 from components.dicom.deidentify import Pseudonyms
-from components.dicom.duplicates import duplicates
+from components.dicom.duplicates import SHARED_UID, duplicates, give_uid, shared_uids
 from components.dicom.read import read_image
 from components.handover import IndexRow, Layout, StepError, read_json, write_rows
 from components.handover.names import CONFIG, INDEX, REVIEWED, TRAINED_ON
@@ -138,6 +138,7 @@ def _keep(taken: list[Taken], staging: Path, last_run: LastRun) -> list[IndexRow
     rows = [one.row for one in taken if one.image is None]
     images = [(one.row, one.image) for one in taken if one.image is not None]
     found = duplicates([image for _, image in images], lambda path: read_image(last_run.written(path)))
+    told_apart = shared_uids([image for _, image in images], found)
     for place, (row, image) in enumerate(images):
         if place in found:
             kept = images[found[place].of][0].image_id
@@ -145,8 +146,11 @@ def _keep(taken: list[Taken], staging: Path, last_run: LastRun) -> list[IndexRow
             image.path.unlink(missing_ok=True)
         else:
             path = f"{IMAGES}/{row.image_id}{image.path.suffix}"
-            last_run.written(image.path).replace(staging / path)
-            rows.append(replace(row, path=path))
+            stored = last_run.written(image.path)
+            if place in told_apart:
+                give_uid(stored, told_apart[place])
+            stored.replace(staging / path)
+            rows.append(replace(row, path=path, reason=SHARED_UID if place in told_apart else ""))
     return rows
 
 
@@ -160,6 +164,7 @@ def summary(rows: list[IndexRow]) -> str:
     for key, number in sorted(kept.items()):
         lines.append(f"  {' · '.join(key)}: {number} images of {len(patients[key])} patients")
     lines += [f"  duplicate   {row.file_name}: {row.reason.removeprefix(DUPLICATE)}" for row in doubles]
+    lines += [f"  note        {row.file_name}: {row.reason}" for row in rows if row.reason and not row.quarantined]
     lines += [f"  quarantined {row.file_name}: {row.reason}" for row in bad]
     return "\n".join(lines)
 

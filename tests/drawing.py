@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, generate_uid
 
 STORAGE = {
     "CT": "1.2.840.10008.5.1.4.1.1.2",
@@ -73,4 +73,14 @@ def dicom(stored: NDArray[Any], modality: str = "CT", **attributes: Any) -> File
 def write_dicom(path: Path, image: Dataset) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save_as(path, enforce_file_format=True)
+    return path
+
+
+def write_big_endian(path: Path, image: FileDataset) -> Path:
+    """As Explicit VR Big Endian: `image` with what lies in words (VR OW) in that order already."""
+    swapped = Dataset()
+    swapped.update(image)
+    swapped.file_meta = image.file_meta
+    swapped.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    swapped.save_as(path, implicit_vr=False, little_endian=False, enforce_file_format=True)
     return path

@@ -7,7 +7,8 @@ back from some that are broken, and lets no other thread run meanwhile.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import openjpeg.utils
 from pydicom.dataset import Dataset
@@ -15,7 +16,17 @@ from pydicom.encaps import generate_frames
 from pydicom.pixels.utils import as_pixel_options
 from pydicom.uid import UID, JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes, JPEGTransferSyntaxes
 
-Size = tuple[int, int]  # rows, columns
+from components.imaging.decoding import FaultyFile, library
+
+
+class Codestream(NamedTuple):
+    """What the header of a compressed frame says of it."""
+
+    rows: int
+    columns: int
+    bits: int  # of each sample: its precision
+    signed: bool | None  # None where its format does not tell
+
 
 START, END = b"\xff\xd8", b"\xff\xd9"
 FRAME_HEADERS = (0xC0, 0xC1, 0xC2, 0xC3, 0xF7)  # SOF0 to 3 and 55: those that DICOM has
@@ -23,68 +34,81 @@ FRAME_HEADERS = (0xC0, 0xC1, 0xC2, 0xC3, 0xF7)  # SOF0 to 3 and 55: those that D
 BEFORE_FRAME = (0xC4, 0xDB, 0xDD, 0xF8, *range(0xE0, 0xF0), 0xFE)
 MOST_SEGMENTS = 1000
 HEADER_BYTES, COMPONENT_BYTES = 8, 3
+LONGEST_TAIL = 16  # bytes from the end marker on that some writers add
 
 
-def check_frames(dataset: Dataset) -> None:
-    """Raises `ValueError` for the first frame that is truncated, or has not the size that `dataset` says."""
-    size_of = _reader(dataset.file_meta.TransferSyntaxUID)
-    if size_of is None:
-        return
-    options = as_pixel_options(dataset)  # found as the decoder finds them: what is checked is what is decoded
-    streams = generate_frames(
-        dataset.PixelData,
-        number_of_frames=options["number_of_frames"],
-        extended_offsets=options.get("extended_offsets"),
-    )
-    for number, stream in enumerate(streams, start=1):
-        try:
-            rows, columns = size_of(stream)
-        except (ValueError, RuntimeError) as error:
-            raise ValueError(f"frame {number} is {error}") from error
-        if (rows, columns) != (dataset.Rows, dataset.Columns):
-            said = f"{dataset.Rows} x {dataset.Columns}"
-            raise ValueError(f"frame {number} is {rows} x {columns}, its header says {said}")
+def check_frames(dataset: Dataset) -> list[Codestream]:
+    """What each compressed frame says of itself; nothing where the transfer syntax has no frame headers.
+
+    Raises `FaultyFile` for the first frame that is truncated, or has not the size that `dataset` says.
+    """
+    read = _reader(dataset.file_meta.TransferSyntaxUID)
+    return [] if read is None else [_checked(read, *frame, dataset) for frame in enumerate(_streams(dataset), start=1)]
 
 
-def jpeg_size(stream: bytes) -> Size:
-    """Rows and columns that the frame header of a JPEG or JPEG-LS stream says.
+def jpeg_header(stream: bytes) -> Codestream:
+    """What the frame header of a JPEG or JPEG-LS stream says.
 
-    Raises `ValueError` where it says none: also where a later marker was to tell the number of lines (DNL).
+    Raises `FaultyFile` where it says no size: also where a later marker was to tell the number of lines (DNL).
     """
     if stream[:2] != START:
-        raise ValueError("no JPEG stream")
+        raise FaultyFile("no JPEG stream")
     at = 2
     for _ in range(MOST_SEGMENTS):
         marker, at = _marker(stream, at)
         length = int.from_bytes(stream[at : at + 2])
         if length < 2 or at + length > len(stream):
-            raise ValueError(f"broken: its JPEG segment FF{marker:02X} claims {length} bytes")
+            raise FaultyFile(f"broken: its JPEG segment FF{marker:02X} claims {length} bytes")
         if marker in FRAME_HEADERS:
-            return _frame_size(stream[at : at + length])
+            return _frame_header(stream[at : at + length])
         if marker not in BEFORE_FRAME:
-            raise ValueError(f"broken: expected a JPEG frame header, found the marker FF{marker:02X}")
+            raise FaultyFile(f"broken: expected a JPEG frame header, found the marker FF{marker:02X}")
         at += length
-    raise ValueError(f"broken: no frame header among its first {MOST_SEGMENTS} JPEG segments")
+    raise FaultyFile(f"broken: no frame header among its first {MOST_SEGMENTS} JPEG segments")
 
 
-def _reader(syntax: UID) -> Callable[[bytes], Size] | None:
-    """What tells the size of a frame; nothing where frames do not say it themselves."""
+def _streams(dataset: Dataset) -> Iterator[bytes]:
+    """Compressed frames, as the decoder finds them: what is checked is what is decoded."""
+    with library("pixels cannot be decoded"):
+        options = as_pixel_options(dataset)
+        yield from generate_frames(
+            dataset.PixelData,
+            number_of_frames=options["number_of_frames"],
+            extended_offsets=options.get("extended_offsets"),
+        )
+
+
+def _checked(read: Callable[[bytes], Codestream], number: int, stream: bytes, dataset: Dataset) -> Codestream:
+    try:
+        found = read(stream)
+    except FaultyFile as error:
+        raise FaultyFile(f"pixels cannot be decoded: frame {number} is {error}") from error
+    if (found.rows, found.columns) != (dataset.Rows, dataset.Columns):
+        said = f"{dataset.Rows} x {dataset.Columns}"
+        size = f"{found.rows} x {found.columns}"
+        raise FaultyFile(f"pixels cannot be decoded: frame {number} is {size}, its header says {said}")
+    return found
+
+
+def _reader(syntax: UID) -> Callable[[bytes], Codestream] | None:
+    """What reads a frame's header; nothing where frames have none."""
     if syntax in (*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes):
-        return _whole_jpeg_size
-    return _jpeg_2000_size if syntax in JPEG2000TransferSyntaxes else None
+        return _whole_jpeg_header
+    return _jpeg_2000_header if syntax in JPEG2000TransferSyntaxes else None
 
 
-def _whole_jpeg_size(stream: bytes) -> Size:
-    """Decoders make up what is missing, so the end has to be there."""
-    size = jpeg_size(stream)
-    if END not in stream[-16:]:
-        raise ValueError("truncated")
-    return size
+def _whole_jpeg_header(stream: bytes) -> Codestream:
+    """Decoders make up what is missing, so the end has to be there; zeros may fill up what follows it."""
+    header = jpeg_header(stream)
+    if END not in stream.rstrip(b"\0")[-LONGEST_TAIL:]:
+        raise FaultyFile("truncated")
+    return header
 
 
-def _jpeg_2000_size(stream: bytes) -> Size:
-    found = openjpeg.utils.get_parameters(stream)
-    return int(found["rows"]), int(found["columns"])
+def _jpeg_2000_header(stream: bytes) -> Codestream:
+    with library("broken"):
+        found = openjpeg.utils.get_parameters(stream)
+    return Codestream(int(found["rows"]), int(found["columns"]), int(found["precision"]), bool(found["is_signed"]))
 
 
 def _marker(stream: bytes, at: int) -> tuple[int, int]:
@@ -93,16 +117,16 @@ def _marker(stream: bytes, at: int) -> tuple[int, int]:
     while stream[at : at + 1] == b"\xff":
         at += 1
     if at in (first, len(stream)):
-        raise ValueError(f"broken: expected a JPEG marker at byte {first}, found none")
+        raise FaultyFile(f"broken: expected a JPEG marker at byte {first}, found none")
     return stream[at], at + 1
 
 
-def _frame_size(segment: bytes) -> Size:
+def _frame_header(segment: bytes) -> Codestream:
     """`segment` is the frame header from its length on."""
     if len(segment) < HEADER_BYTES or len(segment) != HEADER_BYTES + COMPONENT_BYTES * segment[HEADER_BYTES - 1]:
-        raise ValueError("broken: the length of its JPEG frame header does not fit its components")
+        raise FaultyFile("broken: the length of its JPEG frame header does not fit its components")
     _, precision, rows, columns, components = struct.unpack_from(">HBHHB", segment)
     if not (2 <= precision <= 16 and rows and columns and components in (1, 3)):
         said = f"{rows} x {columns} pixels of {components} components and {precision} bits"
-        raise ValueError(f"broken: its JPEG frame header says {said}")
-    return rows, columns
+        raise FaultyFile(f"broken: its JPEG frame header says {said}")
+    return Codestream(rows, columns, precision, None)

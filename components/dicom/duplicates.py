@@ -1,9 +1,13 @@
 """Finds which stored images are one image under several encodings, and which of them to keep.
 
-Two are one image when they carry the same SOP Instance UID; or decode to the same pixels; or are lossy twins: in one
-series, of one shape, at no different position, one of them compressed with loss, either with the same instance number
-or with one naming the other (or both the same third) as its source, and their values correlate. Neighbouring slices
-correlate too, so likeness alone never makes a duplicate.
+Two are one image when they decode to the same pixels; or carry the same SOP Instance UID, at no different position and
+no different instance number, and their values correlate; or are lossy twins: in one series, of one shape, at no
+different position, one of them compressed with loss, either with the same instance number or with one naming the other
+(or both the same third) as its source, and their values correlate. Neighbouring slices correlate too, so likeness alone
+never makes a duplicate.
+
+A SOP Instance UID names one image (PS3.5 9). Images of other pixels that carry the same are told apart: all are kept,
+each under a UID of its own.
 """
 
 from __future__ import annotations
@@ -13,15 +17,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from uuid import NAMESPACE_OID, uuid5
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 
 from components.dicom.frames import is_lossy
 from components.dicom.read import read_image
 
-LEAST_CORRELATION = 0.9
+LEAST_CORRELATION = 0.9  # of images of which one was compressed with loss
+LEAST_LOSSLESS = 0.999  # of images that differ in depth at most
+SHARED_UID = "kept under a new SOP Instance UID: another image of other pixels had the same one"
 Read = Callable[[Path], NDArray[np.float32]]
 SAME_UID, SAME_PIXELS, SAME_PLACE = "same SOP Instance UID", "same pixels", "same place in the series"
 
@@ -89,6 +98,30 @@ def duplicates(images: Sequence[Stored], read: Read = read_image) -> dict[int, D
     return found
 
 
+def shared_uids(images: Sequence[Stored], found: dict[int, Duplicate]) -> dict[int, str]:
+    """For each image to keep whose SOP Instance UID another one to keep has: a UID of its own, by place in `images`.
+
+    `found` is what `duplicates` gave for `images`. The same UID and pixels give the same new UID.
+    """
+    kept: dict[str, list[int]] = defaultdict(list)
+    for place, image in enumerate(images):
+        if image.instance and place not in found:
+            kept[image.instance].append(place)
+    return {
+        place: f"2.25.{uuid5(NAMESPACE_OID, images[place].instance + images[place].sha256).int}"  # PS3.5 B.2
+        for places in kept.values()
+        if len(places) > 1
+        for place in places
+    }
+
+
+def give_uid(path: Path, instance: str) -> None:
+    """Writes `instance` as the SOP Instance UID of the DICOM file `path`, which ingest has written; nothing else."""
+    image = dcmread(path)
+    image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = UID(instance)
+    image.save_as(path, enforce_file_format=True)
+
+
 def _preference(image: Stored) -> tuple[bool, int, int]:
     return image.lossy, -image.shape[0], -image.bits
 
@@ -113,11 +146,37 @@ def _same(images: Sequence[Stored], read: Read) -> Iterator[tuple[int, int, str]
             by_uid[image.instance].append(place)
         if image.series:
             by_series[image.series, image.shape].append(place)
-    for groups, reason in ((by_uid, SAME_UID), (by_pixels, SAME_PIXELS)):
-        for first, *others in groups.values():
-            yield from ((first, other, reason) for other in others)
+    for first, *others in by_pixels.values():
+        yield from ((first, other, SAME_PIXELS) for other in others)
+    for group in by_uid.values():
+        yield from ((a, b, SAME_UID) for a, b in _of_one_uid(images, group, read))
     for group in by_series.values():
         yield from _lossy_twins(images, group, read)
+
+
+def _of_one_uid(images: Sequence[Stored], places: Sequence[int], read: Read) -> Iterator[tuple[int, int]]:
+    """Pairs of one image each; a place is compared with the first of every image that was told apart before it."""
+    firsts: list[int] = []
+    for place in places:
+        first = next((other for other in firsts if _one_image(images[other], images[place], read)), None)
+        if first is None:
+            firsts.append(place)
+        else:
+            yield first, place
+
+
+def _one_image(one: Stored, other: Stored, read: Read) -> bool:
+    """Of two with one UID."""
+    if one.sha256 == other.sha256:
+        return True
+    moved = _differ(one.position, other.position) or _differ(one.number, other.number)
+    if moved or one.shape[1:] != other.shape[1:]:
+        return False
+    return _alike(read(one.path), read(other.path), LEAST_CORRELATION if one.lossy or other.lossy else LEAST_LOSSLESS)
+
+
+def _differ(one: object, other: object) -> bool:
+    return one is not None and other is not None and one != other
 
 
 def _lossy_twins(images: Sequence[Stored], places: Sequence[int], read: Read) -> Iterator[tuple[int, int, str]]:
@@ -126,25 +185,39 @@ def _lossy_twins(images: Sequence[Stored], places: Sequence[int], read: Read) ->
         return
     for a, b in combinations(places, 2):
         one, other = images[a], images[b]
-        if (one.lossy or other.lossy) and _same_place(one, other) and _alike(read(one.path), read(other.path)):
+        if (
+            (one.lossy or other.lossy)
+            and _same_place(one, other)
+            and _alike(read(one.path), read(other.path), LEAST_CORRELATION)
+        ):
             yield a, b, SAME_PLACE
 
 
 def _same_place(one: Stored, other: Stored) -> bool:
     if one.sha256 == other.sha256 or one.instance == other.instance:
-        return False  # linked already
-    if one.position is not None and other.position is not None and one.position != other.position:
+        return False  # linked already, or told apart
+    if _differ(one.position, other.position):
         return False
     same_number = one.number is not None and one.number == other.number
     related = {*one.sources, one.instance} & {*other.sources, other.instance} - {""}
     return same_number or bool(related)
 
 
-def _alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
-    """Whether the values correlate, over the range that both have: loss spreads padding far below the real values."""
-    a, b = (pixels.ravel().astype(np.float64) for pixels in (one, other))
+def _alike(one: NDArray[np.float32], other: NDArray[np.float32], least: float) -> bool:
+    """Whether the values correlate, over the frames and the range that both have.
+
+    The range matters because loss spreads padding far below the real values.
+    """
+    frames = min(len(one), len(other))
+    a, b = (pixels[:frames].ravel().astype(np.float64) for pixels in (one, other))
+    if least >= LEAST_LOSSLESS:
+        return _correlation(a, b) >= least
     low, high = max(a.min(), b.min()), min(a.max(), b.max())
-    a, b = (np.clip(values, low, max(low, high)) for values in (a, b))
+    return _correlation(*(np.clip(values, low, max(low, high)) for values in (a, b))) >= least
+
+
+def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Pearson's; 0 where either has one value only."""
     a, b = a - a.mean(), b - b.mean()
     scale = float(np.sqrt((a @ a) * (b @ b)))
-    return scale > 0 and float(a @ b) / scale >= LEAST_CORRELATION
+    return float(a @ b) / scale if scale > 0 else 0.0

@@ -11,12 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
 from pydicom.pixels.utils import iter_pixels
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
-    ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEGBaseline8Bit,
@@ -26,14 +24,18 @@ from pydicom.uid import (
 )
 
 from components.dicom.codestreams import check_frames
+from components.dicom.palette import colours
+from components.dicom.rescale import modality_values
+from components.imaging.decoding import library
 
+FLOAT_PIXELS = {"FloatPixelData": "Float", "DoubleFloatPixelData": "DoubleFloat"}
 LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K)
 
 
 def stored_frames(dataset: Dataset) -> Iterator[NDArray[Any]]:
     """Each frame as stored: (rows, columns), or (rows, columns, 3) with YBR as RGB; bits above `BitsStored` dropped."""
     # `map` lets go of the frame as it came
-    yield from map(partial(pixel_bits, dataset=dataset), _decoded(dataset))
+    yield from map(partial(pixel_bits, dataset=dataset), decoded_frames(dataset))
 
 
 def stored_frame(dataset: Dataset, number: int) -> NDArray[Any]:
@@ -45,16 +47,16 @@ def stored_frame(dataset: Dataset, number: int) -> NDArray[Any]:
     if not 0 <= number < int(dataset.get("NumberOfFrames") or 1):
         raise IndexError(number)
     mapped = _mapped_frame(dataset, number)
-    return next(_decoded(dataset, [number])) if mapped is None else mapped
+    return next(decoded_frames(dataset, [number])) if mapped is None else mapped
 
 
 def frame_values(frame: NDArray[Any], dataset: Dataset, number: int) -> NDArray[np.float32]:
     """Frame `number` (from 0), as stored, in the values it stands for; padding and palettes are resolved."""
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
-        return apply_color_lut(frame, _palette(dataset)).astype(np.float32)
+        return colours(frame, dataset).astype(np.float32)
     if frame.ndim == 3:
         return frame.astype(np.float32)
-    values = _modality_values(frame, dataset, number).astype(np.float32)
+    values = modality_values(frame, dataset, number).astype(np.float32)
     padding = padding_mask(frame, dataset)
     if padding.any() and not padding.all():
         real = values[~padding]
@@ -68,24 +70,37 @@ def is_lossy(dataset: Dataset) -> bool:
 
 
 def padding_mask(frame: NDArray[Any], dataset: Dataset) -> NDArray[np.bool_]:
-    """Which stored pixels only fill up the rectangle (Pixel Padding Value, PS3.3 C.7.5.1.1.2), of `frame`'s shape."""
-    first = dataset.get("PixelPaddingValue")
+    """Which stored pixels only fill up the rectangle, of `frame`'s shape.
+
+    Follows Pixel Padding Value and its range limit (PS3.3 C.7.5.1.1.2), those of float pixels for float pixels
+    (C.7.6.24, C.7.6.25); where the value is NaN, every pixel that is NaN is padding.
+    """
+    prefix = next((prefix for element, prefix in FLOAT_PIXELS.items() if element in dataset), "")
+    first = dataset.get(f"{prefix}PixelPaddingValue")
     if first is None or frame.ndim != 2:
         return np.zeros(frame.shape, bool)
-    last = dataset.get("PixelPaddingRangeLimit")
-    low, high = sorted(_signed(int(value), dataset) for value in (first, first if last is None else last))
+    last = dataset.get(f"{prefix}PixelPaddingRangeLimit")
+    ends = (first, first if last is None else last)
+    if prefix:
+        low, high = sorted(float(value) for value in ends)
+        return np.isnan(frame) if math.isnan(low) else (frame >= low) & (frame <= high)
+    low, high = sorted(_signed(int(value), dataset) for value in ends)
     return (frame >= low) & (frame <= high)
 
 
-def _decoded(dataset: Dataset, numbers: list[int] | None = None) -> Iterator[NDArray[Any]]:
-    """All frames, or those of these numbers."""
+def decoded_frames(dataset: Dataset, numbers: list[int] | None = None) -> Iterator[NDArray[Any]]:
+    """All frames, or those of these numbers, as their decoder gives them: bits above `BitsStored` may be there.
+
+    Raises `FaultyFile` where a frame is broken.
+    """
     check_frames(dataset)
-    try:
-        yield from iter_pixels(dataset, indices=numbers)
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":  # of a decoder in Rust; it has no module to import it from
-            raise
-        raise ValueError(f"its decoder gave up: {error}") from error
+    with library("pixels cannot be decoded"):
+        try:
+            yield from iter_pixels(dataset, indices=numbers)
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":  # of a decoder in Rust; it has no module to import it from
+                raise
+            raise ValueError(f"its decoder gave up: {error}") from error
 
 
 def _mapped_frame(dataset: Dataset, number: int) -> NDArray[Any] | None:
@@ -112,43 +127,13 @@ def pixel_bits(frame: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
     if frame.dtype.kind == "f" or (syntax.is_compressed and syntax != RLELossless and not syntax.is_deflated):
         return frame
     allocated, stored = int(dataset.BitsAllocated), int(dataset.BitsStored)
-    above = allocated - 1 - int(dataset.get("HighBit", stored - 1))
+    high = dataset.get("HighBit")
+    above = allocated - (stored if high is None else int(high) + 1)
     if stored >= allocated or allocated != frame.dtype.itemsize * 8:
         return frame
     shifted: NDArray[Any] = np.left_shift(frame, above)
     np.right_shift(shifted, allocated - stored, out=shifted)
     return shifted
-
-
-def _palette(dataset: Dataset) -> Dataset:
-    """`dataset`, or for big endian its colour table in this machine's byte order: pydicom reads it as if it were."""
-    tables = [f"{colour}PaletteColorLookupTable" for colour in ("Red", "Green", "Blue")]
-    little = dataset.file_meta.TransferSyntaxUID != ExplicitVRBigEndian
-    if little or f"{tables[0]}Data" not in dataset or dataset[f"{tables[0]}Descriptor"].value[2] == 8:
-        return dataset
-    swapped = Dataset()
-    for table in tables:
-        setattr(swapped, f"{table}Descriptor", dataset[f"{table}Descriptor"].value)
-        values = np.frombuffer(dataset[f"{table}Data"].value, ">u2").astype("=u2")
-        setattr(swapped, f"{table}Data", values.tobytes())
-    return swapped
-
-
-def _modality_values(frame: NDArray[Any], dataset: Dataset, number: int) -> NDArray[Any]:
-    if dataset.get("ModalityLUTSequence") or dataset.get("RescaleSlope") is not None:
-        return apply_modality_lut(frame, dataset)
-    transformation = _functional_group(dataset, "PixelValueTransformationSequence", number)
-    return frame if transformation is None else apply_modality_lut(frame, transformation)
-
-
-def _functional_group(dataset: Dataset, keyword: str, number: int) -> Dataset | None:
-    """An enhanced image's group for frame `number`: its own, else the one that all frames share, else None."""
-    own = dataset.get("PerFrameFunctionalGroupsSequence") or []
-    shared = dataset.get("SharedFunctionalGroupsSequence") or []
-    for group in (*own[number : number + 1], *shared[:1]):
-        if group.get(keyword):
-            return group[keyword].value[0]  # type: ignore[no-any-return]
-    return None
 
 
 def _signed(value: int, dataset: Dataset) -> int:

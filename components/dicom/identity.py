@@ -20,6 +20,7 @@ from pydicom import dcmread
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
 from pydicom.uid import UID
 
@@ -45,7 +46,10 @@ CHARACTER_SETS = (
 BYTES = ("OB", "OW", "UN")
 NAME_LIKE = re.compile(r"[^\W\d_]+(?:\^[^\W\d_]*)+")
 # what reading a broken attribute can raise
-BROKEN = (ValueError, TypeError, AttributeError, KeyError, NotImplementedError, EOFError, OSError, IndexError)
+BROKEN = (
+    ValueError, TypeError, AttributeError, KeyError, NotImplementedError, EOFError, OSError, IndexError,
+    BytesLengthException,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,16 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from components.dicom.attributes import COLOURS, REMEDY, check, named, require
+from components.dicom.fragments import settle_fragments
 from components.dicom.frames import frame_values, padding_mask, stored_frames
-from components.imaging.decoding import BROKEN, MAX_VALUES, UnreadableImage
+from components.dicom.kinds import not_an_image
+from components.dicom.precision import settle_precision
+from components.dicom.rescale import check_rescale
+from components.imaging.decoding import MAX_VALUES, FaultyFile, UnreadableImage, faults_of, library
 
 __all__ = [
     "DicomImage",
@@ -34,14 +40,9 @@ LONG = 2**16  # bytes of an element that stays in the file where an image is rea
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 GREY = ("MONOCHROME1", "MONOCHROME2")
 COLOUR = ("PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
-NOT_IMAGES = {  # have pixel data, but no picture of a body
-    "SEG": "a segmentation",
-    "RTDOSE": "a radiotherapy dose grid",
-    "PR": "a presentation state",
-    "KO": "a key object selection",
-    "SR": "a structured report",
-    "REG": "a registration",
-}
+TABLES = tuple(f"{colour}PaletteColorLookupTable" for colour in COLOURS)
+PIXEL_MODULE = ("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated")
+OF_WHOLE_NUMBERS = ("BitsStored", "PixelRepresentation")  # type 1 where there is Pixel Data (PS3.3 C.7.6.3)
 
 
 @dataclass(frozen=True)
@@ -75,36 +76,45 @@ def read_image(path: Path) -> NDArray[np.float32]:
     """Pixels of a file as ingest stores it: `.npy`, or else DICOM; shapes as in `DicomImage`."""
     if path.suffix != ".npy":
         return read_dicom(path).pixels
-    try:
+    with faults_of(path.name), library("not an array as numpy stores it"):
         return np.load(path, allow_pickle=False).astype(np.float32, copy=False)  # type: ignore[no-any-return]
-    except BROKEN as error:
-        raise UnreadableImage(path.name, f"not an array as numpy stores it ({error})") from error
 
 
 def open_dicom(path: Path, by_frame: bool = False) -> Dataset:
-    """The data set of a DICOM image, nothing decoded yet. Raises `UnreadableImage` where it is not an image.
+    """The data set of a DICOM image, with its header checked and nothing decoded yet.
 
-    Opened `by_frame`, for `stored_frame`, it may hold more than `MAX_VALUES`, and leaves them in the file.
+    Each attribute that is read later has the kind of value that PS3.6 gives it. Pixel Data lies as the transfer syntax
+    says, and Bits Stored is what compressed frames hold. Raises `UnreadableImage` where it is not an image.
+
+    Opened `by_frame`, for `stored_frame`, it may hold more than `MAX_VALUES`, and leaves them in the file; Bits Stored
+    is then as the header says.
     """
-    if path.stat().st_size == 0:
-        raise UnreadableImage(path.name, "empty file")
-    try:
+    with faults_of(path.name):
+        with library("cannot be opened"):
+            empty = path.stat().st_size == 0
+        if empty:
+            raise FaultyFile("empty file")
         dataset = _parse(path, LONG if by_frame else None)
         if not len(dataset):
-            raise UnreadableImage(path.name, "truncated: the file ends before its last element does")
-        _check_is_image(dataset, path.name)
-        _check_size(dataset, path.name, math.inf if by_frame else MAX_VALUES)
-    except BROKEN as error:
-        raise UnreadableImage(path.name, f"broken DICOM: {_one_line(error)}") from error
+            raise FaultyFile("truncated: the file ends before its last element does")
+        check(dataset)
+        _check_is_image(dataset)
+        _check_size(dataset, math.inf if by_frame else MAX_VALUES)
+        _check_bits(dataset)
+        check_rescale(dataset)
+        settle_fragments(dataset)
+        if not by_frame:
+            settle_precision(dataset)
     return dataset
 
 
 def decode(dataset: Dataset, name: str) -> DicomImage:
-    """The image in `dataset`; `name` is for messages. Raises `UnreadableImage` where it cannot be decoded."""
-    try:
+    """The image in `dataset`, which `open_dicom` gave; `name` is for messages.
+
+    Raises `UnreadableImage` where it cannot be decoded.
+    """
+    with faults_of(name):
         pixels = _decoded(dataset)
-    except BROKEN as error:
-        raise UnreadableImage(name, f"pixels cannot be decoded: {_one_line(error)}") from error
     if not np.isfinite(pixels).all():
         raise UnreadableImage(name, "has values that are not numbers")
     if dataset.PhotometricInterpretation == "MONOCHROME1":
@@ -113,44 +123,84 @@ def decode(dataset: Dataset, name: str) -> DicomImage:
 
 
 def _parse(path: Path, defer_size: int | None) -> Dataset:
-    try:
-        return dcmread(path, defer_size=defer_size)
-    except InvalidDicomError:
-        dataset = dcmread(path, defer_size=defer_size, force=True)  # files from before Part 10 have no preamble
-    if "Rows" not in dataset or "Columns" not in dataset:
-        raise ValueError("neither a DICOM preamble nor an image header")
-    implicit, little = dataset.original_encoding
-    syntax = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian if little else ExplicitVRBigEndian
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = syntax
+    """The data set, with the transfer syntax that its file meta names; without file meta, the one it is read by."""
+    with library("broken DICOM"):
+        try:
+            dataset = dcmread(path, defer_size=defer_size)
+            bare = False
+        except InvalidDicomError:
+            dataset = dcmread(path, defer_size=defer_size, force=True)  # files from before Part 10 have no preamble
+            bare = not dataset.file_meta
+    if bare:
+        if "Rows" not in dataset or "Columns" not in dataset:
+            raise FaultyFile("broken DICOM: neither a DICOM preamble nor an image header")
+        implicit, little = dataset.original_encoding
+        dataset.file_meta = FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = (
+            ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        )
+    _check_syntax(dataset)
     return dataset
 
 
-def _check_is_image(dataset: Dataset, name: str) -> None:
-    kind = NOT_IMAGES.get(str(dataset.get("Modality", "")))
+def _check_syntax(dataset: Dataset) -> None:
+    with library("its file meta information cannot be read"):
+        list(dataset.file_meta)  # converts every element
+        syntax = UID(str(dataset.file_meta.get("TransferSyntaxUID") or ""))
+    if not syntax:
+        raise FaultyFile(
+            "expected a Transfer Syntax UID (0002,0010) in the file meta information, found none, so that nobody knows "
+            f"how its pixels are encoded. {REMEDY}"
+        )
+    with library(f"the transfer syntax {syntax.name} cannot be decoded"):
+        get_decoder(syntax)
+
+
+def _check_is_image(dataset: Dataset) -> None:
+    kind = not_an_image(dataset)
     if kind:
-        raise UnreadableImage(name, f"not an image: {kind}")
+        raise FaultyFile(f"not an image: {kind}")
     if not any(keyword in dataset for keyword in PIXELS):
-        raise UnreadableImage(name, f"no pixels in it (SOP class {dataset.get('SOPClassUID', 'unknown')})")
-    photometric = dataset.get("PhotometricInterpretation", "none")
+        raise FaultyFile(f"no pixels in it (SOP class {dataset.get('SOPClassUID', 'unknown')})")
+    require(dataset, *PIXEL_MODULE, *(OF_WHOLE_NUMBERS if "PixelData" in dataset else ()))
+    photometric, samples = dataset.PhotometricInterpretation, dataset.SamplesPerPixel
     if photometric not in GREY + COLOUR:
-        raise UnreadableImage(name, f"photometric interpretation {photometric}: unsupported")
-    samples = dataset.get("SamplesPerPixel", 1)
+        raise FaultyFile(f"photometric interpretation {photometric}: unsupported")
+    if photometric == "PALETTE COLOR":
+        require(dataset, *(keyword for table in TABLES for keyword in _parts_of(table, dataset)))
     if samples != (1 if photometric in (*GREY, "PALETTE COLOR") else 3):
-        raise UnreadableImage(name, f"{samples} samples a pixel do not fit {photometric}")
+        raise FaultyFile(f"{samples} samples a pixel do not fit {photometric}")
 
 
-def _check_size(dataset: Dataset, name: str, most: float) -> None:
-    try:
-        rows, columns = int(dataset.Rows), int(dataset.Columns)
-        frames, samples = int(dataset.get("NumberOfFrames") or 1), int(dataset.get("SamplesPerPixel", 1))
-    except BROKEN as error:
-        raise UnreadableImage(name, f"no usable image size in the header: {_one_line(error)}") from error
+def _parts_of(table: str, dataset: Dataset) -> tuple[str, str]:
+    """What a palette's table has to have: its data may be in segments (PS3.3 C.7.9.2)."""
+    segments = f"Segmented{table}Data"
+    return f"{table}Descriptor", segments if segments in dataset else f"{table}Data"
+
+
+def _check_size(dataset: Dataset, most: float) -> None:
+    rows, columns, frames = dataset.Rows, dataset.Columns, int(dataset.get("NumberOfFrames") or 1)
     if min(rows, columns, frames) < 1:
-        raise UnreadableImage(name, f"claims {frames} frames of {rows} x {columns} pixels")
-    samples = 3 if dataset.PhotometricInterpretation == "PALETTE COLOR" else samples
+        raise FaultyFile(f"claims {frames} frames of {rows} x {columns} pixels")
+    samples = 3 if dataset.PhotometricInterpretation == "PALETTE COLOR" else dataset.SamplesPerPixel
     if rows * columns * frames * samples > most:
-        raise UnreadableImage(name, f"claims {frames} frames of {rows} x {columns}: more than {most} values")
+        raise FaultyFile(f"claims {frames} frames of {rows} x {columns}: more than {most} values")
+
+
+def _check_bits(dataset: Dataset) -> None:
+    """Raises `FaultyFile` where the bits stored do not lie in the bits allocated (PS3.5 8.1.1)."""
+    if "PixelData" not in dataset:
+        return
+    allocated, stored = dataset.BitsAllocated, dataset.BitsStored
+    high = stored - 1 if dataset.get("HighBit") is None else dataset.HighBit
+    compressed = UID(dataset.file_meta.TransferSyntaxUID).is_encapsulated  # its frames know where their bits are
+    if not 1 <= stored <= allocated or not (compressed or stored - 1 <= high < allocated):
+        raise FaultyFile(
+            f"expected Bits Stored (0028,0101) and High Bit (0028,0102) inside the {allocated} bits allocated, found "
+            f"{stored} and {high}. {REMEDY}"
+        )
+    if dataset.PixelRepresentation not in (0, 1):
+        raise FaultyFile(f"{named(0x00280103)}: expected 0 or 1, found {dataset.PixelRepresentation}. {REMEDY}")
 
 
 def _decoded(dataset: Dataset) -> NDArray[np.float32]:
@@ -160,12 +210,10 @@ def _decoded(dataset: Dataset) -> NDArray[np.float32]:
         values = frame_values(frame, dataset, number)
         if number == 0:
             pixels = np.empty((expected, *values.shape), np.float32)
-        pixels[number] = values
+        if number < expected:
+            pixels[number] = values
         found = number + 1
     if found != expected:
-        raise ValueError(f"truncated: the header says {expected} frames, {found} are there")
+        kind = "truncated" if found < expected else "Number of Frames (0028,0008) is wrong"
+        raise FaultyFile(f"{kind}: the header says {expected} frames, {found} are there")
     return pixels
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -11,7 +11,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from components.dicom.codestreams import check_frames
 from components.dicom.read import open_dicom
-from components.imaging.decoding import BROKEN, UnreadableImage
+from components.imaging.decoding import BROKEN, UnreadableImage, faults_of
 from components.imaging.picture_files import picture_size
 from components.serving.settings import Limits
 
@@ -46,15 +46,13 @@ def check_file(path: Path, limits: Limits) -> None:
 
 
 def _check_dicom(path: Path, limits: Limits) -> None:
-    image = open_dicom(path)
+    image = open_dicom(path, by_frame=True)  # decodes nothing before its size is known to be within the limits
     frames = int(image.get("NumberOfFrames") or 1)
     if frames > limits.frames:
         raise TooLarge(path.name, f"{frames} frames, {limits.frames} are taken")
     _check_pixels(path, image.Rows, image.Columns, limits)
-    try:
+    with faults_of(path.name):
         check_frames(image)
-    except BROKEN as error:
-        raise UnreadableImage(path.name, f"pixels cannot be decoded: {error}") from error
 
 
 def _check_picture(path: Path, limits: Limits) -> None:

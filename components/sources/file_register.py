@@ -69,7 +69,10 @@ class FileRegister:
         return self._select("")
 
     def digests(self, paths: Sequence[Path]) -> dict[Path, str]:
-        """The SHA-256 of each file; one that has the size and time of when it was last read is not read again."""
+        """The SHA-256 of each file, empty where it cannot be read.
+
+        One that has the size and time of when it was last read is not read again.
+        """
         if not paths:
             return {}
         with closing(self._connect()) as connection, connection:
@@ -78,11 +81,15 @@ class FileRegister:
             digests: dict[Path, str] = {}
             news = []
             for path in paths:
-                status, key = path.stat(), os.fsencode(path.absolute())
+                key = os.fsencode(path.absolute())
                 size, mtime_ns, sha256 = known.get(key, (None, None, ""))
-                if (size, mtime_ns) != (status.st_size, status.st_mtime_ns):
-                    sha256 = sha256_of(path)
-                    news.append((key, status.st_size, status.st_mtime_ns, sha256))
+                try:
+                    status = path.stat()
+                    if (size, mtime_ns) != (status.st_size, status.st_mtime_ns):
+                        sha256 = sha256_of(path)
+                        news.append((key, status.st_size, status.st_mtime_ns, sha256))
+                except OSError:
+                    sha256 = ""
                 digests[path] = sha256
             connection.executemany("insert or replace into digest values (?, ?, ?, ?)", news)
         return digests

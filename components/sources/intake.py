@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -10,17 +11,19 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.multival import MultiValue
 
 from components.dicom import identity, leak_scan
+from components.dicom.attributes import REMEDY, require
 from components.dicom.burned_in import Reviewed, clean, regions_to_keep
 from components.dicom.deidentify import Pseudonyms, deidentify
 from components.dicom.duplicates import Stored, stored
 from components.dicom.identity import Identity
 from components.dicom.read import decode, open_dicom
 from components.handover import IndexRow, StepError
-from components.imaging.decoding import UnreadableImage
-from components.sources.items import DicomFile, Item, Picture
+from components.imaging.decoding import BROKEN, UnreadableImage, faults_of, machine_lacks
+from components.sources.items import DicomFile, Item, Picture, Unreadable
 
 SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 
@@ -50,14 +53,27 @@ def take(item: Item, source: str, task: str, intake: Intake) -> Taken:
     """The item stored in `intake.staging`, or quarantined with the reason.
 
     Raises `StepError` where identity is left after de-identification: that is a fault of this program, not of the file.
+    Any other fault of this program passes through, with a note that names the item.
     """
     row = _blank_row(item, source, task)
+    if isinstance(item, Unreadable):
+        return _quarantined(item, row, item.reason)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="pydicom")  # about values that are odd, not about what is lost
         try:
             return _take_dicom(item, row, intake) if isinstance(item, DicomFile) else _take_picture(item, row, intake)
         except UnreadableImage as error:
             return _quarantined(item, row, error.reason)
+        except StepError:
+            raise  # says itself what to do
+        except (FileNotFoundError, PermissionError) as error:  # since the source was listed
+            if item.path is None or Path(str(error.filename)) != item.path:
+                raise
+            why = (error.strerror or type(error).__name__).lower()
+            return _quarantined(item, row, f"expected a file that may be read, found {why}. Run again, or leave it out")
+        except Exception as error:
+            error.add_note(f"while {item.name} of the source {source} was taken in: a fault of this program")
+            raise
 
 
 def content_hash(pixels: NDArray[np.float32]) -> str:
@@ -69,6 +85,8 @@ def content_hash(pixels: NDArray[np.float32]) -> str:
 
 def _take_dicom(item: DicomFile, row: IndexRow, intake: Intake) -> Taken:
     original = open_dicom(item.path)
+    with faults_of(item.name):
+        require(original, "SOPClassUID", "SOPInstanceUID")
     known = identity.collect(original)
     sha256 = hashlib.sha256(item.path.read_bytes()).hexdigest()
     boxes = regions_to_keep(original, sha256, intake.reviewed, item.name)
@@ -79,9 +97,23 @@ def _take_dicom(item: DicomFile, row: IndexRow, intake: Intake) -> Taken:
         image.SeriesDescription, image.ImageComments = "SIMULATED", "SIMULATED: no person was imaged"
     row, shape = _with_pixels(row, decode(image, item.name).pixels)
     path = intake.next_file(".dcm")
-    image.save_as(path, enforce_file_format=True)
+    _write(image, path, item.name)
     _refuse_leaks(path, known, item.name)
     return Taken(_with_header(row, image), stored(image, item.name, path, row.sha256, shape))
+
+
+def _write(image: FileDataset, path: Path, name: str) -> None:
+    try:
+        image.save_as(path, enforce_file_format=True)
+    except BROKEN as error:
+        if lacking := machine_lacks(error):
+            raise lacking from error
+        tag = re.search(r"\([0-9A-Fa-f]{4}, ?[0-9A-Fa-f]{4}\)", str(error))  # never the value, which can be a name
+        raise UnreadableImage(
+            name,
+            f"the attribute {tag[0] if tag else 'of which pydicom does not say the number'}: expected a value that its "
+            f"VR can hold, found another. {REMEDY}",
+        ) from error
 
 
 def _take_picture(item: Picture, row: IndexRow, intake: Intake) -> Taken:
@@ -104,7 +136,10 @@ def _take_picture(item: Picture, row: IndexRow, intake: Intake) -> Taken:
 
 def _quarantined(item: Item, row: IndexRow, reason: str) -> Taken:
     """What a library says of a file may quote it: no word of its header, its name or its folders stays in `reason`."""
-    content = item.path.read_bytes() if isinstance(item, DicomFile) else item.name.encode()
+    try:
+        content = item.path.read_bytes() if isinstance(item, DicomFile) else item.name.encode()
+    except OSError:
+        content = item.name.encode()
     image_id = hashlib.sha256(content).hexdigest()[:16]
     if item.path is not None:
         for path in sorted({str(item.path), repr(str(item.path)), str(item.path.resolve())}, key=len, reverse=True):
@@ -159,12 +194,17 @@ def _with_header(row: IndexRow, image: Dataset) -> IndexRow:
         study=str(image.get("StudyInstanceUID", "")),
         series=str(image.get("SeriesInstanceUID", "")),
         modality=str(image.get("Modality", "")),
-        body_part=str(image.get("BodyPartExamined") or ""),
+        body_part=_joined(image.get("BodyPartExamined")),
         bits_stored=int(image.get("BitsStored") or image.BitsAllocated),
         photometric=str(image.PhotometricInterpretation),
         pixel_spacing_mm=_spacing(image),
         transfer_syntax=str(image.file_meta.TransferSyntaxUID),
     )
+
+
+def _joined(value: object) -> str:
+    """Several values as DICOM writes them, with a backslash between."""
+    return "\\".join(map(str, value)) if isinstance(value, MultiValue) else str(value or "")
 
 
 def _spacing(image: Dataset) -> str:

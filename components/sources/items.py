@@ -32,4 +32,15 @@ class Picture:
     path: Path | None = None  # of its file, where it has one for itself
 
 
-Item = DicomFile | Picture
+@dataclass(frozen=True)
+class Unreadable:
+    """Something in a source that cannot be opened, or is not to be. `reason` says why."""
+
+    name: str  # without what is not UTF-8
+    path: Path
+    reason: str
+    label: str = ""
+    simulated: bool = False
+
+
+Item = DicomFile | Picture | Unreadable

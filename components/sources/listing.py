@@ -24,6 +24,7 @@ from components.handover.names import LOCK
 from components.params import Params
 from components.sources.file_register import FileRegister
 from components.sources.registry import is_public
+from components.sources.walking import Entry, walk
 
 STAGE = "ingest"  # what reads the sources
 UNDER_WAY_S = 6 * 3600  # a run that looked has come to the end of `ingest` by then, or to its own
@@ -50,7 +51,7 @@ class SourceState:
     sources: dict[str, dict[str, Any]]  # files and sha256, by source
     changes: tuple[Change, ...]  # of sources that differ from the last run, or are new, or gone from the settings
     youngest_s: float  # since the last file of those that changed came to its place
-    digests: dict[str, dict[str, str]]  # by source and name
+    digests: dict[str, dict[str, str]]  # by source and name; of what cannot be opened the reason
 
 
 def look(layout: Layout, settings: Params) -> SourceState:
@@ -74,12 +75,12 @@ def compare(layout: Layout, settings: Params) -> SourceState:
     for name in names:
         if is_public(name):
             continue  # it changes with the code alone
-        files = dict(_files(layout.root / name.partition(":")[2], name))
-        of_paths = register.digests(list(files.values()))
-        digests[name] = {below: of_paths[path] for below, path in files.items()}
-        sources[name] = {"files": len(files), "sha256": _combined(digests[name])}
+        entries = list(_entries(layout.root / name.partition(":")[2], name))
+        of_paths = register.digests([entry.path for entry in entries if not entry.reason])
+        digests[name] = {entry.name: of_paths.get(entry.path, entry.reason) for entry in entries}
+        sources[name] = {"files": len(entries), "sha256": _combined(digests[name])}
         # a copy may keep the mtime of where it is from, and that may lie in the future; its ctime is when it came
-        youngest[name] = max((path.stat().st_ctime for path in files.values()), default=0.0)
+        youngest[name] = max((entry.path.lstat().st_ctime for entry in entries), default=0.0)
     before = read_json(layout.sources).get("sources", {}) if layout.sources.is_file() else {}
     changed = [name for name in sorted({*sources, *before}) if sources.get(name) != before.get(name)]
     newest = max((youngest.get(name, 0.0) for name in changed), default=0.0)
@@ -104,16 +105,16 @@ def left_over(layout: Layout) -> tuple[str, ...]:
     return tuple(sorted(read_json(layout.sources)["sources"]))
 
 
-def _files(place: Path, source: str) -> Iterator[tuple[str, Path]]:
-    """Each file with its name as its source gives it."""
+def _entries(place: Path, source: str) -> Iterator[Entry]:
+    """What the source holds, each with its name as the source gives it."""
     if place.is_dir():
-        yield from ((path.relative_to(place).as_posix(), path) for path in sorted(place.rglob("*")) if path.is_file())
+        yield from walk(place)
     elif place.is_file():
-        yield place.name, place
+        yield Entry(place.name, place)
         if place.suffix == ".csv":
             with place.open(newline="", encoding="utf-8-sig") as handle:
                 listed = sorted({row.get("file", "") for row in csv.DictReader(handle)})
-            yield from ((name, place.parent / name) for name in listed if (place.parent / name).is_file())
+            yield from (Entry(name, place.parent / name) for name in listed if (place.parent / name).is_file())
     else:
         raise StepError(f"source {source}: expected a folder or a file, found none there. See ingest in params.yaml.")
 

@@ -13,21 +13,24 @@ from components.handover import StepError
 from components.imaging.decoding import BROKEN, MAX_VALUES, UnreadableImage
 from components.imaging.picture_files import PixelArray
 from components.params import Params
-from components.sources.items import Picture
+from components.sources.items import Picture, Unreadable
+from components.sources.walking import Entry, walk
 
 SUFFIXES = (".nii", ".nii.gz")
 MODALITIES = {"CT": ("ct",), "PT": ("pet",), "MR": ("T1w", "T2w", "T2star", "FLAIR", "PDw", "bold", "dwi", "epi")}
 
 
-def items(place: str, settings: Params) -> Iterable[Picture]:
-    """The file, or every NIfTI file below the folder, by path. Raises `StepError` where there is none."""
+def items(place: str, settings: Params) -> Iterable[Picture | Unreadable]:
+    """The file, or every NIfTI file below the folder, by path, and what cannot be opened, with its reason.
+
+    Raises `StepError` where there is none.
+    """
     path = Path(place)
-    found = [path] if path.is_file() else sorted(path.rglob("*")) if path.is_dir() else []
-    files = [file for file in found if file.name.endswith(SUFFIXES) and file.is_file()]
-    if not files:
+    entries = [Entry(path.name, path)] if path.is_file() else walk(path) if path.is_dir() else []
+    wanted = [entry for entry in entries if entry.name.endswith(SUFFIXES) or entry.is_folder]
+    if not wanted:
         raise StepError(f"source nifti:{place}: expected .nii or .nii.gz files, found none there.")
-    folder = path.parent if path.is_file() else path
-    return [_picture(file, file.relative_to(folder)) for file in files]
+    return [_item(entry) for entry in wanted]
 
 
 def read_volume(path: Path, name: str) -> PixelArray:
@@ -49,12 +52,12 @@ def read_volume(path: Path, name: str) -> PixelArray:
     return PixelArray(np.ascontiguousarray(frames), bits, f"{height:g}\\{width:g}")
 
 
-def _picture(file: Path, relative: Path) -> Picture:
-    name = relative.as_posix()
-    stem = file.name.removesuffix(".gz").removesuffix(".nii")
-    subject = re.search(r"sub-[A-Za-z0-9]+", name)
+def _item(entry: Entry) -> Picture | Unreadable:
+    if entry.reason:
+        return Unreadable(entry.name, entry.path, entry.reason)
+    stem = entry.path.name.removesuffix(".gz").removesuffix(".nii")
+    subject = re.search(r"sub-[A-Za-z0-9]+", entry.name)
     ending = stem.rpartition("_")[2]
     modality = next((one for one, endings in MODALITIES.items() if ending in endings), "OT")
-    return Picture(
-        name, subject[0] if subject else stem, partial(read_volume, file, name), modality=modality, path=file
-    )
+    read = partial(read_volume, entry.path, entry.name)
+    return Picture(entry.name, subject[0] if subject else stem, read, modality=modality, path=entry.path)

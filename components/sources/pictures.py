@@ -9,28 +9,30 @@ from pathlib import Path
 from components.handover import StepError
 from components.imaging.picture_files import read_pixels
 from components.params import Params
-from components.sources.items import Picture
+from components.sources.items import Picture, Unreadable
 from components.sources.tables import read_table, require_files
+from components.sources.walking import Entry, walk
 
 
-def items(place: str, settings: Params) -> Iterable[Picture]:
+def items(place: str, settings: Params) -> Iterable[Picture | Unreadable]:
     """Every file of the folder, by path, or of the CSV (`file,label` and, if known, `patient_id,modality`), in order.
 
     Raises `StepError` where there is neither, or the CSV names files that are not there.
     """
     path = Path(place)
     if path.is_dir():
-        return [_of_folder(path, file) for file in sorted(path.rglob("*")) if file.is_file()]
+        return [_of_folder(entry) for entry in walk(path)]
     if path.suffix.lower() == ".csv" and path.is_file():
         return _of_table(path)
     raise StepError(f"source pictures:{place}: expected a folder of pictures or a .csv that lists them, found neither.")
 
 
-def _of_folder(folder: Path, file: Path) -> Picture:
-    relative = file.relative_to(folder)
-    name = relative.as_posix()
-    label = relative.parts[0] if len(relative.parts) > 1 else ""
-    return Picture(name, name, partial(read_pixels, file, name), label, path=file)
+def _of_folder(entry: Entry) -> Picture | Unreadable:
+    label, _, below = entry.name.partition("/")
+    if entry.reason:
+        return Unreadable(entry.name, entry.path, entry.reason, label if below else "")
+    read = partial(read_pixels, entry.path, entry.name)
+    return Picture(entry.name, entry.name, read, label if below else "", path=entry.path)
 
 
 def _of_table(table: Path) -> list[Picture]:

@@ -16,7 +16,7 @@ from components.dicom.duplicates import Stored
 from components.handover import IndexRow, Layout, StepError, fingerprint, read_rows, sha256_of
 from components.sources.file_register import FileRegister
 from components.sources.intake import Intake, Taken, take
-from components.sources.items import Item, Picture
+from components.sources.items import Item, Picture, Unreadable
 
 COMPONENTS = Path(__file__).parents[1]
 CODE = ("ingest.py", "dicom", "imaging", "simulation", "sources")  # what decides what is taken of a file
@@ -82,7 +82,7 @@ class Takings:
 
     def take(self, item: Item, name: str, sha256: str) -> Taken:
         """`item`, whose file is `name` below its source and has the digest `sha256`; without one it is taken anew."""
-        mark = _mark(item, sha256, self.intake) if sha256 else ""
+        mark = _mark(item, sha256, self.intake) if sha256 and not isinstance(item, Unreadable) else ""
         memory = self.before.get(name) if mark else None
         if memory is None or memory.mark != mark:
             taken = take(item, self.source, self.task, self.intake)

@@ -6,9 +6,20 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pydicom import dcmread
+from pydicom.uid import UID
 
-from components.dicom.duplicates import SAME_PIXELS, SAME_PLACE, SAME_UID, Stored, duplicates, stored
-from tests.drawing import dicom, shapes
+from components.dicom.duplicates import (
+    SAME_PIXELS,
+    SAME_PLACE,
+    SAME_UID,
+    Stored,
+    duplicates,
+    give_uid,
+    shared_uids,
+    stored,
+)
+from tests.drawing import dicom, shapes, write_dicom
 
 PICTURE = shapes(40, 48)
 
@@ -29,6 +40,47 @@ def test_one_uid_is_one_image_and_more_frames_are_kept(tmp_path: Path) -> None:
     single = image(tmp_path, "a", instance="1.2")
     double = Stored("b", single.path, "b", (2, 40, 48), instance="1.2")
     assert {place: (d.of, d.reason) for place, d in duplicates([single, double]).items()} == {0: (1, SAME_UID)}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"number": 8}, {"position": (0.0, 0.0, 5.0)}, {"lossy": True, "number": 8}, {"pixels": shapes(40, 48, seed=5)}],
+    ids=["number", "position", "lossy", "pixels"],
+)
+def test_one_uid_on_other_slices_is_told_apart_and_each_gets_its_own(tmp_path: Path, other: dict[str, Any]) -> None:
+    first = image(tmp_path, "a", instance="1.2", number=7, position=(0.0, 0.0, 0.0))
+    second = image(
+        tmp_path, "b", **{"pixels": noisy(), "instance": "1.2", "number": 7, "position": (0.0, 0.0, 0.0)} | other
+    )
+    alone = image(tmp_path, "c", shapes(40, 48, seed=6), instance="1.3")
+    images = [first, second, alone]
+    found = duplicates(images)
+    assert found == {}
+    told_apart = shared_uids(images, found)
+    assert set(told_apart) == {0, 1} and len(set(told_apart.values())) == 2
+    assert all(uid.startswith("2.25.") and UID(uid).is_valid for uid in told_apart.values())
+    assert shared_uids(images[::-1], found) == {2: told_apart[0], 1: told_apart[1]}
+
+
+def test_of_two_images_under_one_uid_each_keeps_its_own_encodings(tmp_path: Path) -> None:
+    images = [
+        image(tmp_path, "a", instance="1", number=1),
+        image(tmp_path, "b", noisy(), instance="1", number=2),
+        image(tmp_path, "c", noisy(0.01), instance="1", number=1, lossy=True),
+        image(tmp_path, "d", noisy(), instance="1", number=2, sha256="b"),
+    ]
+    found = duplicates(images)
+    assert {place: duplicate.of for place, duplicate in found.items()} == {2: 0, 3: 1}
+    assert set(shared_uids(images, found)) == {0, 1}
+
+
+def test_a_file_gets_another_uid_and_keeps_its_pixels(tmp_path: Path) -> None:
+    pixels = (PICTURE * 999).astype(np.uint16)
+    path = write_dicom(tmp_path / "a.dcm", dicom(pixels, "MR"))
+    give_uid(path, "2.25.77")
+    written = dcmread(path)
+    assert written.SOPInstanceUID == written.file_meta.MediaStorageSOPInstanceUID == "2.25.77"
+    np.testing.assert_array_equal(written.pixel_array, pixels)
 
 
 def test_same_pixels_are_one_image_and_the_first_is_kept(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from pydicom.uid import JPEGBaseline8Bit
 
 from components.dicom.frames import frame_values, is_lossy, padding_mask, pixel_bits, stored_frame, stored_frames
-from components.dicom.read import open_dicom
+from components.dicom.read import open_dicom, read_dicom
 from components.imaging.decoding import BROKEN, UnreadableImage
 from tests.drawing import dicom, write_dicom
 
@@ -23,6 +23,32 @@ def test_a_padding_range_is_padding_from_end_to_end_also_where_written_unsigned(
     stored = np.array([[-2000, -1999, -1998, 5]], np.int16)
     image = dicom(stored, PixelPaddingValue=65536 - 2000, PixelPaddingRangeLimit=65536 - 1999)
     assert padding_mask(stored, image).tolist() == [[True, True, False, False]]
+
+
+@pytest.mark.parametrize(("element", "prefix", "dtype"), [
+    ("FloatPixelData", "Float", np.float32), ("DoubleFloatPixelData", "DoubleFloat", np.float64),
+])  # fmt: skip
+@pytest.mark.parametrize(("value", "last", "padded"), [
+    (-5.5, None, [True, False, False, False]), (-5.5, -4.25, [True, True, False, False]),
+    (np.nan, None, [False, False, False, True]),
+])  # fmt: skip
+def test_float_pixels_have_a_padding_of_their_own(
+    tmp_path: Path, element: str, prefix: str, dtype: type, value: float, last: float | None, padded: list[bool]
+) -> None:
+    stored = np.array([[-5.5, -4.5, 1, np.nan if np.isnan(value) else 2]], dtype)
+    image = dicom(np.zeros((1, 4), np.uint16), "MR", PixelPaddingValue=1)
+    for keyword in ("PixelData", "BitsStored", "HighBit", "PixelRepresentation"):
+        del image[keyword]
+    image.BitsAllocated = stored.itemsize * 8
+    setattr(image, element, stored.tobytes())
+    setattr(image, f"{prefix}PixelPaddingValue", value)
+    if last is not None:
+        setattr(image, f"{prefix}PixelPaddingRangeLimit", last)
+    assert padding_mask(stored, image).tolist() == [padded]
+    image.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    real = stored[~np.array([padded])]
+    pixels = read_dicom(tmp_path / "a.dcm").pixels[0]
+    np.testing.assert_array_equal(pixels[0], np.where(padded, real.min(), stored[0]).astype(np.float32))
 
 
 def test_bits_above_those_stored_are_dropped_and_the_sign_kept() -> None:

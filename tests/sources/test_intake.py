@@ -1,5 +1,8 @@
+import errno
+import resource
 from collections.abc import Callable
 from io import BytesIO
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,8 @@ from pydicom.uid import JPEGBaseline8Bit
 
 from components.dicom.burned_in import Box
 from components.dicom.deidentify import Pseudonyms
-from components.sources.intake import Intake, Taken, content_hash, take
+from components.imaging.decoding import UnreadableImage
+from components.sources.intake import Intake, Taken, _write, content_hash, take
 from components.sources.items import DicomFile
 from tests.drawing import dicom, shapes, write_dicom
 
@@ -22,7 +26,7 @@ GREY = (shapes(24, 40) * 255).astype(np.uint8)
 def taken(folder: Path, image: FileDataset, reviewed: dict[str, list[Box]] | None = None) -> Taken:
     (folder / "staging").mkdir(parents=True)
     item = DicomFile("a.dcm", write_dicom(folder / "in" / "a.dcm", image))
-    intake = Intake(folder / "staging", Pseudonyms(b"a salt for tests"), reviewed or {})
+    intake = Intake(folder / "staging", Pseudonyms(b"a salt for tests"), reviewed or {}, count(1))
     return take(item, "dicom:in", "super_resolution", intake)
 
 
@@ -80,3 +84,22 @@ def test_one_value_changed_or_another_shape_is_other_content() -> None:
 def test_how_values_lie_in_memory_is_no_content() -> None:
     pixels = np.random.default_rng(0).random((2, 5, 7), np.float32)
     assert content_hash(np.asfortranarray(pixels)) == content_hash(pixels)
+
+
+def test_a_value_that_cannot_be_written_is_the_files_fault_and_stays_unseen(tmp_path: Path) -> None:
+    image = dicom(np.zeros((4, 5), np.uint16))
+    image.Columns = 70707
+    with pytest.raises(UnreadableImage, match=r"the attribute \(0028, ?0011\): expected a value that its VR") as error:
+        _write(image, tmp_path / "a.dcm", "a.dcm")
+    assert "70707" not in str(error.value)
+
+
+def test_a_disk_without_room_is_no_fault_of_the_file(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as error:
+            _write(dicom(np.zeros((100, 100), np.uint16)), tmp_path / "a.dcm", "a.dcm")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert error.value.errno == errno.EFBIG
