@@ -20,6 +20,7 @@ from components.handover import IndexRow, Layout, read_rows
 from components.params import Params
 from components.sources import intake
 from tests.drawing import dicom, shapes, write_dicom
+from tests.origins import name_of, with_names
 from tests.settings import small
 
 
@@ -46,7 +47,7 @@ def taken_in(tmp_path: Path) -> dict[str, IndexRow]:
     layout = Layout(tmp_path)
     rows = ingest.run(layout, settings(tmp_path / "in"))
     assert read_rows(layout.index, IndexRow) == rows
-    found = {row.file_name: row for row in rows}
+    found = {name_of(layout, row.file_name): row for row in rows}
     assert not found["good.dcm"].quarantined
     return found
 
@@ -128,7 +129,8 @@ def test_a_fault_of_this_program_stays_a_traceback_that_names_the_row(
     write_dicom(tmp_path / "in" / "a.dcm", dicom(stored(), "MR"))
     with pytest.raises(TypeError, match="a fault of ours") as error:
         taken_in(tmp_path)
-    assert [note for note in error.value.__notes__ if "a.dcm" in note]
+    assert [note for note in error.value.__notes__ if "a.dcm" in with_names(Layout(tmp_path), note)]
+    assert not [note for note in error.value.__notes__ if "a.dcm" in note], "its key alone"
 
 
 def series(folder: Path, **changes: Any) -> None:
@@ -150,7 +152,7 @@ def test_one_uid_on_other_pixels_is_several_images_and_said(tmp_path: Path, chan
     assert all(file.SOPInstanceUID == file.file_meta.MediaStorageSOPInstanceUID for file in files)
     for number, row in enumerate(slices):
         np.testing.assert_array_equal(read_image(layout.raw / row.path)[0], stored(number))
-    text = ingest.summary(list(rows.values()))
+    text = with_names(layout, ingest.summary(list(rows.values())))
     assert "note        1.dcm: kept under a new SOP Instance UID" in text and "4 kept" in text
 
 

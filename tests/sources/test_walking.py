@@ -30,7 +30,9 @@ for entry in walk(Path(".")):
 def reasons(folder: Path) -> dict[str, str]:
     entries = walk(folder)
     assert len({entry.name for entry in entries}) == len(entries)
-    assert all(entry.path == folder / entry.name for entry in entries if entry.name.isascii() and "\\" not in entry.name)
+    assert all(
+        entry.path == folder / entry.name for entry in entries if entry.name.isascii() and "\\" not in entry.name
+    )
     return {entry.name: entry.reason for entry in entries}
 
 
