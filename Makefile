@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV_VERSION := 0.13.9
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: pipeline test check benchmark setup lock clean
+.PHONY: pipeline test check benchmark fuzz setup lock clean
 
 pipeline: setup
 	medsr run
@@ -25,6 +25,10 @@ check: setup
 # by hand, on a quiet machine: speed and memory beside basicsr, into benchmarks/RESULTS.md
 benchmark: setup
 	python -m benchmarks
+
+# by hand, about an hour and a half: ten thousand broken files through ingest and enhance; see benchmarks/RESULTS.md
+fuzz: setup
+	python -m benchmarks.fuzzing
 
 setup: .venv/ready
 

@@ -11,7 +11,9 @@ one (PS3.5 annexes H to K). Words are compared after Unicode normalisation (NFKC
 from __future__ import annotations
 
 import re
+import struct
 import unicodedata
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +49,8 @@ BYTES = ("OB", "OW", "UN")
 NAME_LIKE = re.compile(r"[^\W\d_]+(?:\^[^\W\d_]*)+")
 # what reading a broken attribute can raise
 BROKEN = (
-    ValueError, TypeError, AttributeError, KeyError, NotImplementedError, EOFError, OSError, IndexError,
-    BytesLengthException,
+    ValueError, TypeError, AttributeError, KeyError, IndexError, RuntimeError, EOFError, OSError, OverflowError,
+    struct.error, zlib.error, BytesLengthException,
 )  # fmt: skip
 
 
@@ -93,7 +95,7 @@ def collect_file(path: Path) -> Identity:
 
 
 def redact(text: str, identity: Identity) -> str:
-    """`text` with every value of `identity` replaced; for file names, where a word may be joined to others."""
+    """`text` with every value of `identity` replaced; for what a library says of a file, which may quote it."""
     for word in sorted(identity.values, key=len, reverse=True):
         pattern = re.escape(word).replace(r"\ ", r"[\s_^-]+").replace(r"\^", r"[\s_^-]+")
         if len(word) <= 3 or word.isdigit():
