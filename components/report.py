@@ -43,7 +43,7 @@ CLASSIFIER_KEYS = (
     *("simulated", "labels", "positive", "threshold", "confusion"),
 )
 COLUMNS = 8  # images side by side in the tables of scores; with more images, they are rows
-KIND = re.compile(  # file name endings that cannot be part of a person's name
+KIND = re.compile(  # endings of file names
     r"\.(avi|bmp|csv|dcm|docx?|gif|gz|html?|ima|ini|jpe?g|json|log|mp4|nii|np[yz]|pdf|png|ps|rar|rtf|tar|tiff?|txt|"
     r"xlsx?|xml|zip)$"
 )
@@ -225,10 +225,9 @@ def sources(index: Iterable[IndexRow]) -> list[dict[str, Any]]:
 
 
 def shown_name(row: IndexRow) -> str:
-    """A quarantined file's name, identity removed; only the ending if no patient could be read from the file.
+    """The name of a quarantined file, or its key; of one that no patient was read from only its ending.
 
-    Ingest removes from a name the identities that it read from the images. A letter or a list among them may be named
-    after somebody who is in none of the images.
+    So the letters and lists that lie among the images of an archive share a line.
     """
     if row.patient_id:
         return row.file_name
