@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib
@@ -33,7 +34,8 @@ ROWS, COLUMNS = 480, 640
 SIZES = (8, 10, 12, 16, 24, 32)  # of the font, in pixels
 CONTRASTS = (160, 80, 40, 20)  # grey levels, of 255, above what the letters cover
 LATIN = ("DOE^JANE", "Müller, Jörg", "07.08.1956", "ID 12-345-678", "Ng Li", "St. Mary's Hospital")
-OTHER_SCRIPTS = ("王小東", "田中 花子", "김민준")
+WESTERN = ("Иванов Иван", "Παπαδόπουλος", "محمد علي", "דוד כהן")
+EASTERN = ("王小東", "田中 花子", "김민준")
 FACES = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSansMono", "DejaVuSerif")
 WITHOUT_TEXT = 40
 
@@ -48,13 +50,14 @@ def main() -> None:
     real |= {path.name: grey(np.asarray(Image.open(path))) for path in sorted((options.images or Path()).rglob("*.png"))
              if options.images}  # fmt: skip
     grounds = [speckle(ROWS, COLUMNS, seed) for seed in range(4)]
-    detected(f"Latin letters and digits on speckle, {len(FACES)} fonts and a smoothed one", grounds, LATIN, fonts)
-    detected("without smooth edges", grounds, LATIN, fonts, smooth=False)
+    detected("Latin letters and digits on speckle, five fonts", grounds, LATIN, fonts)
+    detected("the same with hard edges", grounds, LATIN, fonts, smooth=False)
     if real:
-        detected(f"on {len(real)} real images", list(real.values()), LATIN, fonts)
+        detected(f"Latin letters and digits on {len(real)} real images", list(real.values()), LATIN, fonts)
+    detected("Cyrillic, Greek, Arabic, Hebrew on speckle", grounds, WESTERN, lambda size: fonts(size)[1:2])
     if options.font:
         face = options.font
-        detected("Chinese, Japanese, Korean on speckle", grounds, OTHER_SCRIPTS,
+        detected("Chinese, Japanese, Korean on speckle", grounds, EASTERN,
                  lambda size: [ImageFont.truetype(face, size)])  # fmt: skip
     false_alarms(real)
 
@@ -105,14 +108,15 @@ def detected(
 ) -> None:
     """Prints the share of lines that are found, by size and contrast; each picture has one line of each text."""
     print(f"\n{title}: lines found of those drawn\n")
+    ground = cycle(grounds)
     print(f"| font size, pixels | {' | '.join(f'{contrast} grey levels' for contrast in CONTRASTS)} |")
     print("|---" * (len(CONTRASTS) + 1) + "|")
     for size in SIZES:
         cells = []
         for contrast in CONTRASTS:
             hits = drawn = 0
-            for number, font in enumerate(fonts_of(size)):
-                picture = grounds[number % len(grounds)].copy()
+            for font in fonts_of(size):
+                picture = next(ground).copy()
                 inks = list(lines(picture, texts, size, contrast, font, smooth))
                 regions = search(picture)
                 hits += sum(any(covers(region.box, ink) for region in regions) for ink in inks)

@@ -1,7 +1,8 @@
 """Looks for text inside the regions that an image keeps: machines write there too, and no header says so.
 
-Two networks of PP-OCRv6 (Apache-2.0), which lie in the package rapidocr, do it: one marks what looks like a line of
-text, the other reads it. What was read only decides whether a region counts; it may be a name and is told to nobody.
+Two networks of PP-OCRv6 (Apache-2.0), which lie in the package rapidocr, do it. One marks lines of text in any script.
+The other reads Latin letters, digits, Chinese and Japanese; it decides on what is short or faint, as depths and tick
+marks are. What it reads may be a name, and is told to nobody.
 No search finds all text. It is a second look beside the rules of `burned_in`, never a reason to skip a person's.
 """
 
@@ -11,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
+from string import digits
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,12 @@ from components.imaging.decoding import UnreadableImage
 
 PACKAGES = ("rapidocr", "onnxruntime", "opencv-python-headless")
 ENLARGED = 2.0  # letters of 8 pixels are too small for the networks as they are
-LONGEST_SIDE = 2000  # pixels that the networks see at most: 4 GB of memory would not do for many more
+LONGEST_SIDE = 2000  # pixels that the networks see at most, in 1 GB of memory
 SHORTEST_SIDE = 64
-LEAST_SCORE = 0.5  # of 1, mean over the characters
+# scores are from 0 to 1; each number is chosen on drawn and public images, see benchmarks/RESULTS.md
+SURE = 0.7  # score of a mark from which on it counts though nothing reads it: its script may be another
+LONG = 1.75  # times its height: a line of three letters or more
+READ, CLEARLY_READ = 0.5, 0.8  # scores of a reading, mean over its characters
 FEWEST_CHARACTERS = 3  # letters and digits: depths along a scale and tick marks have fewer
 FEWEST_BEYOND_ASCII = 2  # such letters; two of them can be a whole name
 LISTED = 5  # regions that a message lists
@@ -35,7 +39,7 @@ LISTED = 5  # regions that a message lists
 
 @dataclass(frozen=True)
 class TextRegion:
-    """A line of text: where it is, in which frame (from 0), and how sure the reading network is, from 0 to 1."""
+    """A line of text: where it is, in which frame (from 0), and how sure the marking network is, from 0 to 1."""
 
     box: Box
     frame: int
@@ -98,33 +102,42 @@ def find_text(pixels: NDArray[np.float32], boxes: Sequence[Box]) -> list[TextReg
 
 
 def _search(frame: NDArray[np.float32], box: Box, number: int) -> Iterator[TextRegion]:
-    part = frame[box.y0 : box.y1 + 1, box.x0 : box.x1 + 1]
-    picture, enlarged = _picture(part)
-    read = _reader()(picture)
-    for corners, text, score in zip(read.boxes, read.txts, read.scores, strict=True) if read.txts else ():
-        if score >= LEAST_SCORE and _is_telling(text):
+    picture, enlarged = _picture(frame[box.y0 : box.y1 + 1, box.x0 : box.x1 + 1])
+    marked = _reader()(picture, use_det=True, use_rec=False)
+    for corners, score in zip(marked.boxes, marked.scores, strict=True) if marked.boxes is not None else ():
+        if _is_text(corners, score, *_read(picture, corners)):
             x0, y0 = np.floor(corners.min(axis=0) / enlarged).astype(int)
             x1, y1 = np.ceil(corners.max(axis=0) / enlarged).astype(int)
-            place = _clipped(Box(box.x0 + x0, box.y0 + y0, box.x0 + x1, box.y0 + y1), *frame.shape[:2])
-            yield TextRegion(place, number, float(score))
+            place = Box(box.x0 + x0, box.y0 + y0, box.x0 + x1, box.y0 + y1)
+            yield TextRegion(_clipped(place, *frame.shape[:2]), number, float(score))
 
 
-def _is_telling(text: str) -> bool:
+def _read(picture: NDArray[np.uint8], corners: NDArray[np.float32]) -> tuple[str, float]:
+    """What stands between `corners`, (4, 2) as x and y, and how sure that is; nothing, 0 where it cannot be read."""
+    (x0, y0), (x1, y1) = corners.min(axis=0).astype(int), corners.max(axis=0).astype(int) + 1
+    reading = _reader()(picture[y0:y1, x0:x1], use_det=False, use_rec=True)
+    return (reading.txts[0], float(reading.scores[0])) if reading.txts else ("", 0.0)
+
+
+def _is_text(corners: NDArray[np.float32], marked: float, text: str, read: float) -> bool:
+    """Whether a mark counts: it is read as text, or it is sure and long, and not clearly a depth beside its tick."""
     characters = [character for character in text if character.isalnum()]
     beyond_ascii = sum(not character.isascii() for character in characters)
-    return len(characters) >= FEWEST_CHARACTERS or beyond_ascii >= FEWEST_BEYOND_ASCII
+    if read >= READ and (len(characters) >= FEWEST_CHARACTERS or beyond_ascii >= FEWEST_BEYOND_ASCII):
+        return True
+    depth = read >= CLEARLY_READ and bool(characters) and all(character in digits for character in characters)
+    sides = [float(np.linalg.norm(corners[0] - corners[place])) for place in (1, 3)]
+    return marked >= SURE and max(sides) >= LONG * min(sides) and not depth
 
 
 @cache
 def _reader() -> Any:
     """RapidOCR on files of its package alone: with their paths given it asks no network for others."""
     require_reader()
-    from rapidocr import RapidOCR
+    import rapidocr
 
-    spec = find_spec("rapidocr")
-    assert spec is not None and spec.origin is not None
-    models = Path(spec.origin).parent / "models"
-    return RapidOCR(
+    models = Path(rapidocr.__file__).parent / "models"
+    return rapidocr.RapidOCR(
         params={
             "Global.log_level": "critical",
             "Global.use_cls": False,

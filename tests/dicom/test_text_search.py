@@ -4,9 +4,12 @@ import json
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
+from PIL import ImageFont
 
 from components.dicom import text_search
 from components.dicom.burned_in import Box
@@ -15,6 +18,7 @@ from components.handover import StepError
 from components.imaging.decoding import UnreadableImage
 from tests.lettering import letters, speckle
 
+DEJAVU = str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf")
 WHOLE = Box(0, 0, 319, 239)
 
 
@@ -38,6 +42,14 @@ def test_names_dates_and_numbers_inside_a_region_are_found_where_they_are(text: 
     ink = letters(picture, text, 60, 90)
     (region,) = find_text(picture[None].astype(np.float32), [WHOLE])
     assert covers(region, ink) and region.frame == 0 and 0.5 <= region.score <= 1
+
+
+@pytest.mark.parametrize("text", ["Иванов Иван", "Παπαδόπουλος", "محمد علي", "דוד כהן"])
+def test_other_scripts_are_found_though_nothing_reads_them(text: str) -> None:
+    picture = speckle(240, 320)
+    ink = letters(picture, text, 60, 90, font=ImageFont.truetype(DEJAVU, 20))
+    (region,) = find_text(picture[None].astype(np.float32), [WHOLE])
+    assert covers(region, ink)
 
 
 def test_each_line_is_one_region() -> None:
@@ -81,6 +93,12 @@ def test_coloured_letters_are_found(colour: tuple[float, float, float]) -> None:
     background, lettered = frame(), frame("DOE^JANE")
     pixels = background[..., None] + (lettered - background)[..., None] * np.float32(colour)
     assert len(find_text(pixels[None], [WHOLE])) == 1
+
+
+@pytest.mark.parametrize("turns", [1, 3])
+def test_upright_lines_are_found(turns: int) -> None:
+    turned = np.rot90(frame("DOE^JANE"), turns)[None]
+    assert len(find_text(turned, [Box(0, 0, 239, 319)])) == 1
 
 
 def test_dark_letters_on_bright_tissue_are_found() -> None:
