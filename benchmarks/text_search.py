@@ -31,13 +31,13 @@ from components.sources.pydicom_data import items
 from tests.lettering import Font, Grey, letters, speckle
 
 ROWS, COLUMNS = 480, 640
-SIZES = (8, 10, 12, 16, 24, 32)  # of the font, in pixels
+SIZES = (8, 12, 16, 24, 32)  # of the font, in pixels
 CONTRASTS = (160, 80, 40, 20)  # grey levels, of 255, above what the letters cover
 LATIN = ("DOE^JANE", "Müller, Jörg", "07.08.1956", "ID 12-345-678", "Ng Li", "St. Mary's Hospital")
 WESTERN = ("Иванов Иван", "Παπαδόπουλος", "محمد علي", "דוד כהן")
 EASTERN = ("王小東", "田中 花子", "김민준")
-FACES = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSansMono", "DejaVuSerif")
-WITHOUT_TEXT = 40
+FACES = ("DejaVuSans", "DejaVuSansMono-Bold")
+WITHOUT_TEXT = 20
 
 
 def main() -> None:
@@ -50,8 +50,7 @@ def main() -> None:
     real |= {path.name: grey(np.asarray(Image.open(path))) for path in sorted((options.images or Path()).rglob("*.png"))
              if options.images}  # fmt: skip
     grounds = [speckle(ROWS, COLUMNS, seed) for seed in range(4)]
-    detected("Latin letters and digits on speckle, five fonts", grounds, LATIN, fonts)
-    detected("the same with hard edges", grounds, LATIN, fonts, smooth=False)
+    detected("Latin letters and digits on speckle, three fonts", grounds, LATIN, fonts)
     if real:
         detected(f"Latin letters and digits on {len(real)} real images", list(real.values()), LATIN, fonts)
     detected("Cyrillic, Greek, Arabic, Hebrew on speckle", grounds, WESTERN, lambda size: fonts(size)[1:2])
@@ -104,9 +103,8 @@ def detected(
     grounds: Sequence[Grey],
     texts: Sequence[str],
     fonts_of: Callable[[int], Sequence[Font]],
-    smooth: bool = True,
 ) -> None:
-    """Prints the share of lines that are found, by size and contrast; each picture has one line of each text."""
+    """Prints how many lines are found, by size and contrast; a picture has each text once, every third hard edges."""
     print(f"\n{title}: lines found of those drawn\n")
     ground = cycle(grounds)
     print(f"| font size, pixels | {' | '.join(f'{contrast} grey levels' for contrast in CONTRASTS)} |")
@@ -115,9 +113,9 @@ def detected(
         cells = []
         for contrast in CONTRASTS:
             hits = drawn = 0
-            for font in fonts_of(size):
+            for number, font in enumerate(fonts_of(size), start=1):
                 picture = next(ground).copy()
-                inks = list(lines(picture, texts, size, contrast, font, smooth))
+                inks = list(lines(picture, texts, size, contrast, font, smooth=number % 3 > 0))
                 regions = search(picture)
                 hits += sum(any(covers(region.box, ink) for region in regions) for ink in inks)
                 drawn += len(inks)
