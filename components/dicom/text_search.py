@@ -24,7 +24,6 @@ from components.dicom.burned_in import Box
 from components.handover import StepError
 from components.imaging.decoding import UnreadableImage
 
-PACKAGES = ("rapidocr", "onnxruntime", "opencv-python-headless")
 ENLARGED = 2.0  # letters of 8 pixels are too small for the networks as they are
 LONGEST_SIDE = 2000  # pixels that the networks see at most, in 1 GB of memory
 SHORTEST_SIDE = 64
@@ -62,7 +61,10 @@ def require_reader() -> None:
 def reader_versions() -> tuple[str, ...]:
     """The versions of the packages that decide what is found. Raises `StepError` as `require_reader`."""
     require_reader()
-    return tuple(version(package) for package in PACKAGES)
+    import cv2
+    import onnxruntime
+
+    return version("rapidocr"), cv2.__version__, onnxruntime.__version__  # the last two have packages of several names
 
 
 def refuse_text(pixels: NDArray[np.float32], boxes: Sequence[Box], sha256: str, name: str) -> None:
