@@ -22,6 +22,7 @@ from components.dicom.burned_in import read_reviewed
 from components.dicom.deidentify import Pseudonyms
 from components.dicom.duplicates import SHARED_UID, duplicates, give_uid, shared_uids
 from components.dicom.read import read_image
+from components.dicom.text_search import require_reader
 from components.handover import IndexRow, Layout, StepError, read_json, write_rows
 from components.handover.names import CONFIG, INDEX, REVIEWED, TRAINED_ON
 from components.params import Params
@@ -46,6 +47,8 @@ def run(layout: Layout, settings: Params) -> list[IndexRow]:
     Raises `StepError` where a source is missing, too much of it is bad, or identity is left in a file. `data/raw` stays
     as the last good run left it until the new one is whole.
     """
+    if settings.ingest.find_text:
+        require_reader()
     listed = look(layout, settings)  # first: a file that comes while this runs is news to the next run
     staging, replaced = layout.data / ".raw-staging", layout.data / ".raw-replaced"
     if replaced.exists() and not layout.raw.exists():
@@ -92,7 +95,7 @@ def _rows(layout: Layout, settings: Params, staging: Path, digests: Mapping[str,
         taken: list[Taken] = []
         for source in names:
             pseudonyms = Pseudonyms(PUBLIC_SALT if is_public(source) else salt(layout))
-            intake = Intake(staging, pseudonyms, reviewed, numbers)
+            intake = Intake(staging, pseudonyms, reviewed, numbers, sources.find_text)
             takings = Takings.open(source, task, intake, last_run, register)
             taken += _take_source(takings, digests.get(source, {}), settings, register)
         rows += _keep(taken, staging, last_run)

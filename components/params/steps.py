@@ -20,6 +20,7 @@ class Ingest:
     train_only: tuple[str, ...]  # more images to sharpen, never held out: other bodies, simulated ones
     classification: tuple[str, ...]  # sources of labelled images
     max_bad_share: float  # share of a source's files that may be broken before the run stops
+    find_text: bool  # whether text inside the regions that an image keeps is looked for; wants the extra `ocr`
 
     def problems(self) -> Iterator[str]:
         if not self.super_resolution:

@@ -21,6 +21,7 @@ from components.dicom.deidentify import Pseudonyms, deidentify
 from components.dicom.duplicates import Stored, stored
 from components.dicom.identity import Identity
 from components.dicom.read import decode, open_dicom
+from components.dicom.text_search import refuse_text
 from components.handover import IndexRow, StepError
 from components.imaging.decoding import BROKEN, UnreadableImage, faults_of, machine_lacks
 from components.sources.items import DicomFile, Item, Picture, Unreadable
@@ -44,6 +45,7 @@ class Intake:
     pseudonyms: Pseudonyms
     reviewed: Reviewed
     numbers: Iterator[int]  # of files in `staging`, which several sources may share
+    find_text: bool = False  # in the regions that an image keeps, where no person reviewed it
 
     def next_file(self, suffix: str) -> Path:
         return self.staging / f"{next(self.numbers):07d}{suffix}"
@@ -95,7 +97,10 @@ def _take_dicom(item: DicomFile, row: IndexRow, intake: Intake) -> Taken:
         clean(image, boxes, item.name)
     if item.simulated:  # the profile removes free text, and this must not be lost
         image.SeriesDescription, image.ImageComments = "SIMULATED", "SIMULATED: no person was imaged"
-    row, shape = _with_pixels(row, decode(image, item.name).pixels)
+    pixels = decode(image, item.name).pixels
+    if intake.find_text and boxes is not None and sha256 not in intake.reviewed:
+        refuse_text(pixels, boxes, sha256, item.name)
+    row, shape = _with_pixels(row, pixels)
     path = intake.next_file(".dcm")
     _write(image, path, item.name)
     _refuse_leaks(path, known, item.name)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from components.dicom.duplicates import Stored
+from components.dicom.text_search import reader_versions
 from components.handover import IndexRow, Layout, StepError, fingerprint, read_rows, sha256_of
 from components.sources.file_register import FileRegister
 from components.sources.intake import Intake, Taken, take
@@ -155,7 +156,8 @@ def rules() -> str:
 def _mark(item: Item, sha256: str, intake: Intake) -> str:
     said = (item.patient, item.modality) if isinstance(item, Picture) else ()
     boxes = [asdict(box) for box in intake.reviewed.get(sha256, ())]
-    return fingerprint(sha256, rules(), item.name, said, boxes, intake.pseudonyms.patient(""))
+    reader = reader_versions() if intake.find_text else ()
+    return fingerprint(sha256, rules(), item.name, said, boxes, reader, intake.pseudonyms.patient(""))
 
 
 def _link(source: Path, target: Path) -> None:
