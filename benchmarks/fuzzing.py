@@ -22,8 +22,8 @@ import torch
 import yaml
 
 from benchmarks import machine
+from benchmarks.mutations import mutated
 from components.handover.names import PARAMS
-from components.params import load
 from tests.drawing import dicom, shapes, write_dicom
 from tests.settings import content
 
@@ -59,11 +59,10 @@ def fuzz(seed: int, numbers: range, keep: Path) -> tuple[Counter[str], int]:
 
     A batch that does not end well is run again file by file; those that crash it alone are copied to `keep`.
     """
-    from benchmarks.mutations import write_mutations
-
     with tempfile.TemporaryDirectory() as name:
         root = _project(Path(name) / "batch")
-        write_mutations(root / "archive", load(root / PARAMS), seed, numbers)
+        for file_name, mutation in mutated(seed, numbers):
+            (root / "archive" / file_name).write_bytes(mutation)
         counts, peak = _run(root, BATCH_S)
         if counts is not None:
             return counts, peak

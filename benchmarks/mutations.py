@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
 
@@ -14,12 +16,12 @@ from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
 from components.imaging.decoding import BROKEN
-from components.params import Params
-from components.sources import pydicom_data
 from tests.drawing import dicom, shapes
 
 Random = np.random.Generator
-LARGEST = 300_000  # bytes of a file that is mutated: what is broken about a file does not depend on its size
+REAL = (Path(str(files("data_store"))) / "data", Path(str(files("pydicom"))) / "data" / "test_files")
+LARGEST = 150_000  # bytes of a file that is mutated: what is broken about a file does not depend on its size
+PIXEL_DATA = b"\xe0\x7f\x10\0"  # its tag in little endian
 HEADER = 4096  # bytes at the start of a file, where half of the mutations of bytes go
 VRS = tuple(b"AE AS AT CS DA DS DT FD FL IS LO LT OB OF OW PN SH SL SQ SS ST TM UC UI UL UN UR US UT".split())
 ELEMENT = re.compile(rb"[\x00-\xff]{4}(?:" + b"|".join(VRS) + rb")", re.DOTALL)
@@ -44,25 +46,28 @@ ATTRIBUTES = (
 )  # fmt: skip
 
 
-def corpus(settings: Params) -> list[tuple[str, bytes]]:
-    """Name and content of the small files of the package pydicom-data, and of a drawn one a modality."""
-    real = [item.path for item in pydicom_data.items("", settings) if item.path.stat().st_size <= LARGEST]
+@cache
+def corpus() -> list[tuple[str, bytes]]:
+    """Name and content of small images of pydicom-data and of pydicom's own tests, and of a drawn one a modality."""
+    paths = sorted(path for folder in REAL for path in folder.rglob("*.dcm"))
+    small = [path for path in paths if path.stat().st_size <= LARGEST]
+    real = [path for path in small if PIXEL_DATA in path.read_bytes()]
     drawn = {modality: _drawn(modality, seed) for seed, modality in enumerate(("CT", "MR", "CR", "DX", "US", "NM"))}
     return [(path.name, path.read_bytes()) for path in real] + [(f"{name}.dcm", text) for name, text in drawn.items()]
 
 
 def mutate(content: bytes, random: Random) -> tuple[bytes, str]:
-    """`content` after one to three mutations, and their names."""
-    kinds = [KINDS[number] for number in random.integers(len(KINDS), size=random.integers(1, 4))]
+    """`content` after one or two mutations, and their names."""
+    kinds = [KINDS[number] for number in random.integers(len(KINDS), size=random.integers(1, 3))]
     for kind in kinds:
         content = kind(content, random) if content else content
     return content, "+".join(kind.__name__ for kind in kinds)
 
 
 def flip(content: bytes, random: Random) -> bytes:
-    """Other values in up to 64 bytes."""
+    """Other values in up to 16 bytes."""
     changed = bytearray(content)
-    for _ in range(int(random.integers(1, 65))):
+    for _ in range(int(random.integers(1, 17))):
         changed[_place(content, random)] = int(random.integers(256))
     return bytes(changed)
 
@@ -142,17 +147,16 @@ KINDS: tuple[Callable[[bytes, Random], bytes], ...] = (
 )  # fmt: skip
 
 
-def write_mutations(folder: Path, settings: Params, seed: int, numbers: range) -> None:
-    """One file a number, in `folder`; the same seed and number give the same file."""
-    files = corpus(settings)
-    folder.mkdir(parents=True, exist_ok=True)
+def mutated(seed: int, numbers: Iterable[int]) -> Iterator[tuple[str, bytes]]:
+    """A file for each number, by a name that tells of it; the same for the same seed and number."""
+    originals = corpus()
     for number in numbers:
         random = np.random.default_rng((seed, number))
-        name, content = files[random.integers(len(files))]
+        name, content = originals[random.integers(len(originals))]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pydicom wonders at what is broken on purpose
-            mutated, kinds = mutate(content, random)
-        (folder / f"{number:06}-{kinds}-{name}").write_bytes(mutated)
+            content, kinds = mutate(content, random)
+        yield f"{number:06}-{kinds}-{name}", content
 
 
 def _place(content: bytes, random: Random) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -94,13 +95,20 @@ def decoded_frames(dataset: Dataset, numbers: list[int] | None = None) -> Iterat
     Raises `FaultyFile` where a frame is broken.
     """
     check_frames(dataset)
-    with library("pixels cannot be decoded"):
-        try:
-            yield from iter_pixels(dataset, indices=numbers)
-        except BaseException as error:
-            if type(error).__name__ != "PanicException":  # of a decoder in Rust; it has no module to import it from
-                raise
-            raise ValueError(f"its decoder gave up: {error}") from error
+    with library("pixels cannot be decoded"), panics_told():
+        # pydicom would clear bits above `BitsStored`, whatever `HighBit` says; `pixel_bits` goes by both
+        yield from iter_pixels(dataset, indices=numbers, correct_unused_bits=False)
+
+
+@contextmanager
+def panics_told() -> Iterator[None]:
+    """Around decoders: what one in Rust raises when it gives up, which is no `Exception`, becomes `ValueError`."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # it has no module to import it from
+            raise
+        raise ValueError(f"its decoder gave up: {error}") from error
 
 
 def _mapped_frame(dataset: Dataset, number: int) -> NDArray[Any] | None:

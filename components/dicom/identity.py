@@ -160,8 +160,10 @@ def _decoded(encoded: bytes, character_set: str) -> str:
 
 
 def _names_of_make(read: Iterable[tuple[DataElement, bytes]], keywords: Iterable[str]) -> str:
-    values = [item for element, _ in read if element.keyword in keywords for item in items(element)]
-    return f" {plain(' '.join(values))} "
+    """What the machine is called, and each word of that, between spaces: `TOSHIBA_MEC` has the word TOSHIBA."""
+    text = plain(" ".join(item for element, _ in read if element.keyword in keywords for item in items(element)))
+    words = re.findall(r"[^\W_]+", text)
+    return f" {text} {' '.join(words)} "
 
 
 def _identifying_values(element: DataElement, encoded: bytes) -> Iterable[str]:

@@ -42,6 +42,7 @@ MESSAGE = re.compile(rb"\xff[\xe0-\xef\xfe](?=(..))", re.DOTALL)
 MESSAGE_2000 = re.compile(rb"\xff\x64(?=(..))", re.DOTALL)
 HEADER_2000 = re.compile(rb"(?:\xff\x4f\xff\x51|\xff\x90\x00\x0a).*?(?=\xff\x93)", re.DOTALL)
 STREAM_END = b"\xff\xd9"
+BYTES_OF_FILE = "the bytes of the file"  # where no attribute says it
 PIXEL_DATA = b"\xe0\x7f\x10\x00"  # its tag, little endian as every file is written here
 
 

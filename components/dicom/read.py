@@ -154,6 +154,7 @@ def _check_syntax(dataset: Dataset) -> None:
         )
     with library(f"the transfer syntax {syntax.name} cannot be decoded"):
         get_decoder(syntax)
+        dataset.file_meta.TransferSyntaxUID = syntax  # under another value representation it is mere text
 
 
 def _check_is_image(dataset: Dataset) -> None:

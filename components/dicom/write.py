@@ -64,7 +64,7 @@ def obstacles(source: Dataset, scale: int) -> list[str]:
     """Every reason why no standard-conforming enlargement of `source` can be written; empty where one can."""
     found = [*_unreferable(source)]
     if source.get("SOPClassUID") not in SUPPORTED:
-        name = uid.UID(source.get("SOPClassUID", "")).name or "none"
+        name = uid.UID(source.get("SOPClassUID") or "").name or "none"
         found.append(f"expected an image of CR, CT, DX, MG, MR, NM, PT, RF, SC, US or XA, found the SOP class {name}")
     if "PixelData" not in source:
         found.append("expected whole-numbered Pixel Data, found none")

@@ -7,10 +7,11 @@ the same size and time is not read again, and which files a source held at the l
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +58,7 @@ class FileRegister:
             (origin.source, os.fsencode(origin.name), origin.key, os.fsencode(origin.path), origin.image_id)
             for origin in origins
         ]
-        with closing(self._connect()) as connection, connection:
+        with self._opened() as connection, connection:
             connection.executemany("insert or replace into file values (?, ?, ?, ?, ?)", rows)
 
     def find(self, wanted: str) -> list[Origin]:
@@ -75,7 +76,7 @@ class FileRegister:
         """
         if not paths:
             return {}
-        with closing(self._connect()) as connection, connection:
+        with self._opened() as connection, connection:
             rows = connection.execute("select path, size, mtime_ns, sha256 from digest")
             known = {path: (size, mtime_ns, sha256) for path, size, mtime_ns, sha256 in rows}
             digests: dict[Path, str] = {}
@@ -99,7 +100,7 @@ class FileRegister:
         if not digests and not self._path.is_file():
             return
         rows = [(source, os.fsencode(name), sha) for source, names in digests.items() for name, sha in names.items()]
-        with closing(self._connect()) as connection, connection:
+        with self._opened() as connection, connection:
             connection.execute("delete from listed")
             connection.executemany("insert into listed values (?, ?, ?)", rows)
 
@@ -107,7 +108,7 @@ class FileRegister:
         """The digests of the files that `source` held at the last run, by name."""
         if not self._path.is_file():
             return {}
-        with closing(self._connect()) as connection:
+        with self._opened() as connection:
             rows = connection.execute("select name, sha256 from listed where source = ?", (source,)).fetchall()
         return {os.fsdecode(name): sha256 for name, sha256 in rows}
 
@@ -116,7 +117,7 @@ class FileRegister:
         if not contents and not self._path.is_file():
             return
         rows = [(source, task, os.fsencode(name), content) for name, content in contents.items()]
-        with closing(self._connect()) as connection, connection:
+        with self._opened() as connection, connection:
             connection.execute("delete from taken where source = ? and task = ?", (source, task))
             connection.executemany("insert into taken values (?, ?, ?, ?)", rows)
 
@@ -124,7 +125,7 @@ class FileRegister:
         """What `remember` kept, by name."""
         if not self._path.is_file():
             return {}
-        with closing(self._connect()) as connection:
+        with self._opened() as connection:
             rows = connection.execute("select name, content from taken where source = ? and task = ?", (source, task))
             return {os.fsdecode(name): content for name, content in rows}
 
@@ -132,21 +133,25 @@ class FileRegister:
         if not self._path.is_file():
             return []
         query = f"select source, name, key, path, image_id from file {condition} order by source, name"
-        with closing(self._connect()) as connection:
+        with self._opened() as connection:
             rows = connection.execute(query, values).fetchall()
         return [
             Origin(key=key, image_id=image_id, source=source, name=os.fsdecode(name), path=os.fsdecode(path))
             for source, name, key, path, image_id in rows
         ]
 
-    def _connect(self) -> sqlite3.Connection:
-        """Raises `StepError` where the file is no such register."""
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        """Raises `StepError` where the file is no such register, `OSError` where the disk takes no more."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600))
-        connection = sqlite3.connect(self._path, timeout=60)
-        try:
-            connection.executescript(TABLES)
-        except sqlite3.DatabaseError as error:
-            connection.close()
-            raise StepError(f"{self._path}: expected the register of files, found {error}. Remove the file.") from error
-        return connection
+        with closing(sqlite3.connect(self._path, timeout=60)) as connection:
+            try:
+                connection.executescript(TABLES)
+                yield connection
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+                    raise
+                raise OSError(errno.ENOSPC, str(error), str(self._path)) from error  # SQLite keeps the system's number
+            except sqlite3.DatabaseError as error:
+                raise StepError(f"{self._path}: expected the register of files, found {error}. Remove it.") from error

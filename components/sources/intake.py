@@ -156,7 +156,13 @@ def _quarantined(item: Item, row: IndexRow, reason: str) -> Taken:
 
 
 def _refuse_leaks(path: Path, known: Identity, name: str) -> None:
+    """Raises `UnreadableImage` where only binary data hold identity, as where a broken file has header for pixels."""
     found = leak_scan.leaks(path, known)
+    if found and all(leak.place == leak_scan.BYTES_OF_FILE for leak in found):
+        attributes = ", ".join(sorted({leak.origin for leak in found}))
+        raise UnreadableImage(
+            name, f"its pixel data hold what its header says in {attributes}: expected pixels alone. {REMEDY}"
+        )
     if found:
         listed = "\n  ".join(f"{leak.origin} is left in {leak.place}" for leak in found)
         raise StepError(

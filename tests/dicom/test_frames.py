@@ -62,6 +62,14 @@ REAL = Path(str(files("data_store"))) / "data"
 
 
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")
+@pytest.mark.parametrize(("high_bit", "signed"), [(15, 0), (15, 1), (13, 0), (12, 1)])
+def test_pixel_bits_lie_where_the_high_bit_says(high_bit: int, signed: int) -> None:
+    values = np.arange(-2048, 2048, 17)[:240].reshape(12, 20) + (0 if signed else 2048)
+    image = dicom((values << (high_bit - 11)).astype("<u2"), BitsStored=12, HighBit=high_bit)
+    image.PixelRepresentation = signed
+    np.testing.assert_array_equal(next(stored_frames(image)), values)
+
+
 def test_one_frame_of_a_real_file_is_the_one_that_reading_all_gives() -> None:
     seen = set()
     for path in sorted([*REAL.glob("*.dcm"), *Path(pydicom.data.__file__).with_name("test_files").rglob("*.dcm")]):

@@ -110,6 +110,7 @@ def test_a_name_outside_ascii_is_found_though_it_is_short(tmp_path: Path) -> Non
 def test_words_of_chance_do_not_stop_a_run(tmp_path: Path) -> None:
     source = original(PatientName="Knee^Left", PatientID="1024", InstitutionName="Drawn")
     assert leaked(tmp_path, source) == []
+    assert leaked(tmp_path, original(InstitutionName="TOSHIBA", Manufacturer="TOSHIBA_MEC")) == []
 
 
 def test_a_sabotaged_de_identification_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

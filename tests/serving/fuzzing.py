@@ -1,4 +1,4 @@
-"""Real images with bytes changed, cut out, put in or taken from another: `python -m tests.serving.fuzzing 10000`."""
+"""Broken files (`benchmarks/mutations.py`) through the service: `python -m tests.serving.fuzzing 10000`."""
 
 from __future__ import annotations
 
@@ -9,59 +9,27 @@ import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import torch
 from pydicom import dcmread
 
+from benchmarks.mutations import mutated
 from components.handover import Layout
 from components.serving.champion import Champion
 from components.serving.service import Service
 from components.serving.spool import MADE, QUARANTINE, REASON, WAITING
 from tests.serving.nodes import BICUBIC, settings
 
-REAL = (Path(str(files("data_store"))) / "data", Path(str(files("pydicom"))) / "data" / "test_files")
 UNEXPECTED = "unexpected"
-LARGEST = 150_000  # bytes, so that ten thousand take minutes
-
-
-def mutated(count: int, seed: int) -> Iterator[bytes]:
-    """`count` files, the same for the same `seed`."""
-    random = np.random.default_rng(seed)
-    paths = sorted(path for folder in REAL for path in folder.rglob("*.dcm"))
-    whole = [path.read_bytes() for path in paths if path.stat().st_size <= LARGEST]
-    for number in range(count):
-        content = bytearray(whole[number % len(whole)])
-        header = min(len(content), 3000)  # where the elements are; pixels forgive most
-        for _ in range(int(random.integers(1, 6))):
-            at = int(random.integers(132, header if random.random() < 0.8 else len(content)))
-            kind = random.integers(5)
-            if kind == 0:
-                content[at] ^= 1 << int(random.integers(8))
-            elif kind == 1:
-                content[at : at + 4] = random.bytes(4)
-            elif kind == 2:
-                content[at : at + 2] = (b"\xff\xff", b"\x00\x00", b"\xff\x7f")[int(random.integers(3))]
-            elif kind == 3:
-                del content[at : at + int(random.integers(1, 64))]
-            else:
-                other = whole[int(random.integers(len(whole)))]
-                content[at:at] = other[at : at + int(random.integers(1, 64))]
-            header = min(header, len(content))
-        if random.random() < 0.1:
-            del content[int(random.integers(132, len(content))) :]
-        yield bytes(content)
 
 
 def fuzz(root: Path, count: int, seed: int) -> Counter[str]:
     """What became of each, also those set aside for an error that nobody thought of, by its name."""
     service = Service(Layout(root), settings(1), Champion(lambda: BICUBIC))
     found: Counter[str] = Counter()
-    for content in mutated(count, seed):
+    for _, content in mutated(seed, range(count)):
         source = root / "sent.dcm"
         source.unlink(missing_ok=True)
         source.write_bytes(content)

@@ -7,12 +7,7 @@ from pathlib import Path
 import pytest
 
 from components.serving.spool import QUARANTINE, SENT
-from tests.serving.fuzzing import fuzz, mutated
-
-
-def test_changed_files_are_the_same_each_time_and_not_each_other() -> None:
-    first, again, other = (list(mutated(40, seed)) for seed in (1, 1, 2))
-    assert first == again and first != other and len(set(first)) > 35
+from tests.serving.fuzzing import fuzz
 
 
 @pytest.mark.parametrize("seed", [3, 4])

@@ -41,5 +41,5 @@ def test_nothing_is_asked_of_a_register_that_is_not_there_and_nothing_is_made(tm
 
 def test_a_file_that_is_no_register_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "files.sqlite").write_text("key,image_id,source\n" * 100)
-    with pytest.raises(StepError, match=r"files\.sqlite: expected the register of files, found .* Remove the file"):
+    with pytest.raises(StepError, match=r"files\.sqlite: expected the register of files, found .* Remove it"):
         FileRegister(tmp_path / "files.sqlite").find("F0")

@@ -103,3 +103,12 @@ def test_a_disk_without_room_is_no_fault_of_the_file(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert error.value.errno == errno.EFBIG
+
+
+def test_a_header_that_lies_where_pixels_should_is_a_row_and_no_end_of_the_run(tmp_path: Path) -> None:
+    image = dicom(GREY, "CR", PatientName=NAME)
+    image.PixelData = image.PixelData[:100] + b"Patient's name: Mustermann^Erika" + image.PixelData[132:]
+    result = taken(tmp_path, image)
+    assert result.image is None
+    assert "its pixel data hold what its header says in PatientName" in result.row.reason
+    assert "mustermann" not in result.row.reason.lower()
