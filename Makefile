@@ -26,7 +26,7 @@ check: setup
 benchmark: setup
 	python -m benchmarks
 
-# by hand, about an hour and a half: ten thousand broken files through ingest and enhance; see benchmarks/RESULTS.md
+# by hand: ten thousand broken files through ingest and enhance; see benchmarks/RESULTS.md
 fuzz: setup
 	python -m benchmarks.fuzzing
 

@@ -46,9 +46,7 @@ def main() -> None:
         numbers = range(first, min(first + BATCH, options.mutations))
         batch, batch_peak = fuzz(options.seed, numbers, options.keep)
         counts, peak = counts + batch, max(peak, batch_peak)
-        print(
-            f"\r{numbers.stop} of {options.mutations}: {dict(counts)}, peak {peak / 2**20:.0f} MiB", end="", flush=True
-        )
+        print(f"{numbers.stop} of {options.mutations}: {dict(counts)}", flush=True)
     cells = [*(f"{counts[name]:,}" for name in COLUMNS), f"{peak / 2**20:,.0f}", f"{time.monotonic() - begun:,.0f}"]
     print("| " + " | ".join([*COLUMNS, "peak memory, MiB", "seconds"]) + " |")
     print("|" + "---|" * len(cells) + "\n| " + " | ".join(cells) + " |")

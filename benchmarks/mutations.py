@@ -15,13 +15,13 @@ from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
+from components.dicom.leak_scan import PIXEL_DATA
 from components.imaging.decoding import BROKEN
 from tests.drawing import dicom, shapes
 
 Random = np.random.Generator
 REAL = (Path(str(files("data_store"))) / "data", Path(str(files("pydicom"))) / "data" / "test_files")
 LARGEST = 150_000  # bytes of a file that is mutated: what is broken about a file does not depend on its size
-PIXEL_DATA = b"\xe0\x7f\x10\0"  # its tag in little endian
 HEADER = 4096  # bytes at the start of a file, where half of the mutations of bytes go
 VRS = tuple(b"AE AS AT CS DA DS DT FD FL IS LO LT OB OF OW PN SH SL SQ SS ST TM UC UI UL UN UR US UT".split())
 ELEMENT = re.compile(rb"[\x00-\xff]{4}(?:" + b"|".join(VRS) + rb")", re.DOTALL)

@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from components.dicom.palette import colours
 from components.dicom.provenance import MAKER, RESEARCH_USE
-from components.dicom.read import open_dicom, padding_mask, stored_frames
+from components.dicom.read import LONG, open_dicom, padding_mask, stored_frames
 from components.dicom.write import derive, obstacles, save
 from components.handover import StepError
 from components.imaging.decoding import BROKEN, UnreadableImage, faults_of, library, machine_lacks, one_line
@@ -124,6 +125,7 @@ def _enhance_dicom(
     try:
         derived = derive(image, stored, generator.scale, generator.name, generator.version)
         save(derived, destination)
+        dcmread(destination, defer_size=LONG)  # a broken sequence is copied, and only reading it tells
     except BROKEN as error:  # every attribute of the file is read and written here, whatever it is
         if lacking := machine_lacks(error):
             raise lacking from error

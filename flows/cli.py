@@ -15,7 +15,7 @@ from components.handover import Layout, StepError
 from components.params import PROFILES, ParamsError
 from flows.cli_enhance import enhance
 from flows.cli_models import AS_JSON, models
-from flows.cli_natural import score, train
+from flows.cli_natural import FOLDER, score, train
 from flows.cli_serve import serve, token
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ NOTIFY = click.option(
     default="",
     help="Prefect's notification block, TYPE/NAME, that hears of failures, questions and drift; else MEDSR_NOTIFY.",
 )
-FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
 class _Readable(click.Group):

@@ -15,11 +15,21 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from torch import nn
 
+from benchmarks.mutations import mutated
 from components.enhance import enhance_file
 from components.handover import StepError
 from components.imaging.decoding import UnreadableImage
 from tests.drawing import dicom, write_dicom
 from tests.enlarging import BICUBIC, drawn
+
+
+def test_what_could_not_be_read_again_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    """A sequence that is broken behind the pixels is copied; that nobody can read it shows only when it is read."""
+    ((_, content),) = mutated(1, [1870])
+    (tmp_path / "in.dcm").write_bytes(content)
+    with pytest.raises(UnreadableImage, match="its header cannot be carried over"):
+        enhance_file(tmp_path / "in.dcm", tmp_path / "out.dcm", BICUBIC)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.dcm"]
 
 
 def test_a_taken_destination_is_left_alone_unless_overwriting_is_allowed(tmp_path: Path) -> None:

@@ -69,6 +69,8 @@ def raw(image: Dataset, keyword: str, vr: str, value: bytes) -> None:
         ("SOPClassUID", "UI", b"", "SOP Class UID"),
         ("Rows", "US", b"", "Rows"),
         ("SourceImageSequence", "LO", b"none", "Source Image Sequence"),
+        ("SeriesDescription", "SQ", b"nonsense", "Series Description"),
+        ("PixelPaddingValue", "SQ", b"", "found a sequence"),
     ],
 )
 def test_an_odd_attribute_is_one_row_with_its_name(

@@ -33,7 +33,8 @@ READ = (
     # SOP common (PS3.3 C.12.1), study, series and general image (C.7.2 to C.7.6.1)
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "InstanceNumber",
     "BurnedInAnnotation", "LossyImageCompression", "SourceImageSequence", "ReferencedSOPInstanceUID",
-    "ContributingEquipmentSequence", "DeidentificationMethodCodeSequence",
+    "ContributingEquipmentSequence", "DeidentificationMethodCodeSequence", "ImageType", "SeriesDescription",
+    "ConversionType",
     # image pixel (C.7.6.3), multi-frame (C.7.6.6) and padding (C.7.5.1.1.2)
     "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns",
     "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit",
@@ -128,7 +129,7 @@ def _check_values(tag: BaseTag, values: list[Any], element: DataElement) -> None
         if values and not isinstance(element.value, Sequence):
             raise FaultyFile(_misfit(tag, "another kind of value"))
         return
-    wrong = next(_faults(tag, values), None)
+    wrong = "a sequence" if isinstance(element.value, Sequence) else next(_faults(tag, values), None)
     if wrong:
         raise FaultyFile(_misfit(tag, wrong))
     many = dictionary_VM(tag)

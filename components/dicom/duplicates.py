@@ -27,6 +27,7 @@ from pydicom.uid import UID
 
 from components.dicom.frames import is_lossy
 from components.dicom.read import read_image
+from components.handover import Replacing
 
 LEAST_CORRELATION = 0.9  # of images of which one was compressed with loss
 LEAST_LOSSLESS = 0.999  # of images that differ in depth at most
@@ -39,7 +40,6 @@ SAME_UID, SAME_PIXELS, SAME_PLACE = "same SOP Instance UID", "same pixels", "sam
 class Stored:
     """What tells an image from another. UIDs may be pseudonyms, as long as they are consistent."""
 
-    name: str
     path: Path
     sha256: str  # of the decoded values
     shape: tuple[int, ...]
@@ -58,13 +58,12 @@ class Duplicate:
     reason: str
 
 
-def stored(header: Dataset, name: str, path: Path, sha256: str, shape: tuple[int, ...]) -> Stored:
+def stored(header: Dataset, path: Path, sha256: str, shape: tuple[int, ...]) -> Stored:
     """What `header` tells about the image at `path`."""
     sources = header.get("SourceImageSequence") or []
     position = header.get("ImagePositionPatient")
     number = header.get("InstanceNumber")
     return Stored(
-        name=name,
         path=path,
         sha256=sha256,
         shape=shape,
@@ -119,7 +118,8 @@ def give_uid(path: Path, instance: str) -> None:
     """Writes `instance` as the SOP Instance UID of the DICOM file `path`, which ingest has written; nothing else."""
     image = dcmread(path)
     image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = UID(instance)
-    image.save_as(path, enforce_file_format=True)
+    with Replacing(path) as temporary:  # the file may have a second name, in the `data/raw` of the last run
+        image.save_as(temporary, enforce_file_format=True)
 
 
 def _preference(image: Stored) -> tuple[bool, int, int]:

@@ -11,9 +11,7 @@ one (PS3.5 annexes H to K). Words are compared after Unicode normalisation (NFKC
 from __future__ import annotations
 
 import re
-import struct
 import unicodedata
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +20,10 @@ from pydicom import dcmread
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
-from pydicom.uid import UID
+from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID
+
+from components.imaging.decoding import BROKEN
 
 IDENTIFYING = re.compile(
     r"Patient(ID|BirthDate|BirthName|MotherBirthName|Address|TelephoneNumbers|InsurancePlan.*)$|OtherPatientIDs|"
@@ -47,11 +46,6 @@ CHARACTER_SETS = (
 )  # fmt: skip
 BYTES = ("OB", "OW", "UN")
 NAME_LIKE = re.compile(r"[^\W\d_]+(?:\^[^\W\d_]*)+")
-# what reading a broken attribute can raise
-BROKEN = (
-    ValueError, TypeError, AttributeError, KeyError, IndexError, RuntimeError, EOFError, OSError, OverflowError,
-    struct.error, zlib.error, BytesLengthException,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -59,9 +53,6 @@ class Identity:
     """What may be left nowhere: each value as `plain` gives it, with the attribute it came from."""
 
     values: dict[str, str]
-
-    def __or__(self, other: Identity) -> Identity:
-        return Identity({**self.values, **other.values})
 
 
 def plain(text: str) -> str:
@@ -183,7 +174,7 @@ def _identifying_values(element: DataElement, encoded: bytes) -> Iterable[str]:
 
 
 def _names_an_instance(uid: str, keyword: str) -> bool:
-    registered = UID(uid).name != uid
+    registered = UID(uid).name != uid or PYDICOM_IMPLEMENTATION_UID.startswith(uid)  # the second is in what is written
     return not registered and not re.search("ClassUID$|ImplementationVersion|TransferSyntax|CodingScheme", keyword)
 
 

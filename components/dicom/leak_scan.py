@@ -28,7 +28,8 @@ from pydicom.pixels.utils import get_expected_length, iter_pixels
 from pydicom.uid import RLELossless
 
 from components.dicom.defined_terms import TERMS, known_meaning, known_value
-from components.dicom.identity import BROKEN, Identity, elements, items, place_of, plain, readings, vr_of
+from components.dicom.identity import Identity, elements, items, place_of, plain, readings, vr_of
+from components.imaging.decoding import BROKEN
 
 SUBSTRING = 8  # characters from which on a value is looked for in bytes and inside longer words
 HEADER_BYTES = 4  # of a word outside ASCII, from which on it is looked for in the bytes of the header
@@ -75,7 +76,7 @@ def leaks(path: Path, identity: Identity) -> list[Leak]:
     header = content.partition(PIXEL_DATA)[0]
     found = {Leak(origin, text.place) for text in texts for origin in _in_text(text, identity)}
     in_bytes = _in_bytes(identity, content.lower(), header.lower())
-    found |= {Leak(origin, "the bytes of the file") for origin in in_bytes}
+    found |= {Leak(origin, BYTES_OF_FILE) for origin in in_bytes}
     if _outside_pixel_bits(dataset):
         found.add(Leak("an overlay or other data", "bits that no pixel uses"))
     return sorted(found, key=lambda leak: (leak.origin, leak.place))

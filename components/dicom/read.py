@@ -28,6 +28,7 @@ from components.dicom.rescale import check_rescale
 from components.imaging.decoding import MAX_VALUES, FaultyFile, UnreadableImage, faults_of, library
 
 __all__ = [
+    "LONG",
     "DicomImage",
     "decode",
     "open_dicom",
@@ -36,7 +37,7 @@ __all__ = [
     "read_image",
     "stored_frames",
 ]
-LONG = 2**16  # bytes of an element that stays in the file where an image is read by frame
+LONG = 2**16  # bytes of an element that stays in the file where not all of it is wanted at once
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 GREY = ("MONOCHROME1", "MONOCHROME2")
 COLOUR = ("PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")

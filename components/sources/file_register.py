@@ -28,8 +28,8 @@ create table if not exists digest (
 create table if not exists listed (
     source text not null, name blob not null, sha256 text not null, primary key (source, name)
 ) without rowid;
-create table if not exists taken (
-    source text not null, task text not null, name blob not null, content text not null,
+create table if not exists remembered (
+    source text not null, task text not null, name blob not null, mark text not null, content text not null,
     primary key (source, task, name)
 );
 """  # names and paths as the bytes they are: not every one is UTF-8
@@ -112,22 +112,23 @@ class FileRegister:
             rows = connection.execute("select name, sha256 from listed where source = ?", (source,)).fetchall()
         return {os.fsdecode(name): sha256 for name, sha256 in rows}
 
-    def remember(self, source: str, task: str, contents: Mapping[str, str]) -> None:
-        """Keeps what was taken of each file of `source` for `task`, by name, in place of what was kept before."""
+    def remember(self, source: str, task: str, contents: Mapping[str, tuple[str, str]]) -> None:
+        """Keeps mark and content for each file of `source` and `task`, by name, in place of what was kept before."""
         if not contents and not self._path.is_file():
             return
-        rows = [(source, task, os.fsencode(name), content) for name, content in contents.items()]
+        rows = [(source, task, os.fsencode(name), *content) for name, content in contents.items()]
         with self._opened() as connection, connection:
-            connection.execute("delete from taken where source = ? and task = ?", (source, task))
-            connection.executemany("insert into taken values (?, ?, ?, ?)", rows)
+            connection.execute("delete from remembered where source = ? and task = ?", (source, task))
+            connection.executemany("insert into remembered values (?, ?, ?, ?, ?)", rows)
 
-    def remembered(self, source: str, task: str) -> dict[str, str]:
+    def remembered(self, source: str, task: str) -> dict[str, tuple[str, str]]:
         """What `remember` kept, by name."""
         if not self._path.is_file():
             return {}
         with self._opened() as connection:
-            rows = connection.execute("select name, content from taken where source = ? and task = ?", (source, task))
-            return {os.fsdecode(name): content for name, content in rows}
+            query = "select name, mark, content from remembered where source = ? and task = ?"
+            rows = connection.execute(query, (source, task))
+            return {os.fsdecode(name): (mark, content) for name, mark, content in rows}
 
     def _select(self, condition: str, *values: str) -> list[Origin]:
         if not self._path.is_file():

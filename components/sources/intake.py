@@ -104,7 +104,7 @@ def _take_dicom(item: DicomFile, row: IndexRow, intake: Intake) -> Taken:
     path = intake.next_file(".dcm")
     _write(image, path, item.name)
     _refuse_leaks(path, known, item.name)
-    return Taken(_with_header(row, image), stored(image, item.name, path, row.sha256, shape))
+    return Taken(_with_header(row, image), stored(image, path, row.sha256, shape))
 
 
 def _write(image: FileDataset, path: Path, name: str) -> None:
@@ -136,7 +136,7 @@ def _take_picture(item: Picture, row: IndexRow, intake: Intake) -> Taken:
     )
     path = intake.next_file(".npy")
     np.save(path, content.pixels, allow_pickle=False)
-    return Taken(row, Stored(item.name, path, row.sha256, shape, content.bits))
+    return Taken(row, Stored(path, row.sha256, shape, content.bits))
 
 
 def _quarantined(item: Item, row: IndexRow, reason: str) -> Taken:

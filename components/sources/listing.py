@@ -80,12 +80,20 @@ def compare(layout: Layout, settings: Params) -> SourceState:
         digests[name] = {entry.name: of_paths.get(entry.path, entry.reason) for entry in entries}
         sources[name] = {"files": len(entries), "sha256": _combined(digests[name])}
         # a copy may keep the mtime of where it is from, and that may lie in the future; its ctime is when it came
-        youngest[name] = max((entry.path.lstat().st_ctime for entry in entries), default=0.0)
+        youngest[name] = max((_came(entry.path) for entry in entries), default=0.0)
     before = read_json(layout.sources).get("sources", {}) if layout.sources.is_file() else {}
     changed = [name for name in sorted({*sources, *before}) if sources.get(name) != before.get(name)]
     newest = max((youngest.get(name, 0.0) for name in changed), default=0.0)
     changes = tuple(_change(name, register.listed(name), digests.get(name, {})) for name in changed)
     return SourceState(sources, changes, max(0.0, time.time() - newest), digests)
+
+
+def _came(path: Path) -> float:
+    """When the file came to its place; long ago, where it went again while the source was listed."""
+    try:
+        return path.lstat().st_ctime
+    except OSError:
+        return 0.0
 
 
 def _change(source: str, before: dict[str, str], now: dict[str, str]) -> Change:

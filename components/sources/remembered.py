@@ -20,7 +20,7 @@ from components.sources.intake import Intake, Taken, take
 from components.sources.items import Item, Picture, Unreadable
 
 COMPONENTS = Path(__file__).parents[1]
-CODE = ("ingest.py", "dicom", "imaging", "simulation", "sources")  # what decides what is taken of a file
+CODE = ("ingest.py", "handover/rows.py", "dicom", "imaging", "simulation", "sources")  # decides what is taken
 LIBRARIES = ("pydicom", "numpy", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle", "pillow", "nibabel",
              "dicom-anonymizer")  # fmt: skip
 
@@ -50,11 +50,11 @@ class Memory:
 
     def as_json(self) -> str:
         image = None if self.image is None else asdict(self.image) | {"path": self.image.path.name}
-        return json.dumps([self.mark, asdict(self.row), image, self.file])
+        return json.dumps([asdict(self.row), image, self.file])
 
     @classmethod
-    def from_json(cls, text: str) -> Memory:
-        mark, row, image, file = json.loads(text)
+    def from_json(cls, mark: str, text: str) -> Memory:
+        row, image, file = json.loads(text)
         return cls(
             mark, IndexRow(**row), None if image is None else _stored(image), None if file is None else tuple(file)
         )
@@ -68,30 +68,30 @@ class Takings:
     task: str
     intake: Intake
     last_run: LastRun
-    before: dict[str, Memory]  # by name below the source
+    before: dict[str, tuple[str, str]]  # mark and memory of it as JSON, by name below the source
     now: dict[str, Memory] = field(default_factory=dict)
 
     @classmethod
     def open(cls, source: str, task: str, intake: Intake, last_run: LastRun, register: FileRegister) -> Takings:
         """What `register` remembers of the last run, ready to be compared."""
-        before = {name: Memory.from_json(content) for name, content in register.remembered(source, task).items()}
-        return cls(source, task, intake, last_run, before)
+        return cls(source, task, intake, last_run, register.remembered(source, task))
 
     def remember(self, register: FileRegister) -> None:
         """Leaves what was taken now for the next run."""
-        register.remember(self.source, self.task, {name: memory.as_json() for name, memory in self.now.items()})
+        register.remember(
+            self.source, self.task, {name: (memory.mark, memory.as_json()) for name, memory in self.now.items()}
+        )
 
     def take(self, item: Item, name: str, sha256: str) -> Taken:
         """`item`, whose file is `name` below its source and has the digest `sha256`; without one it is taken anew."""
         mark = _mark(item, sha256, self.intake) if sha256 and not isinstance(item, Unreadable) else ""
-        memory = self.before.get(name) if mark else None
-        if memory is None or memory.mark != mark:
-            taken = take(item, self.source, self.task, self.intake)
-            memory = Memory.of(mark, taken) if mark else None
-        else:
-            taken = self._again(item, memory)
-        if memory is not None:
-            self.now[name] = memory
+        mark_before, content = self.before.get(name, ("", ""))
+        if mark and mark == mark_before:  # only then is it of this version of the program
+            self.now[name] = Memory.from_json(mark, content)
+            return self._again(item, self.now[name])
+        taken = take(item, self.source, self.task, self.intake)
+        if mark:
+            self.now[name] = Memory.of(mark, taken)
         return taken
 
     def _again(self, item: Item, memory: Memory) -> Taken:

@@ -29,7 +29,7 @@ def image(tmp_path: Path, name: str, pixels: NDArray[Any] = PICTURE, **changes: 
     path = tmp_path / f"{name}.npy"
     np.save(path, pixels[None].astype(np.float32))
     told: dict[str, Any] = {"sha256": name, "instance": name, "series": "series", "bits": 12}
-    return Stored(name=name, path=path, shape=(1, *pixels.shape), **(told | changes))
+    return Stored(path=path, shape=(1, *pixels.shape), **(told | changes))
 
 
 def noisy(amount: float = 0.02, seed: int = 1) -> NDArray[Any]:
@@ -38,7 +38,7 @@ def noisy(amount: float = 0.02, seed: int = 1) -> NDArray[Any]:
 
 def test_one_uid_is_one_image_and_more_frames_are_kept(tmp_path: Path) -> None:
     single = image(tmp_path, "a", instance="1.2")
-    double = Stored("b", single.path, "b", (2, 40, 48), instance="1.2")
+    double = Stored(single.path, "b", (2, 40, 48), instance="1.2")
     assert {place: (d.of, d.reason) for place, d in duplicates([single, double]).items()} == {0: (1, SAME_UID)}
 
 
@@ -156,9 +156,9 @@ def test_a_header_tells_what_is_needed(tmp_path: Path) -> None:
     header = dicom(
         np.zeros((4, 5), np.uint16), "CT", LossyImageCompression="01", InstanceNumber=3, SOPInstanceUID="1.2"
     )
-    found = stored(header, "a.dcm", tmp_path, "hash", (1, 4, 5))
+    found = stored(header, tmp_path, "hash", (1, 4, 5))
     assert (found.lossy, found.number, found.instance, found.bits) == (True, 3, "1.2", 16)
     assert found.position == (-64.0, -64.0, 12.5)
     del header.InstanceNumber, header.ImagePositionPatient
-    found = stored(header, "a.dcm", tmp_path, "hash", (1, 4, 5))
+    found = stored(header, tmp_path, "hash", (1, 4, 5))
     assert (found.number, found.position) == (None, None)

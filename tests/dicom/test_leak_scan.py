@@ -111,6 +111,7 @@ def test_words_of_chance_do_not_stop_a_run(tmp_path: Path) -> None:
     source = original(PatientName="Knee^Left", PatientID="1024", InstitutionName="Drawn")
     assert leaked(tmp_path, source) == []
     assert leaked(tmp_path, original(InstitutionName="TOSHIBA", Manufacturer="TOSHIBA_MEC")) == []
+    assert leaked(tmp_path, original(StudyInstanceUID="1.2.826.0.1.3680043.8.498")) == [], "the writer's"
 
 
 def test_a_sabotaged_de_identification_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,8 +129,9 @@ def imported(module: object) -> set[str]:
 
 
 def test_the_scan_does_not_lean_on_what_it_checks() -> None:
-    assert imported(identity) == set()
-    assert imported(leak_scan) == {"components.dicom.identity", "components.dicom.defined_terms"}
+    shared = {"components.imaging.decoding"}  # what libraries raise on broken files
+    assert imported(identity) == shared
+    assert imported(leak_scan) == shared | {"components.dicom.identity", "components.dicom.defined_terms"}
 
 
 def test_a_leak_does_not_carry_the_value(tmp_path: Path) -> None:

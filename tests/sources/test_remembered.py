@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from components import ingest
-from components.handover import IndexRow, Layout, sha256_of
+from components.handover import IndexRow, Layout, StepError, sha256_of
 from components.params import Params
 from components.sources import remembered
 from components.sources.intake import take
@@ -102,6 +102,21 @@ def test_a_duplicate_takes_the_place_of_the_image_that_left(layout: Layout, take
     assert names == {"1.dcm", "twin.dcm"} - {left}
     assert [row.quarantined for row in rows if row.image_id == twin.image_id] == [False]
     assert contents(layout) == from_nothing(layout, tmp_path / "fresh")
+
+
+def test_a_run_that_fails_leaves_the_images_of_the_last_one_as_they_were(layout: Layout, taken: list[str]) -> None:
+    """Also those that the failed run gave another UID, because a new image has the same one."""
+    first = layout.root / "in" / "0.dcm"
+    write_dicom(layout.root / "in" / "same_uid.dcm", dicom(stored(7), "MR", SOPInstanceUID="1.2.3"))
+    run(layout, taken)
+    before = contents(layout)
+    write_dicom(first, dicom(stored(0), "MR", SOPInstanceUID="1.2.3"))
+    (layout.root / "empty").mkdir()
+    with pytest.raises(StepError, match="expected images, found no file"):
+        run(layout, taken, classification=(f"pictures:{layout.root / 'empty'}",))
+    assert contents(layout) == before
+    rows, _ = run(layout, taken)
+    assert sum("another image of other pixels" in row.reason for row in rows) == 2
 
 
 def spoil_the_image(layout: Layout) -> None:
