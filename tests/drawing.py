@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,16 @@ def shapes(rows: int, columns: int, seed: int = 0) -> NDArray[np.float32]:
     return np.clip(image + 0.02 * np.sin(40 * x) * np.cos(55 * y), 0, 1).astype(np.float32)
 
 
+_MADE: Counter[str] = Counter()
+
+
+def uid() -> str:
+    """The next UID of the running test: the same in every run, so that no test depends on the digits of chance."""
+    running = os.environ.get("PYTEST_CURRENT_TEST", "")
+    _MADE[running] += 1
+    return generate_uid(entropy_srcs=[running, str(_MADE[running])])
+
+
 def dicom(stored: NDArray[Any], modality: str = "CT", **attributes: Any) -> FileDataset:
     """A valid single- or multi-frame image of `stored`: (rows, columns), (frames, rows, columns) or (rows, columns, 3).
 
@@ -41,10 +53,10 @@ def dicom(stored: NDArray[Any], modality: str = "CT", **attributes: Any) -> File
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.MediaStorageSOPClassUID = STORAGE[modality]
-    meta.MediaStorageSOPInstanceUID = generate_uid()
+    meta.MediaStorageSOPInstanceUID = uid()
     image = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     image.SOPClassUID, image.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-    image.StudyInstanceUID, image.SeriesInstanceUID = generate_uid(), generate_uid()
+    image.StudyInstanceUID, image.SeriesInstanceUID = uid(), uid()
     image.Modality, image.PatientName, image.PatientID = modality, "Doe^Jane", "MRN-0012345"
     image.PatientBirthDate, image.PatientSex, image.StudyDate, image.StudyTime = "19560708", "F", "20240203", "101112"
     image.AccessionNumber, image.ReferringPhysicianName, image.StudyID = "ACC778899", "House^Gregory", "77"
@@ -61,7 +73,7 @@ def dicom(stored: NDArray[Any], modality: str = "CT", **attributes: Any) -> File
     if modality in ("CT", "MR"):
         image.PixelSpacing, image.SliceThickness = [0.5, 0.5], 5
         image.ImageOrientationPatient, image.ImagePositionPatient = [1, 0, 0, 0, 1, 0], [-64.0, -64.0, 12.5]
-        image.FrameOfReferenceUID = generate_uid()
+        image.FrameOfReferenceUID = uid()
     if modality == "CT":
         image.RescaleSlope, image.RescaleIntercept = 1, -1024
     image.PixelData = stored.tobytes()

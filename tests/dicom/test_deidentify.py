@@ -107,9 +107,9 @@ def test_without_a_number_the_name_decides_and_without_both_the_study() -> None:
 
 
 def test_person_codes_do_not_stay_in_sequences() -> None:
-    code = item(CodeValue="4711", CodeMeaning="Dr House", CodingSchemeDesignator="99X")
+    code = item(CodeValue="STAFF-4711", CodeMeaning="Dr House", CodingSchemeDesignator="99X")
     image = anonymous(InstitutionCodeSequence=[code], VerifyingObserverSequence=[code])
-    assert "4711" not in str(image)
+    assert "STAFF-4711" not in str(image) and "House" not in str(image)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32])
