@@ -14,7 +14,8 @@ from components.promotion import ledger
 from components.register import AWAITING, Decision
 
 ASKED, EVENT = "approval", "medsr.promotion.awaits"
-RETRAINING, TRAINING = "retraining", "training/weekly"  # the flow that asks, and the deployment that a yes starts
+RETRAINING = "retraining"  # the flow that asks whether to train
+TRAINING = "pipeline/weekly-training"  # the deployment that a yes starts
 PATIENCE_S = 30 * 24 * 3600
 
 

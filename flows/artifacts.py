@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from components.evidence.policy import best_generator
-from components.handover import Layout, read_rows
+from components.handover import Layout, read_record, read_rows
 from components.handover.classifier_rows import ClassifierSummary
+from components.handover.names import RECORD
 from components.handover.sr_rows import Comparison, MethodSummary
 from components.pages.labels import CLASSIFIER_NAMES, NAMES, display_names
-from components.pages.super_resolution import conclusions
+from components.pages.super_resolution import LOCAL_PAGES, conclusions, run_address
 from components.register import Decision
+from flows.automations import VERDICT_CHANGED
+from flows.mlflow_pages import MLFLOW_PAGES
 
 VERDICT, METHODS, CLASSIFIERS = "verdict", "super-resolution", "classifiers"  # keys: a page shows each one's history
 
@@ -30,13 +34,26 @@ def publish(layout: Layout, decisions: Sequence[Decision]) -> None:
     create_table_artifact(
         key=METHODS,
         table=methods_table(summary),
-        description="Every method on the held-out images, best first; intervals are 95 %, over patients.",
+        description="Every method on the held-out images, best first; intervals are 95 %, over patients. "
+        + links(layout, (line.method for line in summary)),
     )
+    classifiers = read_rows(layout.classifiers, ClassifierSummary)
     create_table_artifact(
         key=CLASSIFIERS,
-        table=classifiers_table(read_rows(layout.classifiers, ClassifierSummary)),
-        description="Every classifier on the held-out images, best first; intervals are 95 %, over patients.",
+        table=classifiers_table(classifiers),
+        description="Every classifier on the held-out images, best first; intervals are 95 %, over patients. "
+        + links(layout, (line.classifier for line in classifiers)),
     )
+
+
+def announce(decisions: Iterable[Decision], entries: Iterable[Mapping[str, Any]]) -> None:
+    """Emits `medsr.verdict.changed` for those `decisions` that wrote new `entries` into the ledger."""
+    from prefect.events import emit_event
+
+    decided = {(entry["model"], entry["version"]) for entry in entries}
+    said = "\n".join(decision.summary for decision in decisions if (decision.model, decision.version) in decided)
+    if said:
+        emit_event(VERDICT_CHANGED, resource={"prefect.resource.id": "medsr.verdict"}, payload={"said": said})
 
 
 def verdict(
@@ -53,8 +70,17 @@ def verdict(
         "",
         *(f"- {decision.summary}" for decision in decisions),
         "",
-        f"The whole page: `{layout.report.resolve()}`",
+        links(layout, [leader.method]),
     ]
+
+
+def links(layout: Layout, models: Iterable[str]) -> str:
+    """Markdown that leads to the report and to the MLflow run of each model that has one."""
+    report = layout.report.resolve()
+    runs = {name: read_record(path).run_id for name in models if (path := layout.model(name) / RECORD).is_file()}
+    pages = os.environ.get(MLFLOW_PAGES, LOCAL_PAGES)
+    addresses = [f"[{name}]({run_address(run).replace(LOCAL_PAGES, pages)})" for name, run in runs.items() if run]
+    return f"The report: [{report}]({report.as_uri()})." + (f" MLflow: {', '.join(addresses)}." if addresses else "")
 
 
 def methods_table(summary: Iterable[MethodSummary]) -> list[dict[str, Any]]:

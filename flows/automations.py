@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from components.handover import StepError
 
@@ -16,7 +17,9 @@ SILENT_S = 600.0  # without a heartbeat; each 30 s by `infra/prefect.yaml`
 RUNS, HEARTBEAT = "prefect.flow-run.*", "prefect.flow-run.heartbeat"
 # the states in which no heartbeat is owed; that of beginning is none: it may be heard after the first heartbeat
 AT_REST = ("Completed", "Failed", "TimedOut", "Crashed", "Cancelled", "Suspended", "Paused", "AwaitingRetry")
-SILENCE, TROUBLE, DRIFT = "medsr: a run went silent", "medsr: a run needs somebody", "medsr: drift"
+SILENCE, TROUBLE = "medsr: a run went silent", "medsr: a run needs somebody"
+DRIFT, VERDICT = "medsr: drift", "medsr: the verdict changed"
+DRIFT_FOUND, VERDICT_CHANGED = "medsr.drift.found", "medsr.verdict.changed"
 NEEDS_SOMEBODY = ("Failed", "Crashed", "TimedOut", "Suspended")
 BODY = """\
 {{ flow.name }} {{ flow_run.name }}: {{ flow_run.state.name }}. {{ flow_run.state.message }}
@@ -26,8 +29,8 @@ BODY = """\
 def register(server: str, notify: str = "", silent_s: float = SILENT_S) -> None:
     """Brings the automations of the server at `server` up to date.
 
-    `notify` names a notification block on the server, such as `slack-webhook/ward`. It gets a message for drift and for
-    each run that failed or waits for an answer. Raises `StepError` where it is missing.
+    `notify` names a notification block on the server, such as `slack-webhook/ward`. It gets a message for drift, for
+    a changed verdict, and for each run that failed or waits for an answer. Raises `StepError` where it is missing.
     """
     from prefect.client.orchestration import SyncPrefectClient
 
@@ -44,7 +47,7 @@ def _replace(client: SyncPrefectClient, automations: Sequence[AutomationCore]) -
     from prefect.events import AutomationCore
 
     missing = list(automations)
-    for name in (SILENCE, TROUBLE, DRIFT):
+    for name in (SILENCE, TROUBLE, DRIFT, VERDICT):
         for stored in client.read_automations_by_name(name):
             existing = AutomationCore.model_validate(stored.model_dump())
             if existing in missing:
@@ -107,17 +110,25 @@ def _notifications(client: SyncPrefectClient, server: str, notify: str) -> list[
             ),
             actions=[SendNotification(block_document_id=block, subject="medsr: {{ flow_run.state.name }}", body=BODY)],
         ),
-        AutomationCore(
-            name=DRIFT,
-            description="Tells that what arrives differs from what was trained on.",
-            trigger=EventTrigger(
-                posture=Posture.Reactive,
-                match=ResourceSpecification({"prefect.resource.id": "medsr.drift"}),
-                expect={"medsr.drift.found"},
-                threshold=1,
-            ),
-            actions=[
-                SendNotification(block_document_id=block, subject="medsr: drift", body="{{ event.payload.said }}")
-            ],
-        ),
+        _told(DRIFT, "Tells that what arrives differs from what was trained on.", DRIFT_FOUND, block),
+        _told(VERDICT, "Tells what was decided about a new version.", VERDICT_CHANGED, block),
     ]
+
+
+def _told(name: str, description: str, event: str, block: UUID) -> AutomationCore:
+    """Sends what an event of ours says."""
+    from prefect.events import AutomationCore, EventTrigger, Posture, ResourceSpecification
+    from prefect.events.actions import SendNotification
+
+    resource = event.rpartition(".")[0]
+    return AutomationCore(
+        name=name,
+        description=description,
+        trigger=EventTrigger(
+            posture=Posture.Reactive,
+            match=ResourceSpecification({"prefect.resource.id": resource}),
+            expect={event},
+            threshold=1,
+        ),
+        actions=[SendNotification(block_document_id=block, subject=name, body="{{ event.payload.said }}")],
+    )

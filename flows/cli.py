@@ -51,34 +51,24 @@ def main(debug: bool) -> None:
 
 @main.command()
 @click.option("--profile", type=click.Choice(PROFILES), help="Write this profile into params.yaml first.")
+@click.option("-f", "--force", is_flag=True, help="Run every stage, also where nothing changed.")
 @click.option("-v", "--verbose", is_flag=True, help="Show Prefect's own messages.")
 @click.pass_context
-def run(ctx: click.Context, profile: str | None, verbose: bool) -> None:
+def run(ctx: click.Context, profile: str | None, force: bool, verbose: bool) -> None:
     """Bring everything up to date: images, models, report, registry."""
     from flows.pipeline import run_pipeline
 
-    ctx.exit(run_pipeline(Path(), profile, verbose))
+    ctx.exit(run_pipeline(Path(), profile, verbose, force=force))
 
 
 @main.command()
 @AS_JSON
 def plan(as_json: bool) -> None:
     """Say what `medsr run` would do, and why."""
-    from components import params
-    from components.sources import listing
-    from flows import stages
+    from flows import planning
 
-    graph, stale = stages.read_graph(Path()), stages.stale(Path())
-    news = listing.compare(Layout(), params.load_here()).changes
-    if news:
-        stale[listing.STAGE] = (*stale.get(listing.STAGE, ()), *map(str, news))
-    planned = stages.plan(graph, stale)
-    if as_json:
-        click.echo(json.dumps(planned, indent=2))
-        return
-    for stage, reasons in planned.items():
-        click.echo(f"{stage}: {'; '.join(reasons)}")
-    click.echo(f"{len(planned)} of {len(graph)} stages would run; what follows them may turn out unchanged")
+    planned = planning.planned(Path())
+    click.echo(json.dumps(planned.stages, indent=2) if as_json else "\n".join(planned.lines()))
 
 
 @main.command()

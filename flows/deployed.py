@@ -1,4 +1,4 @@
-"""What a Prefect worker starts, by schedule or event; `infra/prefect.yaml` says when."""
+"""What a Prefect worker starts beside the pipeline, by schedule or event; `infra/prefect.yaml` says when."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from flows.prefect_server import configure
+
+if TYPE_CHECKING:
+    from components.sources.listing import SourceState
 
 
 def __getattr__(name: str) -> Any:
@@ -21,43 +24,50 @@ def __getattr__(name: str) -> Any:
     return flow(name=name.replace("_", "-"), persist_result=False)(_BODIES[name])
 
 
-def _training(profile: Literal["quick", "full"] | None = None) -> None:
-    """Brings everything up to date, registers and promotes: `medsr run`."""
-    from flows.pipeline import bring_up_to_date
-    from flows.stages import Outcome
+def _data_check(quiet_minutes: float = 5.0) -> Any:
+    """Ingests, splits and validates what the sources hold now. Gives a sentence about it.
 
-    configure()
-    results = bring_up_to_date(Path(), profile)
-    if failed := [result.message for result in results if result.outcome is Outcome.FAILED]:
-        raise RuntimeError("\n".join(failed))
-    if not results:
-        raise RuntimeError("interrupted; the next run goes on")
-
-
-def _data_check(quiet_minutes: float = 5.0) -> str:
-    """Emits the event `medsr.data.arrived` where a source holds other files than were ingested; gives what it saw.
-
-    Files that are younger than `quiet_minutes` may still be arriving: then it waits for the next check.
+    Emits the event `medsr.data.arrived` where the images differ from those that were trained on. Files that are younger
+    than `quiet_minutes` may still be arriving: then it waits for the next check. So it does while a run is at work.
     """
     from prefect import get_run_logger
     from prefect.events import emit_event
+    from rich.console import Console
 
     from components import params
     from components.handover import Layout
     from components.sources import listing
+    from flows import pipeline, planning
+    from flows.project_lock import Held
+    from flows.stages import Outcome
 
+    configure()
+    log = get_run_logger().info
     with _nameless():
-        state, not_ingested = listing.compare(Layout(), params.load_here()), listing.left_over(Layout())
-    changes = "; ".join(map(str, state.changes))
-    if not state.changes and not not_ingested:
+        state = listing.compare(Layout(), params.load_here())
+    if state.changes and state.youngest_s < 60 * quiet_minutes:
+        summary = f"{_said(state)}; still arriving, the newest file is {state.youngest_s:.0f} s old"
+        log(summary)
+        return summary
+    try:
+        with pipeline.prepared(Path(), Console(), only=planning.DATA_STAGES, wait=False) as session:
+            results = pipeline.run_stages(session)
+    except Held as error:
+        log(f"{error} The next check looks again.")
+        return str(error)
+    if any(result.outcome not in (Outcome.DONE, Outcome.CACHED) for result in results):
+        return pipeline.concluded(results)
+    if not planning.new_images(Path()):
         summary = "nothing new in any source"
-    elif state.youngest_s < 60 * quiet_minutes:
-        summary = f"{changes}; still arriving, the newest file is {state.youngest_s:.0f} s old"
     else:
-        summary = changes or f"{', '.join(not_ingested)}: seen by a run that did not come to ingest them"
+        summary = _said(state) or "images of an earlier check that no training has seen"
         emit_event("medsr.data.arrived", resource={"prefect.resource.id": "medsr.data"}, payload={"said": summary})
-    get_run_logger().info(summary)
+    log(summary)
     return summary
+
+
+def _said(state: SourceState) -> str:
+    return "; ".join(map(str, state.changes))
 
 
 def _approval(model: Literal["sr-generator", "classifier"], number: str) -> str:
@@ -111,13 +121,14 @@ def _monitoring(days: float = 7.0) -> str:
 
     from components.handover import Layout
     from components.monitoring import drift, enhancement_log
+    from flows.automations import DRIFT_FOUND
 
     records = enhancement_log.records(Layout(), days, get_run_logger().warning)
     findings = drift.examine(drift.reference(Layout()), records)
     page, said = drift.write(Layout(), findings, records, days), drift.summary(findings, days)
     create_table_artifact(key="drift", table=drift.as_table(findings), description=f"{said}. {page.resolve()}")
     if drift.alarming(findings):
-        emit_event("medsr.drift.found", resource={"prefect.resource.id": "medsr.drift"}, payload={"said": said})
+        emit_event(DRIFT_FOUND, resource={"prefect.resource.id": "medsr.drift"}, payload={"said": said})
     get_run_logger().info(said)
     return said
 
@@ -137,7 +148,6 @@ def _nameless() -> Iterator[None]:
 
 
 _BODIES: dict[str, Callable[..., Any]] = {
-    "training": _training,
     "data_check": _data_check,
     "approval": _approval,
     "retraining": _retraining,

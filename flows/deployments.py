@@ -52,7 +52,9 @@ def register(root: Path, server: str, notify: str = "") -> list[str]:
 
     with SyncPrefectClient(server) as client:
         _one_training_at_a_time(client)
-        _end_schedules(client, _described(root))
+        described = _described(root)
+        _end_schedules(client, described)
+        lines += _end_deployments(client, described)
     automations.register(server, notify)
     return lines
 
@@ -67,16 +69,13 @@ def _one_training_at_a_time(client: SyncPrefectClient) -> None:
     client.update_work_queue(queue.id, concurrency_limit=1)
 
 
-def not_described(root: Path, server: str) -> list[str]:
-    """A sentence for each deployment on the server that is not in `infra/prefect.yaml`. It goes on running."""
-    from prefect.client.orchestration import SyncPrefectClient
-
-    with SyncPrefectClient(server) as client:
-        names = [d.name for d in client.read_deployments() if d.work_pool_name == POOL]
-    return [
-        f"{name}: is on the server, and not in {DESCRIPTION}. `prefect deployment delete` ends it."
-        for name in sorted(set(names) - set(_described(root)))
-    ]
+def _end_deployments(client: SyncPrefectClient, described: dict[str, Any]) -> list[str]:
+    """Deletes deployments of the pool that are not described any more, with their triggers. Their runs stay."""
+    ended = [one for one in client.read_deployments() if one.work_pool_name == POOL and one.name not in described]
+    for deployment in ended:
+        client.delete_resource_owned_automations(f"prefect.deployment.{deployment.id}")
+        client.delete_deployment(deployment.id)
+    return [f"{deployment.name}: is not in {DESCRIPTION} any more, removed from the server" for deployment in ended]
 
 
 def _end_schedules(client: SyncPrefectClient, described: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from components.handover.names import DATABASE
 from flows import process_group
 
 HOST = "127.0.0.1"
+MLFLOW_PAGES = "MEDSR_MLFLOW_PAGES"  # the variable by which `medsr up` tells its runs where it shows these pages
 START_S = 120.0  # a cold start takes half a minute on two cores
 
 

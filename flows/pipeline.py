@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 
@@ -13,9 +16,10 @@ from components import params
 from components.handover import Layout, Replacing, StepError
 from components.handover.names import PARAMS
 from components.sources import listing
-from flows import prefect_server
+from flows import planning, prefect_server
 from flows.board import Board
 from flows.dvc_locks import release_dead_locks
+from flows.project_lock import hold, hold_in_turn
 from flows.stages import Outcome, Result, Stage, plan, read_graph, stale_in_turn
 from flows.tasks import REGISTER, Session, prefect_answers, say_unrecorded, stage_tasks
 
@@ -23,54 +27,136 @@ if TYPE_CHECKING:
     from prefect import Flow
     from prefect.futures import PrefectFuture
 
-EVALUATE = "evaluate"
+FLOW, EVALUATE = "pipeline", "evaluate"
+WORK = "a run of the pipeline"
 _PROFILE = re.compile(r"^(profile:[ \t]*)(\w+)", re.MULTILINE)
+_SESSION: ContextVar[Session | None] = ContextVar("session", default=None)  # of `medsr run` alone
 
 
-def run_pipeline(root: Path, profile: str | None = None, verbose: bool = False, console: Console | None = None) -> int:
-    """Runs `bring_up_to_date` and gives an exit code: 0 when all stages ended well, else 1."""
+def __getattr__(name: str) -> Any:
+    """The flow `pipeline`, made when somebody asks for it: importing this module does not import Prefect."""
+    if name != FLOW:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return make_flow()
+
+
+def make_flow() -> Flow[..., Any]:
+    """The flow `pipeline`. A deployment names it; `medsr run` runs it in its own process."""
+    from prefect import flow
+    from prefect.task_runners import ThreadPoolTaskRunner
+
+    runner: Any = ThreadPoolTaskRunner()  # without a limit: those that wait must not keep out those they wait for
+    return flow(name=FLOW, task_runner=runner, persist_result=False)(_pipeline)
+
+
+def _pipeline(profile: Literal["quick", "full"] | None = None, force: bool = False, dry_run: bool = False) -> Any:
+    """Brings everything up to date, registers and promotes. Gives how each stage ended.
+
+    `profile` is written into params.yaml first. `force` runs every stage, also where nothing changed. `dry_run` only
+    says what would run, and why.
+    """
+    if session := _SESSION.get():
+        return concluded(run_stages(session))
+    prefect_server.configure()
+    if dry_run:
+        return _say_what_would_run(profile)
+    with prepared(Path(), Console(), profile, force=force) as session:
+        return concluded(run_stages(session))
+
+
+def _say_what_would_run(profile: str | None) -> list[Result]:
+    from prefect import get_run_logger
+
+    written = params.load_here().profile
+    if profile not in (None, written):
+        raise StepError(
+            f"{PARAMS}: expected profile {profile} for a dry run with it, found {written}. Change that line first: a "
+            "dry run writes nothing."
+        )
+    planned = planning.planned(Path())
+    for line in planned.lines():
+        get_run_logger().info(line)
+    return [Result(name, Outcome.WOULD_RUN, message="; ".join(why)) for name, why in planned.stages.items()]
+
+
+def run_pipeline(
+    root: Path,
+    profile: str | None = None,
+    verbose: bool = False,
+    console: Console | None = None,
+    force: bool = False,
+) -> int:
+    """Runs the stages that are out of date, and gives an exit code: 0 when all ended well, else 1.
+
+    `profile`, where given, is written into `params.yaml` first; `force` runs every stage. Raises `StepError` or
+    `ParamsError` where the project cannot be read.
+    """
     console = console or Console()
-    results = bring_up_to_date(root, profile, verbose, console)
-    if not results or any(result.outcome not in (Outcome.DONE, Outcome.CACHED) for result in results):
+    with prepared(root, console, profile, verbose, force) as session:
+        try:
+            results = execute(session)
+        except KeyboardInterrupt:
+            session.board.say("Interrupted; the stages that ran were ended. `medsr run` goes on from here.")
+            return 1
+    session.board.summary(results)
+    if any(result.outcome not in (Outcome.DONE, Outcome.CACHED) for result in results):
         return 1
     if (page := Layout(root).report).is_file():
         console.print(f"\nOpen {page.resolve()}; `medsr ui` shows runs and registry.", soft_wrap=True)
     return 0
 
 
-def bring_up_to_date(
-    root: Path, profile: str | None = None, verbose: bool = False, console: Console | None = None
-) -> list[Result]:
-    """Runs the stages that are out of date, and gives how each ended; empty after an interruption.
+@contextmanager
+def prepared(
+    root: Path,
+    console: Console,
+    profile: str | None = None,
+    verbose: bool = False,
+    force: bool = False,
+    only: Collection[str] = (),
+    wait: bool = True,
+) -> Iterator[Session]:
+    """All that a run needs to begin: the project for itself, its graph, what is out of date, and Prefect's server.
 
-    `profile`, where given, is written into `params.yaml` first. Raises `StepError` or `ParamsError` where the project
-    cannot be read.
+    `only` names the last stages of a part of the graph, which registers nothing. Another run is waited for, with a
+    message, or `Held` is raised where `wait` is false. Raises `StepError` or `ParamsError` where the project cannot be
+    read.
     """
-    console = console or Console()
-    if profile is not None:
-        console.print(set_profile(root / PARAMS, profile))
-    settings = params.load(root / PARAMS)
-    for change in listing.look(Layout(root), settings).changes:
-        console.print(str(change))
-    release_dead_locks(root)
-    stages, reasons = tuple(read_graph(root)), _stale(root, console)
-    if EVALUATE in plan(list(stages), reasons):
-        reasons = _export_champion(root, console)
-    prefect_server.configure(verbose)
-    with Board(console, (*stages, Stage(REGISTER)), echo=not verbose) as board:
-        board.say(f"profile {settings.profile}: {len(stages)} stages, {len(reasons)} out of date; starting Prefect")
-        embedded = prefect_server.start()
-        session = Session(root, stages, reasons, board, threading.Event(), embedded)
-        try:
-            results = execute(session, settings.profile)
-        except KeyboardInterrupt:
-            board.say("Interrupted; the stages that ran were ended. `medsr run` goes on from here.")
-            return []
-    board.summary(results)
-    return results
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, soft_wrap=True)
+
+    params.load(root / PARAMS)  # before a lock is made where no project is
+    lock = Layout(root).run_lock
+    with hold_in_turn(lock, WORK, say) if wait else hold(lock, WORK):
+        if profile is not None:
+            say(set_profile(root / PARAMS, profile))
+        settings = params.load(root / PARAMS)
+        for change in listing.look(Layout(root), settings).changes:
+            say(str(change))
+        release_dead_locks(root)
+        stages, reasons = planning.part(read_graph(root), only), stale_in_turn(root, say)
+        if EVALUATE in plan(stages, reasons):
+            reasons = _export_champion(root, say)
+        count = len(stages) if force else len(reasons.keys() & {stage.name for stage in stages})
+        prefect_server.configure(verbose)
+        with Board(console, (*stages, *(() if only else (Stage(REGISTER),))), echo=not verbose) as board:
+            board.say(f"profile {settings.profile}: {len(stages)} stages, {count} out of date; starting Prefect")
+            embedded = prefect_server.start()
+            yield Session(
+                root,
+                tuple(stages),
+                reasons,
+                board,
+                threading.Event(),
+                embedded,
+                profile=settings.profile,
+                force=force,
+                registers=not only,
+            )
 
 
-def _export_champion(root: Path, console: Console) -> dict[str, tuple[str, ...]]:
+def _export_champion(root: Path, say: Callable[[str], None]) -> dict[str, tuple[str, ...]]:
     """Exports the champion for the coming evaluation to compare with, and gives the stale stages after that.
 
     It is called only before an evaluation that runs anyway, because a promotion alone makes nothing stale.
@@ -82,12 +168,8 @@ def _export_champion(root: Path, console: Console) -> dict[str, tuple[str, ...]]
         with tracking.reached(Layout(root)):
             registry.export_champion(Layout(root))
     except tracking.Unreachable as error:
-        console.print(f"{error} Until then models are compared with the champion of the last run.", soft_wrap=True)
-    return _stale(root, console)
-
-
-def _stale(root: Path, console: Console) -> dict[str, tuple[str, ...]]:
-    return stale_in_turn(root, lambda line: console.print(line, markup=False, soft_wrap=True))
+        say(f"{error} Until then models are compared with the champion of the last run.")
+    return stale_in_turn(root, say)
 
 
 def set_profile(path: Path, profile: str) -> str:
@@ -105,7 +187,7 @@ def set_profile(path: Path, profile: str) -> str:
     return f"{path.name}: profile changed from {match[2]} to {profile}"
 
 
-def execute(session: Session, profile: str) -> list[Result]:
+def execute(session: Session) -> list[Result]:
     """Runs the flow and gives how each stage ended, in order. Raises the error that broke the flow itself.
 
     Stages end also where Prefect's server is away or takes no records: task states are decided here and sent later.
@@ -113,54 +195,58 @@ def execute(session: Session, profile: str) -> list[Result]:
     import httpx
     from prefect.exceptions import Abort
 
-    results: list[Result] = []
+    begun = _SESSION.set(session)
     try:
-        state: Any = pipeline_flow(session, results)(profile, return_state=True)
+        state: Any = make_flow()(session.profile, session.force, return_state=True)
     except (Abort, httpx.HTTPError) as error:
         prefect_server.forget()
         reason = str(error).partition("\n")[0]
-        if not results:
+        if not session.results:
             raise StepError(
                 f"expected Prefect's server to take what it is told, found: {reason}. Nothing is lost: run it again."
             ) from error
         say_unrecorded(session, reason)
-        return results
-    if not results:
-        state.result()
-    return results
+    else:
+        if not session.results:
+            state.result()
+    finally:
+        _SESSION.reset(begun)
+    return session.results
 
 
-def pipeline_flow(session: Session, results: list[Result]) -> Flow[[str], Any]:
-    """The flow over the stages of `session`. It fills `results`, and fails where a stage did."""
-    from prefect import flow
+def run_stages(session: Session) -> list[Result]:
+    """Runs the stages of `session` as tasks of the flow that is under way, and gives how each ended.
+
+    Raises Prefect's `Abort` where its server does not come back, after all stages have ended.
+    """
     from prefect.exceptions import Abort
     from prefect.futures import wait
-    from prefect.states import Failed
-    from prefect.task_runners import ThreadPoolTaskRunner
 
+    if session.stale:
+        _initialise_tracking(session)
     tasks = stage_tasks(session)
-    runner: Any = ThreadPoolTaskRunner(max_workers=len(tasks))  # those that wait must not keep out those they wait for
-
-    @flow(name="pipeline", task_runner=runner, persist_result=False)
-    def pipeline(profile: str) -> Any:
-        if session.stale:
-            _initialise_tracking(session)
-        futures: dict[str, PrefectFuture[Any]] = {}
-        try:
-            for stage in session.stages:
-                futures[stage.name] = tasks[stage.name].submit([futures[name] for name in stage.needs])
+    futures: dict[str, PrefectFuture[Any]] = {}
+    try:
+        for stage in session.stages:
+            futures[stage.name] = tasks[stage.name].submit([futures[name] for name in stage.needs])
+        if session.registers:
             futures[REGISTER] = tasks[REGISTER].submit(list(futures.values()))
-            wait(list(futures.values()))
-        except BaseException:
-            session.stop.set()  # the wait was cut short: the stages' processes end now
-            raise
-        results.extend(_result(name, future) for name, future in futures.items())
-        if not prefect_answers(session):
-            raise Abort("the end of this run is not recorded")  # any other way out asks the server again, for minutes
-        failed = [result.stage for result in results if result.outcome is Outcome.FAILED]
-        return Failed(message=f"failed: {', '.join(failed)}") if failed else None
+        wait(list(futures.values()))
+    except BaseException:
+        session.stop.set()  # the wait was cut short: the stages' processes end now
+        raise
+    session.results.extend(_result(name, future) for name, future in futures.items())
+    if not prefect_answers(session):
+        raise Abort("the end of this run is not recorded")  # any other way out asks the server again, for minutes
+    return session.results
 
-    return pipeline
+
+def concluded(results: list[Result]) -> Any:
+    """What a flow gives that ends with `results`: themselves, or a failed state whose message is the stages' own."""
+    from prefect.states import Failed
+
+    failures = [result.message for result in results if result.outcome is Outcome.FAILED]
+    return Failed(message="\n".join(failures)) if failures else results
 
 
 def _initialise_tracking(session: Session) -> None:

@@ -40,6 +40,7 @@ class Outcome(StrEnum):
     CACHED = "cached"  # nothing it depends on changed, or DVC had the result already
     FAILED = "failed"
     SKIPPED = "skipped"  # something it needs failed
+    WOULD_RUN = "would run"  # of a dry run
 
 
 @dataclass(frozen=True)
@@ -130,14 +131,16 @@ def plan(stages: list[Stage], reasons: Mapping[str, tuple[str, ...]]) -> dict[st
     return planned
 
 
-def run_stage(root: Path, stage: Stage, log: Callable[[str], None], stop: threading.Event) -> Result:
+def run_stage(
+    root: Path, stage: Stage, log: Callable[[str], None], stop: threading.Event, force: bool = False
+) -> Result:
     """Brings one stage up to date through DVC, with the lock and cache of a `dvc repro` by hand.
 
-    Waits, with a message, while another run holds an input or output of the stage. Raises `StageFailed`, or
-    `process_group.Cancelled` once `stop` is set. No process is left behind.
+    `force` runs it also where nothing changed. Waits, with a message, while another run holds an input or output of the
+    stage. Raises `StageFailed`, or `process_group.Cancelled` once `stop` is set. No process is left behind.
     """
     reported = ""
-    while (transcript := _attempt(root, stage, log, stop)) and transcript.held:
+    while (transcript := _attempt(root, stage, log, stop, force)) and transcript.held:
         if transcript.held != reported:
             reported = transcript.held
             log(f"waits for another run, which holds {reported}")
@@ -148,11 +151,12 @@ def run_stage(root: Path, stage: Stage, log: Callable[[str], None], stop: thread
     return Result(stage.name, outcome, changed=not transcript.unchanged)
 
 
-def _attempt(root: Path, stage: Stage, log: Callable[[str], None], stop: threading.Event) -> _Transcript:
+def _attempt(root: Path, stage: Stage, log: Callable[[str], None], stop: threading.Event, force: bool) -> _Transcript:
     """Runs a stage once. Gives its transcript where it ended well or another run keeps it from beginning."""
     transcript = _Transcript(stage, log)
     # `--wait-for-lock` belongs before `repro`: without it a finished stage is lost when DVC hashes elsewhere for 3 s
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage.name]
+    command += ["--force"] if force else []
     hours = float(stage.meta.get("timeout_hours", TIMEOUT_HOURS))
     try:
         code = process_group.run(command, root, _environment(), transcript.take, stop, timeout_s=3600 * hours)

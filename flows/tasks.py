@@ -35,6 +35,10 @@ class Session:
     board: Board
     stop: threading.Event
     embedded: bool  # the Prefect server is this run's own
+    profile: str = ""
+    force: bool = False  # stages run also where nothing changed
+    registers: bool = True  # after the last stage; not where the run is of a part of the graph
+    results: list[Result] = field(default_factory=list)  # of stages that ended; they outlive a Prefect server that went
     given_up: threading.Event = field(default_factory=threading.Event)  # the Prefect server went and did not come back
 
 
@@ -68,12 +72,15 @@ def _up_to_date(session: Session, stage: Stage, upstream: list[Result]) -> Resul
     """Runs `stage` through DVC, unless nothing that it depends on has changed."""
     if session.stop.is_set():
         raise Cancelled(stage.name)
-    if stage.name not in session.stale and not any(result.changed for result in upstream):
+    unchanged = stage.name not in session.stale and not any(result.changed for result in upstream)
+    if unchanged and not session.force:
         session.board.ended(stage.name, Outcome.CACHED)
         return Result(stage.name, Outcome.CACHED)
     needs_accelerator = bool(stage.meta.get("accelerator"))
     with accelerator(session.stop, session.embedded) if needs_accelerator else nullcontext():
-        return _logged(session, stage.name, lambda log: run_stage(session.root, stage, log, session.stop))
+        return _logged(
+            session, stage.name, lambda log: run_stage(session.root, stage, log, session.stop, session.force)
+        )
 
 
 def _logged(session: Session, name: str, work: Callable[[Callable[[str], None]], Result]) -> Result:
@@ -106,18 +113,22 @@ def _register(session: Session) -> Result:
         from httpx import HTTPError
 
         from components import register
+        from components.promotion import ledger
         from flows import approval, artifacts
 
-        decisions = register.run(Layout(session.root), params.load(session.root / PARAMS))
+        layout = Layout(session.root)
+        before = len(ledger.history(layout))
+        decisions = register.run(layout, params.load(session.root / PARAMS))
         for decision in decisions:
             log(decision.summary)
         if prefect_answers(session):
             try:
-                artifacts.publish(Layout(session.root), decisions)
+                artifacts.publish(layout, decisions)
             except HTTPError as error:  # it answers and takes nothing; what was decided stands
                 log(f"Prefect's pages do not show it: {error}")
             if not session.embedded:
                 approval.announce(decisions)
+                artifacts.announce(decisions, ledger.history(layout)[before:])
         changed = any(decision.outcome != "unchanged" for decision in decisions)
         return Result(REGISTER, Outcome.DONE if changed else Outcome.CACHED)
 

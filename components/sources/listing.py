@@ -17,17 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from components.handover import Layout, StepError, read_json, write_json
-from components.handover.names import LOCK
 from components.params import Params
 from components.sources.file_register import FileRegister
 from components.sources.registry import is_public
 from components.sources.walking import Entry, walk
 
 STAGE = "ingest"  # what reads the sources
-UNDER_WAY_S = 6 * 3600  # a run that looked has come to the end of `ingest` by then, or to its own
 FOLDERS = "folders"  # the item of `list_sources` in dvc.yaml
 
 
@@ -99,18 +95,6 @@ def _came(path: Path) -> float:
 def _change(source: str, before: dict[str, str], now: dict[str, str]) -> Change:
     altered = sum(before[name] != digest for name, digest in now.items() if name in before)
     return Change(source, len(now.keys() - before.keys()), len(before.keys() - now.keys()), altered)
-
-
-def left_over(layout: Layout) -> tuple[str, ...]:
-    """Sources of `data/sources.json` as it is, where `ingest` did not end well since: the run that looked failed."""
-    lock = layout.root / LOCK
-    if not layout.sources.is_file() or time.time() - layout.sources.stat().st_mtime < UNDER_WAY_S:
-        return ()
-    stages = (yaml.safe_load(lock.read_text(encoding="utf-8")) or {}).get("stages", {}) if lock.is_file() else {}
-    read = [row.get("md5") for row in stages.get(STAGE, {}).get("deps", ()) if row["path"] == "data/sources.json"]
-    if read == [hashlib.md5(layout.sources.read_bytes(), usedforsecurity=False).hexdigest()]:
-        return ()
-    return tuple(sorted(read_json(layout.sources)["sources"]))
 
 
 def _entries(place: Path, source: str) -> Iterator[Entry]:

@@ -101,8 +101,9 @@ def test_drift_is_put_before_a_person_and_a_yes_starts_a_training(
     monkeypatch.setattr("prefect.deployments.run_deployment", start)
     said = deployed.retraining("drifted: CT: noise")
     assert "drifted: CT: noise" in asked[0]._description
-    assert begun == (["training/weekly"] if train else [])
-    assert said == f"{'training/weekly was begun as brave-fox' if train else 'not trained'}, by Roe: new scanner"
+    assert begun == (["pipeline/weekly-training"] if train else [])
+    begun_or_not = "pipeline/weekly-training was begun as brave-fox" if train else "not trained"
+    assert said == f"{begun_or_not}, by Roe: new scanner"
 
 
 def test_drift_is_asked_about_by_one_run_at_a_time(prefect_server: str) -> None:

@@ -1,4 +1,6 @@
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -6,13 +8,17 @@ import httpx
 import pytest
 
 from components.evidence.policy import Criterion
-from components.handover import GENERATORS, METHODS, Layout, StepError, read_rows
+from components.handover import GENERATORS, METHODS, Layout, RunRecord, StepError, read_rows, write_record
 from components.handover.classifier_rows import ClassifierSummary
+from components.handover.names import RECORD
 from components.handover.sr_rows import MethodSummary
 from components.pages.labels import CLASSIFIER_NAMES
 from components.register import Decision
 from flows import artifacts
+from flows.automations import VERDICT_CHANGED
+from flows.mlflow_pages import MLFLOW_PAGES
 from tests import tables
+from tests.flows.conftest import eventually
 
 pytestmark = pytest.mark.service
 
@@ -53,6 +59,32 @@ def test_a_run_leaves_the_verdict_and_the_tables_as_the_files_have_them(layout: 
     lines = read_rows(layout.classifiers, ClassifierSummary)
     assert [row["classifier"] for row in classifiers] == [CLASSIFIER_NAMES[line.classifier] for line in lines]
     assert [row["sensitivity"] for row in classifiers] == [round(line.sensitivity, 3) for line in lines]
+
+
+def test_what_is_shown_leads_to_the_report_and_to_the_runs(
+    layout: Layout, prefect_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv(MLFLOW_PAGES, "http://127.0.0.1:5999")
+    write_record(layout.model("esrgan") / RECORD, RunRecord("esrgan", "abc", "", "", "", "", 1.0))
+    said = artifacts.links(layout, ["bicubic", "esrgan"])
+    assert said.endswith("MLflow: [esrgan](http://127.0.0.1:5999/#/runs/abc).")
+    assert said.startswith(f"The report: [{layout.report.resolve()}](file://")
+    assert artifacts.links(layout, ["bicubic"]).endswith("report.html).")
+
+
+def test_a_decision_that_was_written_into_the_ledger_is_told(prefect_server: str) -> None:
+    began = datetime.now(UTC)
+    unchanged = replace(REFUSED, version="2", outcome="unchanged")
+    artifacts.announce([unchanged], [])
+    artifacts.announce([REFUSED, unchanged], [{"model": "sr-generator", "version": "3"}])
+    wanted = {"event": {"name": [VERDICT_CHANGED]}, "occurred": {"since": began.isoformat()}}
+
+    def told() -> list[str]:
+        answer = httpx.post(f"{prefect_server}/events/filter", json={"filter": wanted})
+        return [event["payload"]["said"] for event in answer.raise_for_status().json()["events"]]
+
+    assert eventually(lambda: told() == [REFUSED.summary], 180), told()
 
 
 def test_a_table_that_is_missing_is_named(layout: Layout) -> None:

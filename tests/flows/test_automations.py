@@ -47,7 +47,7 @@ def asking(server: str) -> Iterator[Any]:
 def there(server: str) -> dict[str, str]:
     """Our automations and their numbers."""
     with asking(server) as client:
-        ours = (automations.SILENCE, automations.TROUBLE, automations.DRIFT)
+        ours = (automations.SILENCE, automations.TROUBLE, automations.DRIFT, automations.VERDICT)
         return {name: str(one.id) for name in ours for one in client.read_automations_by_name(name)}
 
 
@@ -117,7 +117,7 @@ def listening() -> Iterator[tuple[str, list[dict[str, str]]]]:
 
 
 @pytest.mark.usefixtures("_clean")
-def test_a_scheduled_run_that_failed_or_crashed_is_told_with_its_reason_and_so_is_drift(
+def test_a_webhook_hears_of_failed_lost_and_waiting_runs_of_drift_and_of_a_changed_verdict(
     prefect_server: str,
 ) -> None:
     from prefect import flow
@@ -135,7 +135,8 @@ def test_a_scheduled_run_that_failed_or_crashed_is_told_with_its_reason_and_so_i
         )
         block.save("ward", overwrite=True)
         automations.register(prefect_server, "custom-webhook/ward")
-        assert set(there(prefect_server)) == {automations.SILENCE, automations.TROUBLE, automations.DRIFT}
+        ours = {automations.SILENCE, automations.TROUBLE, automations.DRIFT, automations.VERDICT}
+        assert set(there(prefect_server)) == ours
         deployment = client.create_deployment(client.create_flow(told_of), "weekly")
         for run in (client.create_flow_run(told_of), client.create_flow_run_from_deployment(deployment)):
             failed = State(type=StateType.FAILED, name="Failed", message="train@rrdb failed, exit code 3")
@@ -145,13 +146,23 @@ def test_a_scheduled_run_that_failed_or_crashed_is_told_with_its_reason_and_so_i
         crashed = State(type=StateType.CRASHED, name="Crashed", message="no sign of life for 10 min")
         client.set_flow_run_state(lost.id, crashed, force=True)
         assert eventually(lambda: len(heard) == 2, 180), "and the crash"
+        asks = client.create_flow_run_from_deployment(deployment)
+        waits = State(type=StateType.PAUSED, name="Suspended", message="waits for an answer")
+        client.set_flow_run_state(asks.id, waits, force=True)
+        assert eventually(lambda: len(heard) == 3, 180), "and the question"
         emit_event("medsr.drift.found", resource={"prefect.resource.id": "medsr.drift"}, payload={"said": "CT: mean"})
-        assert eventually(lambda: len(heard) == 3, 180)
+        assert eventually(lambda: len(heard) == 4, 180)
+        emit_event(
+            "medsr.verdict.changed", {"prefect.resource.id": "medsr.verdict"}, payload={"said": "esrgan 2 serves"}
+        )
+        assert eventually(lambda: len(heard) == 5, 180)
         assert heard[0]["subject"] == "medsr: Failed"
         assert f"told-of {run.name}: Failed. train@rrdb failed, exit code 3" in heard[0]["text"]
         assert heard[1]["subject"] == "medsr: Crashed"
         assert f"told-of {lost.name}: Crashed. no sign of life for 10 min" in heard[1]["text"]
-        assert heard[2] == {"subject": "medsr: drift", "text": "CT: mean"}
+        assert heard[2]["subject"] == "medsr: Suspended" and asks.name in heard[2]["text"]
+        assert heard[3] == {"subject": "medsr: drift", "text": "CT: mean"}
+        assert heard[4] == {"subject": "medsr: the verdict changed", "text": "esrgan 2 serves"}
         automations.register(prefect_server)
         assert set(there(prefect_server)) == {automations.SILENCE}, "told to nobody, it tells nobody"
         client.delete_deployment(deployment)

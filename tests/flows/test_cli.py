@@ -62,9 +62,11 @@ def test_help_imports_nothing_heavy() -> None:
 @pytest.mark.parametrize("code", [0, 1])
 def test_run_ends_with_the_pipeline_s_exit_code(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr("flows.pipeline.run_pipeline", lambda *arguments: asked.append(arguments) or code)
+    monkeypatch.setattr(
+        "flows.pipeline.run_pipeline", lambda *arguments, **options: asked.append((*arguments, options)) or code
+    )
     assert medsr("run", "--profile", "full").exit_code == code
-    assert asked == [(Path(), "full", False)]
+    assert asked == [(Path(), "full", False, {"force": False})]
 
 
 @pytest.mark.parametrize("arguments", [["run", "--profile", "huge"], ["enhance", "absent.dcm", "out.dcm"], ["dance"]])

@@ -7,17 +7,18 @@ import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
 
-from components import params
 from components.adapters import registry, training_runs
-from components.handover import Layout, read_record
+from components.handover import Layout, StepError, read_record
 from components.monitoring import enhancement_log, image_statistics
 from components.sources import listing
-from flows import deployed, enhancement
+from flows import deployed, enhancement, pipeline
+from flows.project_lock import hold
 from tests.drawing import dicom, shapes, write_dicom
 from tests.flows.conftest import PROJECT, all_that_prefect_stored, eventually
 from tests.settings import content
@@ -25,16 +26,32 @@ from tests.settings import content
 pytestmark = pytest.mark.service
 
 
+CHECK = """\
+stages:
+  ingest:
+    cmd: mkdir -p data/raw; ls archive > data/raw/index.csv; test ! -e full
+    deps: [data/sources.json]
+    outs: [data/raw]
+    meta: {retries: 0}
+  split: {cmd: cp data/raw/index.csv data/splits.csv, deps: [data/raw], outs: [data/splits.csv]}
+  validate: {cmd: "wc -l < data/splits.csv > verdict", deps: [data/splits.csv], outs: [verdict]}
+  train: {cmd: cp data/raw/index.csv trained, deps: [data/raw, verdict], outs: [trained]}
+"""
+
+
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project whose archive holds one file that the last run knew."""
+    """A project of four stages whose archive holds one file."""
+    from dvc.repo import Repo
+
     settings = content()
     settings["ingest"]["super_resolution"] = ["dicom:archive"]
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(settings))
+    (tmp_path / "dvc.yaml").write_text(CHECK)
     (tmp_path / "data").mkdir()
     (tmp_path / "archive").mkdir()
     (tmp_path / "archive" / "a.dcm").write_bytes(b"a")
-    listing.look(Layout(tmp_path), params.load(tmp_path / "params.yaml"))
+    Repo.init(str(tmp_path), no_scm=True).close()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -49,54 +66,69 @@ def events(since: datetime, name: str) -> list[str]:
     return [event["payload"]["said"] for event in found.json()["events"]]
 
 
-def test_a_check_tells_the_server_of_new_files_once_they_rest(
+def train() -> None:
+    """What a training does after the check: it has seen the images."""
+    from dvc.repo import Repo
+
+    with Repo() as repository:
+        repository.reproduce("train")
+
+
+def test_a_check_ingests_new_files_once_they_rest_and_tells_the_server(
     root: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    began = datetime.now(UTC)
+    began, said = datetime.now(UTC), "dicom:archive: {} files came, 0 went, 0 changed since the last run"
+    assert deployed.data_check(quiet_minutes=0) == said.format(1)
+    assert (root / "verdict").read_text() == "1\n" and not (root / "trained").exists()
+    train()
     assert deployed.data_check() == "nothing new in any source"
-    new = root / "archive" / "b.dcm"
-    new.write_bytes(b"b")
-    said = "dicom:archive: 1 files came, 0 went, 0 changed since the last run"
-    assert deployed.data_check().startswith(f"{said}; still arriving, the newest file is")
+    (root / "archive" / "b.dcm").write_bytes(b"b")
+    assert deployed.data_check().startswith(f"{said.format(1)}; still arriving, the newest file is")
+    assert (root / "verdict").read_text() == "1\n", "nothing was ingested"
     in_an_hour = time.time() + 3600
     monkeypatch.setattr(listing, "time", SimpleNamespace(time=lambda: in_an_hour))
-    assert deployed.data_check() == said
-    assert eventually(lambda: bool(events(began, "medsr.data.arrived")), 180)
-    # they arrive in the order in which they were sent: by now those of the checks before would be there
-    assert events(began, "medsr.data.arrived") == [said]
+    assert deployed.data_check() == said.format(1)
+    assert (root / "verdict").read_text() == "2\n"
+    later = "images of an earlier check that no training has seen"
+    assert deployed.data_check() == later, "until a training has seen them"
+    train()
+    assert deployed.data_check() == "nothing new in any source"
+    told = [later, said.format(1), said.format(1)]
+    assert eventually(lambda: events(began, "medsr.data.arrived") == told, 180), events(began, "medsr.data.arrived")
 
 
-def test_a_check_tells_again_of_files_that_the_run_after_the_first_did_not_ingest(
-    root: Path, prefect_server: str
-) -> None:
-    yesterday = time.time() - 86_400
-    os.utime(root / "data" / "sources.json", (yesterday, yesterday))
-    began, said = datetime.now(UTC), "dicom:archive: seen by a run that did not come to ingest them"
-    assert deployed.data_check() == said
-    assert eventually(lambda: events(began, "medsr.data.arrived") == [said], 180)
+def test_a_check_that_fails_tells_of_no_new_images_and_the_next_one_does(root: Path, prefect_server: str) -> None:
+    began = datetime.now(UTC)
+    (root / "full").touch()
+    failed = deployed.data_check(quiet_minutes=0, return_state=True)
+    assert failed.is_failed() and failed.message.startswith("ingest failed, exit code 1")
+    (root / "full").unlink()
+    assert deployed.data_check(quiet_minutes=0) == "images of an earlier check that no training has seen"
+    assert eventually(lambda: len(events(began, "medsr.data.arrived")) == 1, 180)
 
 
-@pytest.mark.parametrize("deployment", ["weekly", "nightly", "promotion", "drift", "hourly", "daily"])
+def test_a_check_leaves_a_project_alone_at_which_a_run_is_at_work(root: Path, prefect_server: str) -> None:
+    with hold(Layout(root).run_lock, "a long run"):
+        assert "a long run" in deployed.data_check(quiet_minutes=0)
+    assert not (root / "verdict").exists()
+
+
+def test_a_graph_without_the_stages_of_a_check_is_named(root: Path, prefect_server: str) -> None:
+    (root / "dvc.yaml").write_text('stages:\n  only: {cmd: "true"}\n')
+    with pytest.raises(StepError, match=r"dvc\.yaml: expected the stages ingest, split, validate"):
+        deployed.data_check(quiet_minutes=0)
+
+
+@pytest.mark.parametrize("deployment", yaml.safe_load((PROJECT / "infra/prefect.yaml").read_text())["deployments"])
 def test_prefect_finds_what_each_deployment_starts(
-    deployment: str, prefect_server: str, monkeypatch: pytest.MonkeyPatch
+    deployment: dict[str, Any], prefect_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from prefect.flows import load_flow_from_entrypoint
 
     monkeypatch.chdir(PROJECT)
-    described = yaml.safe_load(Path("infra/prefect.yaml").read_text())["deployments"]
-    (wanted,) = (one for one in described if one["name"] == deployment)
-    flow = load_flow_from_entrypoint(wanted["entrypoint"], use_placeholder_flow=False)
-    given = wanted.get("parameters") or wanted["triggers"][0]["parameters"]
+    flow = load_flow_from_entrypoint(deployment["entrypoint"], use_placeholder_flow=False)
+    given = deployment.get("parameters") or deployment["triggers"][0]["parameters"]
     assert set(given) == set(flow.parameters.properties)
-
-
-def test_a_run_that_does_not_end_well_fails(root: Path, prefect_server: str) -> None:
-    from dvc.repo import Repo
-
-    (root / "dvc.yaml").write_text('stages:\n  only: {cmd: "exit 3"}\n')
-    Repo.init(str(root), no_scm=True).close()
-    with pytest.raises(RuntimeError, match="only failed, exit code 3"):
-        deployed.training()
 
 
 def image(path: Path) -> None:
@@ -178,5 +210,6 @@ def test_drift_is_told_to_the_server_and_shown_on_its_pages(
 
 
 def test_a_flow_that_is_not_there_is_named() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'nightly'"):
-        _ = deployed.nightly
+    for module in (deployed, pipeline):
+        with pytest.raises(AttributeError, match="no attribute 'nightly'"):
+            _ = module.nightly

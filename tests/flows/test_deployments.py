@@ -62,12 +62,12 @@ def test_trainings_wait_for_each_other_without_a_lease_that_an_outage_would_end(
     from prefect.client.orchestration import SyncPrefectClient
 
     with SyncPrefectClient(registered) as client:
-        weekly = client.read_deployment_by_name("training/weekly")
+        weekly = client.read_deployment_by_name("pipeline/weekly-training")
         assert weekly.global_concurrency_limit is None and weekly.work_queue_name == "training"
         assert client.read_work_queue_by_name("training", "medsr").concurrency_limit == 1
 
 
-@pytest.mark.parametrize("name", ["data-check/nightly", "enhancement/hourly", "monitoring/daily"])
+@pytest.mark.parametrize("name", ["data-check/nightly-data-check", "enhancement/hourly-inbox", "monitoring/monitoring"])
 def test_what_is_due_while_the_one_before_still_runs_is_cancelled(registered: str, name: str) -> None:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.states import Completed, Pending, Running
@@ -93,7 +93,7 @@ def test_parameters_that_make_no_sense_are_refused(registered: str) -> None:
     from prefect.exceptions import PrefectHTTPStatusError
 
     with SyncPrefectClient(registered) as client:
-        weekly = client.read_deployment_by_name("training/weekly")
+        weekly = client.read_deployment_by_name("pipeline/weekly-training")
         with pytest.raises(PrefectHTTPStatusError) as refused:
             client.create_flow_run_from_deployment(weekly.id, parameters={"profile": "huge"})
     assert refused.value.response.status_code in (409, 422) and "huge" in refused.value.response.text
@@ -113,34 +113,40 @@ def test_outside_the_project_the_missing_file_is_named(tmp_path: Path) -> None:
         deployments.register(tmp_path, "http://127.0.0.1:1/api")
 
 
-def test_a_schedule_that_is_changed_or_taken_out_is_gone(registered: str, tmp_path: Path) -> None:
+def test_what_is_changed_in_the_file_or_taken_out_is_so_on_the_server(registered: str, tmp_path: Path) -> None:
     from prefect.client.orchestration import SyncPrefectClient
 
     def crons(change: Callable[[dict[str, Any]], None]) -> list[str]:
-        schedule(tmp_path, PROJECT, lambda deployments: change(deployments["nightly"]))
+        schedule(tmp_path, PROJECT, lambda deployments: change(deployments["nightly-data-check"]))
         deployments.register(tmp_path, registered)
         with SyncPrefectClient(registered) as client:
-            return [one.schedule.cron for one in client.read_deployment_by_name("data-check/nightly").schedules]
+            found = client.read_deployment_by_name("data-check/nightly-data-check").schedules
+        return sorted(one.schedule.cron for one in found)
 
     shutil.copytree(PROJECT / "flows", tmp_path / "flows")
-    assert crons(lambda nightly: nightly.update(schedules=[{"cron": "5 4 * * *"}])) == ["5 4 * * *"]
+    two = [{"cron": "5 4 * * *", "slug": "early"}, {"cron": "5 5 * * *"}]
+    assert crons(lambda nightly: nightly.update(schedules=two)) == ["5 4 * * *", "5 5 * * *"]
+    assert crons(lambda nightly: nightly.update(schedules=two[1:])) == ["5 5 * * *"]
+    assert crons(lambda nightly: nightly.update(schedules=[{"cron": "6 6 * * *"}])) == ["6 6 * * *"]
     assert crons(lambda nightly: nightly.pop("schedules")) == []
     deployments.register(PROJECT, registered)
 
 
-def test_what_is_not_described_any_more_is_named(registered: str) -> None:
-    from prefect import flow
+def test_a_deployment_that_is_taken_out_is_gone_with_what_starts_it(registered: str, tmp_path: Path) -> None:
     from prefect.client.orchestration import SyncPrefectClient
 
-    @flow(name="retired")
-    def retired() -> None:
-        pass
+    def starts() -> list[str]:
+        with SyncPrefectClient(registered) as client:
+            found = client.request("POST", "/automations/filter").json()
+        return sorted(one["name"] for one in found)
 
-    assert deployments.not_described(PROJECT, registered) == []
+    before = starts()
+    shutil.copytree(PROJECT / "flows", tmp_path / "flows")
+    schedule(tmp_path, PROJECT, lambda deployments: deployments["promotion"].update(name="candidate"))
+    said = deployments.register(tmp_path, registered)
+    assert "promotion: is not in infra/prefect.yaml any more, removed from the server" in said
     with SyncPrefectClient(registered) as client:
-        number = client.create_deployment(client.create_flow(retired), "monthly", work_pool_name="medsr")
-        try:
-            (said,) = deployments.not_described(PROJECT, registered)
-        finally:
-            client.delete_deployment(number)
-    assert said.startswith("monthly: is on the server, and not in infra/prefect.yaml")
+        names = {one.name for one in client.read_deployments()}
+    assert names == {*DESCRIBED, "candidate"} - {"promotion"} and len(starts()) == len(before)
+    deployments.register(PROJECT, registered)
+    assert starts() == before

@@ -66,7 +66,7 @@ def start_training(services: Services) -> str:
     from prefect.client.orchestration import SyncPrefectClient
 
     with SyncPrefectClient(services.api) as client:
-        training = client.read_deployment_by_name("training/weekly")
+        training = client.read_deployment_by_name("pipeline/weekly-training")
         return str(client.create_flow_run_from_deployment(training.id).id)
 
 

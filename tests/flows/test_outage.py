@@ -39,7 +39,7 @@ from components.adapters import tracking
 from flows import artifacts, pipeline, prefect_server
 
 class Decision:
-    outcome, summary = "promoted", "esrgan 1 looked at"
+    outcome, summary, model, version = "promoted", "esrgan 1 looked at", "sr-generator", "1"
 
 def publish(layout, decisions):
     from prefect.artifacts import create_markdown_artifact

@@ -97,8 +97,8 @@ def test_prefect_knows_of_the_run_and_its_lines(toy: Toy, prefect_server: str, r
     with get_client(sync_client=True) as client:
         (newest,) = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)
     assert newest.state_name == "Failed"
-    assert newest.state.message == "failed: only"
-    assert newest.parameters == {"profile": "quick"}
+    assert newest.state.message == "only failed, exit code 1:\n  1", "the stage's own last lines"
+    assert newest.parameters == {"profile": "quick", "force": False, "dry_run": False}
 
 
 def test_interrupting_ends_the_stage_and_says_so(toy: Toy, prefect_server: str) -> None:
@@ -131,6 +131,51 @@ def test_the_flow_has_one_task_per_stage_of_the_project() -> None:
     tasks = pipeline.stage_tasks(session)
     assert set(tasks) - {pipeline.REGISTER} == stages
     assert {name: task.name for name, task in tasks.items()} == {name: name for name in tasks}
+
+
+@pytest.fixture
+def failing(toy: Toy, prefect_server: str, registered: list[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The project in which a worker starts the flow; its second stage fails where `broken` is."""
+    root = toy(
+        """
+        first: {cmd: "echo 1 >> ran; echo 1 > a.txt", outs: [a.txt]}
+        second: {cmd: "echo because; test ! -e broken", deps: [a.txt]}
+        """
+    )
+    monkeypatch.chdir(root)
+    return root
+
+
+def test_a_worker_s_run_gives_its_results_and_fails_with_the_stage_s_own_lines(failing: Path) -> None:
+    names, done, cached = ("first", "second", "register"), [Outcome.DONE] * 3, [Outcome.CACHED] * 3
+    assert [(result.stage, result.outcome) for result in pipeline.pipeline()] == list(zip(names, done, strict=True))
+    assert [result.outcome for result in pipeline.pipeline()] == cached
+    assert [result.outcome for result in pipeline.pipeline(force=True)][:2] == done[:2]
+    assert (failing / "ran").read_text() == "1\n1\n"
+    (failing / "broken").touch()
+    state = pipeline.pipeline(force=True, return_state=True)
+    assert state.is_failed() and state.message == "second failed, exit code 1:\n  because"
+
+
+def test_a_dry_run_says_what_would_run_and_runs_nothing(failing: Path) -> None:
+    results = pipeline.pipeline(dry_run=True)
+    assert [(result.stage, result.outcome) for result in results] == [
+        ("first", Outcome.WOULD_RUN),
+        ("second", Outcome.WOULD_RUN),
+    ]
+    assert results[0].message == "a.txt deleted" and not (failing / "ran").exists()
+    with pytest.raises(StepError, match="expected profile full for a dry run with it, found quick"):
+        pipeline.pipeline(profile="full", dry_run=True)
+
+
+def test_a_form_for_the_flow_can_be_made_of_its_parameters() -> None:
+    properties = pipeline.pipeline.parameters.properties
+    assert {name: one["default"] for name, one in properties.items()} == {
+        "profile": None,
+        "force": False,
+        "dry_run": False,
+    }
+    assert properties["profile"]["anyOf"][0]["enum"] == ["quick", "full"]
 
 
 def test_changing_the_profile_changes_that_word_alone(tmp_path: Path) -> None:

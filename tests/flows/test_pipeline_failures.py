@@ -31,9 +31,11 @@ def unrecorded(results: list[Result]) -> Callable[..., Any]:
     request = httpx.Request("POST", "http://prefect/api")
     response = httpx.Response(503, request=request)
 
-    def flow(session: pipeline.Session, into: list[Result]) -> Callable[..., None]:
-        def run(profile: str, return_state: bool) -> None:
-            into.extend(results)
+    def flow() -> Callable[..., None]:
+        def run(profile: str, force: bool, return_state: bool) -> None:
+            session = pipeline._SESSION.get()
+            assert session
+            session.results.extend(results)
             raise PrefectHTTPStatusError("503 Service Unavailable\nsee there", request=request, response=response)
 
         return run
@@ -130,15 +132,18 @@ def test_a_server_that_records_nothing_fails_no_run_whose_stages_ended_well_and_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stream, done = io.StringIO(), [Result("only", Outcome.DONE)]
-    board = Board(Console(file=stream), ())
-    session = pipeline.Session(tmp_path, (), {}, board, threading.Event(), embedded=False)
     monkeypatch.setattr("flows.prefect_server.forget", lambda: None)
-    monkeypatch.setattr(pipeline, "pipeline_flow", unrecorded(done))
-    assert pipeline.execute(session, "quick") == done
+
+    def session() -> pipeline.Session:
+        board = Board(Console(file=stream), ())
+        return pipeline.Session(tmp_path, (), {}, board, threading.Event(), embedded=False)
+
+    monkeypatch.setattr(pipeline, "make_flow", unrecorded(done))
+    assert pipeline.execute(session()) == done
     assert "does not record how this run ended: 503 Service Unavailable. Nothing else is lost" in stream.getvalue()
-    monkeypatch.setattr(pipeline, "pipeline_flow", unrecorded([]))
+    monkeypatch.setattr(pipeline, "make_flow", unrecorded([]))
     with pytest.raises(StepError, match=r"found: 503 Service Unavailable\. Nothing is lost"):
-        pipeline.execute(session, "quick")
+        pipeline.execute(session())
 
 
 def test_verdicts_that_prefect_does_not_take_fail_no_registration(

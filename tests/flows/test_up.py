@@ -33,22 +33,25 @@ pytestmark = pytest.mark.service
 
 SLOW = """\
 stages:
+  ingest: {cmd: "mkdir data/raw; ls archive > data/raw/index.csv", deps: [data/sources.json], outs: [data/raw]}
+  split: {cmd: cp data/raw/index.csv data/splits.csv, deps: [data/raw], outs: [data/splits.csv]}
+  validate: {cmd: "true", deps: [data/splits.csv]}
   slow:
     cmd: "sleep 600 & echo $! > pid; wait"
-    deps: [data/sources.json]
+    deps: [data/raw]
 """
 
 
 def every_minute(deployments: dict[str, Any]) -> None:
     """The data check runs each minute and waits for nothing; training only where that sees something."""
-    deployments["nightly"]["schedules"] = [{"cron": "* * * * *"}]
-    deployments["nightly"]["parameters"] = {"quiet_minutes": 0}
-    del deployments["weekly"]["schedules"]
+    deployments["nightly-data-check"]["schedules"] = [{"cron": "* * * * *"}]
+    deployments["nightly-data-check"]["parameters"] = {"quiet_minutes": 0}
+    del deployments["weekly-training"]["schedules"]
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory, trained: Layout) -> Path:
-    """A project of one stage that does not end by itself, with models and a folder of images outside its graph."""
+    """A project with a stage that does not end by itself, with models and a folder of images outside its graph."""
     root = tmp_path_factory.mktemp("up")
     shutil.copytree(trained.data, root / "data")
     for package in ("components", "flows"):
@@ -118,12 +121,12 @@ def test_new_images_are_seen_by_schedule_and_start_a_run_that_can_be_cancelled(r
     assert eventually(lambda: (root / "pid").is_file(), 240), "the check of the minute saw the archive"
     stage = written_pid(root / "pid")
     assert alive(stage)
-    (started,) = (one for one, state in runs(services, "weekly").items() if state == "Running")
+    (started,) = (one for one, state in runs(services, "weekly-training").items() if state == "Running")
     with client(services) as asked:
         asked.set_flow_run_state(started, Cancelling())  # as the button on Prefect's page does
     assert eventually(lambda: not alive(stage))
-    assert eventually(lambda: runs(services, "weekly").get(started) == "Cancelled")
-    assert "Completed" in runs(services, "nightly").values()
+    assert eventually(lambda: runs(services, "weekly-training").get(started) == "Cancelled")
+    assert "Completed" in runs(services, "nightly-data-check").values()
 
 
 def test_a_candidate_waits_for_a_person_whose_answer_is_carried_out(root: Path, services: Services) -> None:
@@ -159,7 +162,7 @@ def announce(root: Path, services: Services) -> None:
 
 
 def test_server_and_worker_that_were_killed_come_back(services: Services) -> None:
-    earlier = runs(services, "nightly")
+    earlier = runs(services, "nightly-data-check")
     # just after one: a check that is killed holds up those after it until its lease runs out, which is another story
     assert eventually(lambda: "Completed" in later(services, earlier), 300)
     for words in (("prefect", "server"), ("prefect", "worker")):
@@ -168,13 +171,13 @@ def test_server_and_worker_that_were_killed_come_back(services: Services) -> Non
         assert eventually(lambda words=words, before=before: before not in (services.children(*words) or [before]))
     assert "server ended, exit code -9; again in" in services.said()
     assert eventually(lambda: answers(f"{services.api}/health"), 120)
-    before_that = runs(services, "nightly")
+    before_that = runs(services, "nightly-data-check")
     assert eventually(lambda: "Completed" in later(services, before_that), 600), "schedules go on"
 
 
 def later(services: Services, before: dict[str, str]) -> set[str]:
     """The states of data checks that began since."""
-    return {state for one, state in runs(services, "nightly").items() if one not in before}
+    return {state for one, state in runs(services, "nightly-data-check").items() if one not in before}
 
 
 def test_a_port_in_use_is_named(root: Path, services: Services, monkeypatch: pytest.MonkeyPatch) -> None:

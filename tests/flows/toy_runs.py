@@ -21,6 +21,8 @@ Toy = Callable[[str], Path]
 class Decision:
     outcome: str
     summary: str
+    model: str = "sr-generator"
+    version: str = "1"
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from dataclasses import replace
@@ -8,7 +7,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import yaml
 
 from components.handover import Layout, StepError, read_json
 from components.params import Params
@@ -123,21 +121,6 @@ def test_a_name_that_is_not_utf_8_counts_as_any_other(layout: Layout) -> None:
     )
     named.rename(named.with_name(os.fsdecode(b"M\xf6ller.dcm")))
     assert listing.look(layout, settings(ARCHIVE)).changes == (Change(ARCHIVE, 1, 1, 0),)
-
-
-def test_what_a_run_saw_is_left_over_until_ingest_has_ended_well(layout: Layout) -> None:
-    assert listing.left_over(layout) == ()
-    listing.look(layout, settings(ARCHIVE))
-    assert listing.left_over(layout) == (), "that run may be under way"
-    hours_ago = time.time() - 7 * 3600
-    os.utime(layout.sources, (hours_ago, hours_ago))
-    lock, seen = layout.root / "dvc.lock", hashlib.md5(layout.sources.read_bytes()).hexdigest()
-    for digest, left in (("0" * 32, (ARCHIVE,)), (seen, ())):
-        dependency = {"path": "data/sources.json", "hash": "md5", "md5": digest}
-        lock.write_text(yaml.safe_dump({"stages": {"ingest": {"cmd": "true", "deps": [dependency]}}}))
-        assert listing.left_over(layout) == left
-    lock.unlink()
-    assert listing.left_over(layout) == (ARCHIVE,), "no run has ever come that far"
 
 
 def test_a_file_that_did_not_change_is_not_read_again(layout: Layout) -> None:
