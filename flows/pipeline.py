@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from prefect.futures import PrefectFuture
 
 FLOW, EVALUATE = "pipeline", "evaluate"
-WORK = "a run of the pipeline"
+WORK = "medsr run"  # what others hear of whoever holds the project
 _PROFILE = re.compile(r"^(profile:[ \t]*)(\w+)", re.MULTILINE)
 _SESSION: ContextVar[Session | None] = ContextVar("session", default=None)  # of `medsr run` alone
 

@@ -66,7 +66,10 @@ def test_what_is_shown_leads_to_the_report_and_to_the_runs(
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv(MLFLOW_PAGES, "http://127.0.0.1:5999")
-    write_record(layout.model("esrgan") / RECORD, RunRecord("esrgan", "abc", "", "", "", "", 1.0))
+    record = RunRecord(
+        name="esrgan", run_id="abc", model_id="", weights_sha256="", data_sha256="", git_revision="", seconds=1.0
+    )
+    write_record(layout.model("esrgan") / RECORD, record)
     said = artifacts.links(layout, ["bicubic", "esrgan"])
     assert said.endswith("MLflow: [esrgan](http://127.0.0.1:5999/#/runs/abc).")
     assert said.startswith(f"The report: [{layout.report.resolve()}](file://")

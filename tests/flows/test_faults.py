@@ -68,7 +68,7 @@ def test_two_runs_in_one_project_do_each_stage_once_and_both_end_well(toy: Toy, 
     assert (root / "b.txt").read_text() == "1\n"
 
 
-def test_a_run_that_begins_while_a_stage_of_another_runs_takes_its_turn(toy: Toy, prefect_server: str) -> None:
+def test_a_run_that_begins_while_another_is_at_work_waits_for_it_and_says_so(toy: Toy, prefect_server: str) -> None:
     root = toy(
         """
         first:
@@ -82,7 +82,7 @@ def test_a_run_that_begins_while_a_stage_of_another_runs_takes_its_turn(toy: Toy
         assert eventually((root / "begun").exists, 180)
         with ending(start(root, prefect_server)) as other:
             assert other.stdout
-            waits = next((line for line in other.stdout if "another run is at work here" in line), "")
+            waits = next((line for line in other.stdout if "Waiting for process" in line), "")
             (root / "go").touch()
             said = [process.communicate(timeout=300)[0] for process in (one, other)]
     assert waits and [one.returncode, other.returncode] == [0, 0], said
