@@ -171,6 +171,24 @@ class Layout:
     def mlruns(self) -> Path:
         return self.root / "mlruns"
 
+    @property
+    def logs(self) -> Path:
+        """The logs of the programs that `medsr up` keeps running, and its own where it runs in the background."""
+        return self.mlruns / "logs"
+
+    @property
+    def up_lock(self) -> Path:
+        """Held by `medsr up` while it runs; says where its servers answer."""
+        return self.mlruns / "up.lock"
+
+    @property
+    def run_lock(self) -> Path:
+        """Held by the run that is at work on the project."""
+        return self.mlruns / "run.lock"
+
+    def log(self, name: str) -> Path:
+        return self.logs / f"{name}.log"
+
     def model(self, name: str) -> Path:
         return self.data / "models" / name
 
