@@ -42,9 +42,9 @@ def run(root: Path, port: int | None, mlflow_port: int | None, notify: str, say:
 
     A port that is not given is 4200 or 5000, or another where that is taken. `notify` names a notification block, or
     none. A program that ends is started again, after a pause that doubles up to a minute. MLflow is not started where
-    `MLFLOW_TRACKING_URI` points at a server. Raises `StepError` where the project has a `medsr up` already, where a
-    given port is taken, where a program does not answer within `START_S`, and where the deployments cannot be
-    registered.
+    `MLFLOW_TRACKING_URI` points at a server. Raises `StepError` where the project has a `medsr up` already, where
+    another project's uses the same database of Prefect, where a given port is taken, where a program does not answer
+    within `START_S`, and where the deployments cannot be registered.
     """
     say, layout, stop = Forgiving(say), Layout(root), threading.Event()
     with _alone(layout) as lock:
