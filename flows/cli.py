@@ -17,16 +17,10 @@ from flows.cli_enhance import enhance
 from flows.cli_models import AS_JSON, models
 from flows.cli_natural import FOLDER, score, train
 from flows.cli_serve import serve, token
+from flows.cli_up import deploy, down, status, up
 
 if TYPE_CHECKING:
     from flows.doctor import Check
-
-NOTIFY = click.option(
-    "--notify",
-    envvar="MEDSR_NOTIFY",
-    default="",
-    help="Prefect's notification block, TYPE/NAME, that hears of failures, questions and drift; else MEDSR_NOTIFY.",
-)
 
 
 class _Readable(click.Group):
@@ -130,31 +124,6 @@ def ui(ctx: click.Context, port: int, browser: bool) -> None:
 
 
 @main.command()
-@click.option("--port", default=4200, show_default=True, type=click.IntRange(1, 65535), help="Of Prefect's server.")
-@click.option(
-    "--mlflow-port", default=5000, show_default=True, type=click.IntRange(1, 65535), help="Of MLflow's pages."
-)
-@NOTIFY
-@click.pass_context
-def up(ctx: click.Context, port: int, mlflow_port: int, notify: str) -> None:
-    """Run by schedule: server, worker, MLflow's pages and what infra/prefect.yaml says, until Ctrl-C."""
-    from flows import up
-
-    ctx.exit(up.run(Path(), port, mlflow_port, notify, click.echo))
-
-
-@main.command()
-@click.option("--server", envvar="PREFECT_API_URL", required=True, help="Its address, …/api; else PREFECT_API_URL.")
-@NOTIFY
-def deploy(server: str, notify: str) -> None:
-    """Register what infra/prefect.yaml says with a Prefect server that runs already."""
-    from flows import deployments
-
-    lines = deployments.register(Path(), server, notify)
-    click.echo("\n".join([*lines, *deployments.not_described(Path(), server)]))
-
-
-@main.command()
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--model", type=FOLDER, help="A folder of weights, instead of the champion.")
 @click.option("--gradcam", type=click.Path(path_type=Path, dir_okay=False), help="PNG that shows where it looked.")
@@ -233,7 +202,7 @@ def evaluate(
         click.echo(f"{kept_folder}: kept; `medsr run` takes it into the report", err=as_json)
 
 
-for command in (enhance, models, serve, token, train, score):
+for command in (enhance, models, serve, token, train, score, up, down, status, deploy):
     main.add_command(command)
 
 

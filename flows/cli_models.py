@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -171,10 +172,14 @@ def _table(rows: list[dict[str, Any]], as_json: bool, nothing: str) -> None:
     if not rows:
         click.echo(nothing)
         return
+    click.echo("\n".join(columns(rows)))
+
+
+def columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """`rows` as lines of aligned columns, under the names of the first row's."""
     shown = [tuple(rows[0]), *(tuple(_cell(value) for value in row.values()) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    for row in shown:
-        click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in shown]
 
 
 def _cell(value: Any) -> str:

@@ -18,6 +18,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 STEADY_S = 60.0  # what ran so long is started again at once
 GRACE_S = 30.0  # for a stage to end after it was told to
 LOG_BYTES, OLDER_LOGS = 10_000_000, 3  # a service, `server.log.1` the newest of the older ones
+SHOWN_LINES, SHOWN_BYTES = 12, 10_000  # of a log, where it explains a failure
 
 
 @dataclass(frozen=True)
@@ -82,3 +83,16 @@ def _lines(path: Path) -> Iterator[Callable[[str], None]]:
     finally:
         with suppress(OSError):  # of a disk that is still full; what was said of it stands
             handler.close()
+
+
+def last_lines(log: Path, count: int = SHOWN_LINES) -> str:
+    """The last lines of a log that are not empty, under a sentence that names it."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - SHOWN_BYTES))
+            lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    except FileNotFoundError:
+        lines = []
+    if not lines:
+        return f"{log} is empty."
+    return f"The last lines of {log}:" + "".join(f"\n  {line}" for line in lines[-count:])

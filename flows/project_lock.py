@@ -69,7 +69,7 @@ class Lock:
         self._descriptor, self._holder = descriptor, holder
 
     def tell(self, details: Mapping[str, Any]) -> None:
-        """Writes who holds the lock, with `details` in place of earlier ones, into the file. A full disk is no error."""
+        """Writes the holder, with `details` in place of earlier ones, into the file. A full disk is no error."""
         named = replace(self._holder, details=dict(details))
         with suppress(OSError):  # the lock itself needs no room; who asks hears of a process without a name
             os.ftruncate(self._descriptor, 0)

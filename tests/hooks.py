@@ -22,6 +22,7 @@ LONGEST = (
     "test_pipeline.py",
     "test_pipeline_by_schedule.py",
     "flows/test_up.py",
+    "flows/test_down.py",
     "flows/test_archive.py",
     "flows/test_outage.py",
     "flows/test_machine_lost.py",

@@ -64,7 +64,7 @@ def begin(root: Path, environment: Mapping[str, str], ports: tuple[int, int] | N
     with log.open("w", encoding="utf-8") as lines:
         process = subprocess.Popen(command, cwd=root, env=environment, stdout=lines, stderr=lines, text=True)
     services = Services(process, log, f"http://{HOST}:{port}/api", f"http://{HOST}:{mlflow_port}")
-    assert eventually(lambda: "Running" in services.said() or process.poll() is not None, 180)
+    assert eventually(lambda: "Running" in services.said() or process.poll() is not None, 400)
     assert process.poll() is None, services.said()
     return services
 

@@ -74,3 +74,11 @@ def test_a_log_on_a_full_disk_ends_no_service(tmp_path: Path, capsys: pytest.Cap
     with keeping(tmp_path, said, "seq 20000; touch past; exec sleep 600"):
         assert eventually((tmp_path / "past").exists)
     assert said == [] and "No space left on device" in capsys.readouterr().err
+
+
+def test_the_last_lines_of_a_log_are_those_that_say_something(tmp_path: Path) -> None:
+    log = tmp_path / "one.log"
+    assert kept.last_lines(log) == f"{log} is empty."
+    log.write_text("".join(f"{number}\n\n" for number in range(9000)))
+    assert kept.last_lines(log, 2) == f"The last lines of {log}:\n  8998\n  8999"
+    assert len(kept.last_lines(log).splitlines()) == 1 + kept.SHOWN_LINES

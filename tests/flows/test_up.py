@@ -22,11 +22,11 @@ import yaml
 from components.adapters import registry, tracking, training_runs
 from components.handover import Layout, StepError, read_record
 from components.promotion import ledger
-from flows import up
+from flows import running, up
 from flows.kept import Service
 from tests.flows.conftest import PROJECT, alive, eventually, written_pid
 from tests.services import HOST, Services, free_port, schedule, with_home
-from tests.services import up as running
+from tests.services import up as everything
 from tests.settings import content
 
 pytestmark = pytest.mark.service
@@ -72,7 +72,7 @@ def root(tmp_path_factory: pytest.TempPathFactory, trained: Layout) -> Path:
 
 @pytest.fixture(scope="module")
 def services(root: Path) -> Iterator[Services]:
-    with running(root, with_home(root)) as services:
+    with everything(root, with_home(root)) as services:
         yield services
     assert not services.children()
 
@@ -96,9 +96,9 @@ def runs(services: Services, name: str) -> dict[str, str]:
 
 
 def test_pages_and_worker_are_there(services: Services) -> None:
-    assert eventually(lambda: answers(services.mlflow), 120)
+    assert answers(services.mlflow)
     with client(services) as prefect:
-        assert eventually(lambda: [one.name for one in prefect.read_workers_for_work_pool("medsr")] == ["medsr-up"])
+        assert [one.name for one in prefect.read_workers_for_work_pool("medsr")] == ["medsr-up"]
     assert f"Prefect: {services.api.removesuffix('/api')}\nMLflow: {services.mlflow}\n" in services.said()
     with urllib.request.urlopen(
         f"{services.mlflow}/api/2.0/mlflow/experiments/search?max_results=9", timeout=60
@@ -180,11 +180,27 @@ def later(services: Services, before: dict[str, str]) -> set[str]:
     return {state for one, state in runs(services, "nightly-data-check").items() if one not in before}
 
 
-def test_a_port_in_use_is_named(root: Path, services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(root)
-    taken = int(services.mlflow.rpartition(":")[2])
-    with pytest.raises(StepError, match=f"port {taken}: expected it free"):
-        up.run(Path(), 1, taken, "", print)
+def test_a_given_port_that_is_in_use_is_named(tmp_path: Path) -> None:
+    with socket.create_server((HOST, 0)) as listener:
+        taken = int(listener.getsockname()[1])
+        with pytest.raises(StepError, match=f"port {taken}: expected it free"):
+            up.run(tmp_path, free_port(), taken, "", print)
+    with pytest.raises(StepError, match=f"port {taken}: expected two different ports"):
+        up.run(tmp_path, taken, taken, "", print)
+    assert running.find(Layout(tmp_path)) is None
+
+
+def test_a_port_that_is_not_given_is_the_usual_one_where_that_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    prefect, mlflow = free_port(), free_port()
+    monkeypatch.setattr(up, "PORT", prefect)
+    monkeypatch.setattr(up, "MLFLOW_PORT", mlflow)
+    assert up.choose_addresses(None, None, "").ports == (prefect, mlflow)
+    for given in ((mlflow, None), (None, prefect)):  # one port is not taken twice
+        first, second = up.choose_addresses(*given, "").ports
+        assert first != second and {first, second} & {prefect, mlflow}
+    with socket.create_server((HOST, prefect)), socket.create_server((HOST, mlflow)):
+        others = up.choose_addresses(None, None, "").ports
+    assert len({prefect, mlflow, *others}) == 4
 
 
 @pytest.fixture
@@ -199,7 +215,7 @@ def stood_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Service]]:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     monkeypatch.setattr(up, "Kept", Kept)
     monkeypatch.setattr(up, "configure", lambda: None)
-    monkeypatch.setattr(up, "_wait", lambda address, stop: None)
+    monkeypatch.setattr(up, "_wait", lambda *_: None)
     monkeypatch.setattr("flows.deployments.register", lambda *_: [])
     monkeypatch.setattr("flows.deployments.not_described", lambda *_: [])
     yield started
@@ -234,11 +250,11 @@ def test_a_database_is_given_to_mlflow_s_pages_alone(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/own.db")
     assert up.run(tmp_path, free_port(), free_port(), "", ending_at_once([])) == 0
-    assert [service.name for service in stood_in] == ["server", "worker", "mlflow"]
+    assert [service.name for service in stood_in] == ["server", "mlflow", "worker"]
     assert [service.environment.get("MLFLOW_BACKEND_STORE_URI") for service in stood_in] == [
         None,
-        None,
         f"sqlite:///{tmp_path}/own.db",
+        None,
     ]
 
 
