@@ -17,7 +17,7 @@ NOTIFY = click.option(
     "--notify",
     envvar="MEDSR_NOTIFY",
     default="",
-    help="Prefect's notification block, TYPE/NAME, that hears of failures, questions and drift; else MEDSR_NOTIFY.",
+    help="Prefect's notification block, TYPE/NAME: told of failures, questions, drift, decisions; else MEDSR_NOTIFY.",
 )
 PORT = click.IntRange(1, 65535)
 
@@ -83,5 +83,4 @@ def deploy(server: str, notify: str) -> None:
     """Register what infra/prefect.yaml says with a Prefect server that runs already."""
     from flows import deployments
 
-    lines = deployments.register(Path(), server, notify)
-    click.echo("\n".join([*lines, *deployments.not_described(Path(), server)]))
+    click.echo("\n".join(deployments.register(Path(), server, notify)))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 DESCRIPTION = Path("infra/prefect.yaml")
+REMOVED = "removed from the server"
 POOL, TRAINING = "medsr", "training"  # Prefect's work pool, and its queue for what takes the whole machine
 
 
@@ -75,7 +76,7 @@ def _end_deployments(client: SyncPrefectClient, described: dict[str, Any]) -> li
     for deployment in ended:
         client.delete_resource_owned_automations(f"prefect.deployment.{deployment.id}")
         client.delete_deployment(deployment.id)
-    return [f"{deployment.name}: is not in {DESCRIPTION} any more, removed from the server" for deployment in ended]
+    return [f"{deployment.name}: is not in {DESCRIPTION} any more, {REMOVED}" for deployment in ended]
 
 
 def _end_schedules(client: SyncPrefectClient, described: dict[str, Any]) -> None:

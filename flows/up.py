@@ -53,6 +53,7 @@ def run(root: Path, port: int | None, mlflow_port: int | None, notify: str, say:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
         settings = {name: os.environ.get(name, value) for name, value in SERVER.items()}
+        settings[mlflow_pages.MLFLOW_PAGES] = addresses.mlflow
         configure()
         try:
             tracking.initialise(layout)
@@ -131,9 +132,9 @@ def _start(
     _wait(lambda: health.answers(f"{addresses.api}/health"), "Prefect's server", layout.log("server"), stop)
     if stop.is_set():
         return
-    deployments.register(root, addresses.api, notify)
-    for line in deployments.not_described(root, addresses.api):
-        say(line)
+    for line in deployments.register(root, addresses.api, notify):
+        if deployments.REMOVED in line:
+            say(line)
     began = datetime.now(UTC)
     services.start(Service("worker", _prefect("worker", "start", "--pool", deployments.POOL, "--name", "medsr-up")))
     _wait(

@@ -217,7 +217,6 @@ def stood_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Service]]:
     monkeypatch.setattr(up, "configure", lambda: None)
     monkeypatch.setattr(up, "_wait", lambda *_: None)
     monkeypatch.setattr("flows.deployments.register", lambda *_: [])
-    monkeypatch.setattr("flows.deployments.not_described", lambda *_: [])
     yield started
     for number, handler in before.items():
         signal.signal(number, handler)
