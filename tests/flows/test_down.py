@@ -124,9 +124,9 @@ def test_status_shows_that_all_answers_and_who_is_at_work(root: Path, present: R
         present.addresses.mlflow,
     ]
     assert (told["up"]["pid"], told["at_work"]["pid"]) == (present.holder.pid, os.getpid())
-    assert {one["deployment"] for one in told["deployments"]} >= {"training/weekly", "monitoring/daily"}
+    assert {one["deployment"] for one in told["deployments"]} >= {"pipeline/weekly-training", "monitoring/monitoring"}
     table = medsr(root, "status").stdout
-    assert f"Prefect server  answers  {present.addresses.prefect}" in table and "training/weekly" in table
+    assert f"Prefect server  answers  {present.addresses.prefect}" in table and "pipeline/weekly-training" in table
 
 
 def test_a_second_one_names_the_first(root: Path, present: Running) -> None:

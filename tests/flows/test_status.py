@@ -17,17 +17,17 @@ pytestmark = pytest.mark.service
 
 NAMES = {
     "approval/promotion",
-    "data-check/nightly",
-    "enhancement/hourly",
-    "monitoring/daily",
+    "data-check/nightly-data-check",
+    "enhancement/hourly-inbox",
+    "monitoring/monitoring",
     "retraining/drift",
-    "training/weekly",
+    "pipeline/weekly-training",
 }
 
 
 def rest(described: dict[str, Any]) -> None:
-    described["daily"]["schedules"] = [{"cron": "0 3 * * *", "timezone": "Europe/Vienna", "active": False}]
-    del described["weekly"]["schedules"]
+    described["monitoring"]["schedules"] = [{"cron": "0 3 * * *", "timezone": "Europe/Vienna", "active": False}]
+    del described["weekly-training"]["schedules"]
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_server_elsewhere_is_shown_with_its_deployments(
 
     monkeypatch.setenv("PREFECT_API_URL", registered)
     client.request("POST", f"/work_pools/{POOL}/workers/heartbeat", json={"name": "elsewhere"})
-    weekly = client.read_deployment_by_name("training/weekly").id
+    weekly = client.read_deployment_by_name("pipeline/weekly-training").id
     runs = [client.create_flow_run_from_deployment(weekly).id for _ in range(2)]
     for run, state in (
         (runs[0], Running()),
@@ -74,11 +74,14 @@ def test_a_server_elsewhere_is_shown_with_its_deployments(
     assert shown.services[0].address == registered and shown.up is None and not shown.well
     rows = {row.deployment: row for row in shown.deployments}
     assert set(rows) == NAMES
-    trained = rows["training/weekly"]
+    trained = rows["pipeline/weekly-training"]
     assert (trained.schedule, trained.last_state, trained.next_run) == ("", "Completed", "2099-01-04T02:00:00+00:00")
     assert datetime.now(UTC) - datetime.fromisoformat(trained.last_run) < timedelta(minutes=5)
-    assert rows["monitoring/daily"].schedule == "0 3 * * * Europe/Vienna, rests"
-    assert (rows["enhancement/hourly"].schedule, rows["enhancement/hourly"].last_state) == ("0 * * * * UTC", "")
+    assert rows["monitoring/monitoring"].schedule == "0 3 * * * Europe/Vienna, rests"
+    assert (rows["enhancement/hourly-inbox"].schedule, rows["enhancement/hourly-inbox"].last_state) == (
+        "0 * * * * UTC",
+        "",
+    )
 
 
 def test_a_worker_that_was_not_heard_of_since_does_not_answer(registered: str, client: SyncPrefectClient) -> None:

@@ -21,7 +21,7 @@ import yaml
 
 from components.adapters import registry, tracking, training_runs
 from components.handover import Layout, StepError, read_record
-from components.promotion import ledger
+from components.promotion import ledger, lineage
 from flows import running, up
 from flows.kept import Service
 from tests.flows.conftest import PROJECT, alive, eventually, written_pid
@@ -132,7 +132,7 @@ def test_new_images_are_seen_by_schedule_and_start_a_run_that_can_be_cancelled(r
 def test_a_candidate_waits_for_a_person_whose_answer_is_carried_out(root: Path, services: Services) -> None:
     layout = Layout(root)
     record = training_runs.restore(layout, read_record(layout.model("srcnn") / "run.json"))
-    registry.register(layout, "sr-generator", record, {})
+    registry.register(layout, "sr-generator", record, lineage.keep(layout, record.model_id))
     announce(root, services)
     assert eventually(lambda: "Suspended" in runs(services, "promotion").values(), 120)
     announce(root, services)
