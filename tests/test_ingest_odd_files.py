@@ -113,11 +113,12 @@ def test_names_links_and_pipes_are_rows(tmp_path: Path) -> None:
     write_dicom(tmp_path / "in" / os.fsdecode(b"m\xfcller.dcm"), dicom(stored(1), "MR"))
     (tmp_path / "in" / "again").symlink_to("series")
     (tmp_path / "in" / "gone.dcm").symlink_to("annex/objects/1")
+    (tmp_path / "in" / "loop").symlink_to("loop")
     os.mkfifo(tmp_path / "in" / "pipe")
     reasons = {name: row.reason for name, row in taken_in(tmp_path).items()}
     assert reasons.pop("good.dcm") == reasons.pop("series/1.dcm") == ""
     assert {name: "expected" in reason for name, reason in reasons.items()} == {
-        "m\\xfcller.dcm": True, "again": True, "gone.dcm": True, "pipe": True,
+        "m\\xfcller.dcm": True, "again": True, "gone.dcm": True, "loop": True, "pipe": True,
     }  # fmt: skip
 
 

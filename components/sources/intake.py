@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import warnings
 from collections.abc import Iterator
@@ -147,7 +148,8 @@ def _quarantined(item: Item, row: IndexRow, reason: str) -> Taken:
         content = item.name.encode()
     image_id = hashlib.sha256(content).hexdigest()[:16]
     if item.path is not None:
-        for path in sorted({str(item.path), repr(str(item.path)), str(item.path.resolve())}, key=len, reverse=True):
+        resolved = os.path.realpath(item.path)  # `Path.resolve` raises on a loop of links
+        for path in sorted({str(item.path), repr(str(item.path)), resolved}, key=len, reverse=True):
             reason = reason.replace(path, "the file")
         reason = reason.replace(item.path.name, "the file")
     if isinstance(item, DicomFile):
