@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.pixels.processing import apply_color_lut
 from pydicom.uid import RLELossless
 
+from components.dicom.attributes import REMEDY
 from components.dicom.deidentify import add_method
 from components.dicom.frames import is_lossy, stored_frames
+from components.dicom.palette import colours
 from components.dicom.suspicious import is_ultrasound, suspicion
 from components.handover import StepError
 from components.imaging.decoding import BROKEN, UnreadableImage
@@ -87,7 +88,9 @@ def clean(dataset: Dataset, boxes: Sequence[Box], name: str) -> None:
     """
     outside = _outside(dataset, boxes)
     if outside.all():
-        raise UnreadableImage(name, f"no region to keep lies inside its {dataset.Rows} x {dataset.Columns} pixels")
+        raise UnreadableImage(
+            name, f"no region to keep lies inside its {dataset.Rows} x {dataset.Columns} pixels. {REMEDY}"
+        )
     if outside.any():
         try:
             _rewrite(dataset, outside)
@@ -129,5 +132,5 @@ def _rewrite(dataset: Dataset, outside: NDArray[np.bool_]) -> None:
 def _darkest(stored: NDArray[Any], dataset: Dataset) -> int:
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
         values = np.unique(stored)
-        return int(values[apply_color_lut(values, dataset).astype(np.int64).sum(axis=-1).argmin()])
+        return int(values[colours(values, dataset).astype(np.int64).sum(axis=-1).argmin()])
     return int(stored.max() if dataset.PhotometricInterpretation == "MONOCHROME1" else stored.min())

@@ -57,7 +57,9 @@ TEXT = ("AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT")
 DROPPED_GROUPS = (0x0000, 0x0002, 0x0004, 0xFFFA, 0xFFFC)
 PIXEL_DATA = BaseTag(0x7FE00010)
 BINARY = ("OB", "OW", "OF", "OD", "OL", "OV")
-BINARY_KEPT = re.compile("PixelData$|ExtendedOffsetTable|PaletteColorLookupTableData$|^LUTData$")
+BINARY_KEPT = re.compile(
+    r"PixelData$|ExtendedOffsetTable|^(Segmented)?(Red|Green|Blue)PaletteColorLookupTableData$|^LUTData$"
+)
 WHOLE_NUMBERS, DECIMALS = ("US", "SS", "UL", "SL", "UV", "SV"), ("FL", "FD")
 WORD_BYTES = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
 
@@ -219,7 +221,7 @@ def _kept(element: DataElement, file: _File) -> DataElement | None:
 
 def _without_pixels(item: Dataset) -> Dataset:
     """An item of a sequence without an image of its own, such as an icon: nobody has looked at it."""
-    for keyword in ("PixelData", *FLOATS):
+    for keyword in ("PixelData", *FLOATS, "ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
         item.pop(keyword, None)
     return item
 

@@ -23,6 +23,7 @@ from components.dicom.attributes import COLOURS, REMEDY, check, named, require
 from components.dicom.fragments import settle_fragments
 from components.dicom.frames import frame_values, padding_mask, stored_frames
 from components.dicom.kinds import not_an_image
+from components.dicom.palette import colours
 from components.dicom.precision import settle_precision
 from components.dicom.rescale import check_rescale
 from components.imaging.decoding import MAX_VALUES, FaultyFile, UnreadableImage, faults_of, library
@@ -103,6 +104,8 @@ def open_dicom(path: Path, by_frame: bool = False) -> Dataset:
         _check_size(dataset, math.inf if by_frame else MAX_VALUES)
         _check_bits(dataset)
         check_rescale(dataset)
+        if dataset.PhotometricInterpretation == "PALETTE COLOR":
+            colours(np.zeros(1, np.uint8), dataset)  # raises where a table does not fit
         settle_fragments(dataset)
         if not by_frame:
             settle_precision(dataset)

@@ -10,8 +10,10 @@ from typing import Any
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut
+from pydicom.uid import ExplicitVRBigEndian
 
 from components.dicom.attributes import REMEDY, named
+from components.dicom.lookup import applied, descriptor, entries
 from components.imaging.decoding import FaultyFile, library
 
 SLOPE, INTERCEPT = "RescaleSlope", "RescaleIntercept"
@@ -25,18 +27,27 @@ def modality_values(frame: NDArray[Any], dataset: Dataset, number: int) -> NDArr
     """
     transformation = _transformation(dataset, number)
     if transformation is None and dataset.get("ModalityLUTSequence"):
-        with library("the modality LUT cannot be applied"):
-            return apply_modality_lut(frame, dataset)
+        return applied(frame, *_modality_lut(dataset))
     rescale = _rescale(dataset if transformation is None else transformation)
     return frame if rescale is None else apply_modality_lut(frame, rescale)
 
 
 def check_rescale(dataset: Dataset) -> None:
-    """Raises `FaultyFile` where a frame's slope is 0, which would make every pixel the same."""
+    """Raises `FaultyFile` where a frame's slope is 0, which would make every pixel the same, or a table is none."""
+    if dataset.get("ModalityLUTSequence"):
+        _modality_lut(dataset)
     for number in range(int(dataset.get("NumberOfFrames") or 1)):
         transformation = _transformation(dataset, number)
         if transformation is not None or not dataset.get("ModalityLUTSequence"):
             _rescale(dataset if transformation is None else transformation)
+
+
+def _modality_lut(dataset: Dataset) -> tuple[int, NDArray[Any]]:
+    """The stored value of the first entry, and the entries."""
+    item = dataset.ModalityLUTSequence[0]
+    with library("the modality LUT cannot be applied"):
+        big = dataset.file_meta.TransferSyntaxUID == ExplicitVRBigEndian and item["LUTData"].VR == "OW"
+        return descriptor(item, "LUT")[1], entries(item, "LUT", big)
 
 
 def _rescale(source: Dataset) -> Dataset | None:

@@ -141,6 +141,21 @@ def test_a_colour_table_ends_with_its_last_entry() -> None:
     assert image.RedPaletteColorLookupTableData == image.ModalityLUTSequence[0].LUTData == bytes(range(8))
 
 
+@pytest.mark.parametrize(
+    "keyword",
+    [
+        "RedPaletteColorLookupTableData", "SegmentedGreenPaletteColorLookupTableData", "LUTData",
+        "AlphaPaletteColorLookupTableData", "LargeRedPaletteColorLookupTableData", "ExtendedOffsetTable",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_table_that_nothing_describes_goes(keyword: str, nested: bool) -> None:
+    image = dicom(PIXELS, "MR", VOILUTSequence=[Dataset()])
+    setattr(image.VOILUTSequence[0] if nested else image, keyword, b"to Erika")
+    cleaned = deidentify(image, SALT)
+    assert keyword not in cleaned and keyword not in cleaned.VOILUTSequence[0]
+
+
 def compressed(*fragments: bytes, **attributes: object) -> FileDataset:
     image = dicom(np.zeros((24, 40), np.uint8), "CR", **attributes)
     image.PixelData, image.file_meta.TransferSyntaxUID = encapsulate(list(fragments)), JPEGBaseline8Bit
