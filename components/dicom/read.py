@@ -20,9 +20,11 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from components.dicom.attributes import COLOURS, REMEDY, check, named, require
+from components.dicom.colour_transform import settle_colours
 from components.dicom.fragments import settle_fragments
 from components.dicom.frames import frame_values, padding_mask, stored_frames
 from components.dicom.kinds import not_an_image
+from components.dicom.overlays import refuse_overlays_in_pixels
 from components.dicom.palette import colours
 from components.dicom.precision import settle_precision
 from components.dicom.rescale import check_rescale
@@ -109,6 +111,8 @@ def open_dicom(path: Path, by_frame: bool = False) -> Dataset:
         settle_fragments(dataset)
         if not by_frame:
             settle_precision(dataset)
+            settle_colours(dataset)
+        refuse_overlays_in_pixels(dataset)
     return dataset
 
 
