@@ -24,10 +24,11 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from components.dicom.attributes import REMEDY
 from components.dicom.codestreams import check_frames
 from components.dicom.palette import colours
 from components.dicom.rescale import modality_values
-from components.imaging.decoding import library
+from components.imaging.decoding import FaultyFile, library
 
 FLOAT_PIXELS = {"FloatPixelData": "Float", "DoubleFloatPixelData": "DoubleFloat"}
 LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K)
@@ -95,9 +96,24 @@ def decoded_frames(dataset: Dataset, numbers: list[int] | None = None) -> Iterat
     Raises `FaultyFile` where a frame is broken.
     """
     check_frames(dataset)
+    if dataset.BitsAllocated == 1 and not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        yield from _single_bits(dataset, numbers)
+        return
     with library("pixels cannot be decoded"), panics_told():
         # pydicom would clear bits above `BitsStored`, whatever `HighBit` says; `pixel_bits` goes by both
         yield from iter_pixels(dataset, indices=numbers, correct_unused_bits=False)
+
+
+def _single_bits(dataset: Dataset, numbers: list[int] | None) -> Iterator[NDArray[np.uint8]]:
+    """Frames of one bit a pixel, which share bytes where their size is no multiple of eight (PS3.5 8.1.1)."""
+    count, shape = int(dataset.get("NumberOfFrames") or 1), (int(dataset.Rows), int(dataset.Columns))
+    packed, size = np.frombuffer(dataset.PixelData, np.uint8), math.prod(shape)
+    if packed.size * 8 < count * size:
+        raise FaultyFile(f"truncated: the header says {count * size} pixels, {packed.size * 8} are there. {REMEDY}")
+    for number in range(count) if numbers is None else numbers:
+        first = number * size
+        bits = np.unpackbits(packed[first // 8 : (first + size + 7) // 8], bitorder="little")
+        yield bits[first % 8 : first % 8 + size].reshape(shape)
 
 
 @contextmanager
@@ -145,6 +161,8 @@ def pixel_bits(frame: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
 
 
 def _signed(value: int, dataset: Dataset) -> int:
-    """Some writers put a signed padding value into an unsigned attribute."""
+    """Some writers put a signed padding value into an unsigned attribute, or the other way round."""
     allocated = int(dataset.BitsAllocated)
+    if value < 0 and not dataset.PixelRepresentation:
+        return value + 2**allocated
     return value - 2**allocated if dataset.PixelRepresentation and value >= 2 ** (allocated - 1) else value

@@ -35,7 +35,8 @@ def settle_precision(dataset: Dataset) -> None:
         )
     contradicts = any(frame.signed is not None and frame.signed != signed for frame in frames)
     if bits <= stored and not contradicts:
-        if signed and bits < stored and frames[0].signed is None:  # the sign is the highest bit that a sample has
+        sign_is_highest_bit = signed and frames[0].signed is None
+        if bits < stored and (sign_is_highest_bit or bits <= 8 < stored):  # decoded, the latter have 8 bits allocated
             _set_bits(dataset, bits)
         return
     _set_bits(dataset, bits)

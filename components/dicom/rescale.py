@@ -17,7 +17,7 @@ from components.dicom.lookup import applied, descriptor, entries
 from components.imaging.decoding import FaultyFile, library
 
 SLOPE, INTERCEPT = "RescaleSlope", "RescaleIntercept"
-SLOPE_TAG = 0x00281053
+SLOPE_TAG, TRANSFORMATION_TAG = 0x00281053, 0x00289145
 
 
 def modality_values(frame: NDArray[Any], dataset: Dataset, number: int) -> NDArray[Any]:
@@ -33,11 +33,16 @@ def modality_values(frame: NDArray[Any], dataset: Dataset, number: int) -> NDArr
 
 
 def check_rescale(dataset: Dataset) -> None:
-    """Raises `FaultyFile` where a frame's slope is 0, which would make every pixel the same, or a table is none."""
+    """Raises `FaultyFile` where values cannot be told: of a slope of 0, of no table, or of some frames alone."""
     if dataset.get("ModalityLUTSequence"):
         _modality_lut(dataset)
-    for number in range(int(dataset.get("NumberOfFrames") or 1)):
-        transformation = _transformation(dataset, number)
+    transformations = [_transformation(dataset, number) for number in range(int(dataset.get("NumberOfFrames") or 1))]
+    if None in transformations and any(one is not None for one in transformations):
+        raise FaultyFile(
+            f"{named(TRANSFORMATION_TAG)}: expected one for every frame, found none for frame "
+            f"{transformations.index(None) + 1}, so that nobody knows what its values mean. {REMEDY}"
+        )
+    for transformation in transformations:
         if transformation is not None or not dataset.get("ModalityLUTSequence"):
             _rescale(dataset if transformation is None else transformation)
 

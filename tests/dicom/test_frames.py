@@ -110,3 +110,24 @@ def test_loss_is_told_by_the_flag_or_the_syntax(flag: str, lossy: bool) -> None:
     assert is_lossy(image) is lossy
     image.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
     assert is_lossy(image)
+
+
+def test_a_negative_padding_value_counts_for_unsigned_pixels() -> None:
+    stored = np.array([[63536, 5]], np.uint16)
+    image = dicom(stored, "MR")
+    image.add_new("PixelPaddingValue", "SS", -2000)
+    assert padding_mask(stored, image).tolist() == [[True, False]]
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_pixels_of_one_bit_share_bytes_with_the_next_frame(tmp_path: Path, frames: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 2, (frames, 5, 7), np.uint8)
+    image = dicom(pixels, "MR", BitsAllocated=1, BitsStored=1, HighBit=0)
+    packed = np.packbits(pixels.ravel(), bitorder="little").tobytes()
+    image.PixelData = packed + b"\0" * (len(packed) % 2)
+    path = write_dicom(tmp_path / "a.dcm", image)
+    np.testing.assert_array_equal(read_dicom(path).pixels, pixels)
+    assert np.array_equal(stored_frame(open_dicom(path, by_frame=True), frames - 1), pixels[-1])
+    image.PixelData = packed[: len(packed) // 4 * 2]
+    with pytest.raises(UnreadableImage, match="truncated: the header says"):
+        read_dicom(write_dicom(tmp_path / "cut.dcm", image))
