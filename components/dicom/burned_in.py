@@ -19,13 +19,12 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import RLELossless
 
-from components.dicom.attributes import REMEDY
 from components.dicom.deidentify import add_method
 from components.dicom.frames import is_lossy, stored_frames
 from components.dicom.palette import colours
 from components.dicom.suspicious import is_ultrasound, suspicion
 from components.handover import StepError
-from components.imaging.decoding import BROKEN, UnreadableImage
+from components.imaging.decoding import BROKEN, REMEDY, UnreadableImage, one_line, with_remedy
 
 COLUMNS = ("sha256", "x0", "y0", "x1", "y1", "note")
 WHOLE = 0.95  # share of the image from which on declared regions count as all of it
@@ -95,7 +94,7 @@ def clean(dataset: Dataset, boxes: Sequence[Box], name: str) -> None:
         try:
             _rewrite(dataset, outside)
         except BROKEN as error:
-            raise UnreadableImage(name, f"pixels cannot be decoded: {' '.join(str(error).split())[:300]}") from error
+            raise UnreadableImage(name, with_remedy(f"pixels cannot be decoded: {one_line(error)}")) from error
     dataset.BurnedInAnnotation = "NO"
     add_method(dataset, "113101", "Clean Pixel Data Option")
 

@@ -16,8 +16,7 @@ from pydicom.encaps import generate_frames
 from pydicom.pixels.utils import as_pixel_options
 from pydicom.uid import UID, JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes, JPEGTransferSyntaxes
 
-from components.dicom.attributes import REMEDY
-from components.imaging.decoding import FaultyFile, library
+from components.imaging.decoding import REMEDY, FaultyFile, library, with_remedy
 
 
 class Codestream(NamedTuple):
@@ -87,11 +86,11 @@ def _checked(read: Callable[[bytes], Codestream], number: int, stream: bytes, da
     try:
         found = read(stream)
     except FaultyFile as error:
-        raise FaultyFile(f"pixels cannot be decoded: frame {number} is {error}") from error
+        raise FaultyFile(with_remedy(f"pixels cannot be decoded: frame {number} is {error}")) from error
     if (found.rows, found.columns) != (dataset.Rows, dataset.Columns):
         said = f"{dataset.Rows} x {dataset.Columns}"
         size = f"{found.rows} x {found.columns}"
-        raise FaultyFile(f"pixels cannot be decoded: frame {number} is {size}, its header says {said}")
+        raise FaultyFile(f"pixels cannot be decoded: frame {number} is {size}, its header says {said}. {REMEDY}")
     return found
 
 
@@ -109,7 +108,7 @@ def _whole_jpeg_header(stream: bytes) -> Codestream:
     """
     header, at = _header_and_end(stream)
     if stream.find(END, at) < 0:
-        raise FaultyFile(f"truncated. {REMEDY}")
+        raise FaultyFile("truncated")
     return header
 
 

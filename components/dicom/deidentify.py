@@ -35,7 +35,7 @@ from components.dicom.defined_terms import known_value
 from components.dicom.person_names import compared
 from components.dicom.pixel_data import FLOATS, keep_pixels_alone
 from components.dicom.typed_text import Told, tells, told
-from components.imaging.decoding import BROKEN, UnreadableImage
+from components.imaging.decoding import BROKEN, UnreadableImage, one_line, with_remedy
 
 EDITION = "2026c"
 REMOVE, EMPTY, DUMMY, REPLACE_UID, KEEP = "X", "Z", "D", "U", "K"
@@ -100,7 +100,7 @@ def deidentify(original: Dataset, pseudonyms: Pseudonyms, name: str = "image") -
         result.update(_without_identity(original, _File(original, pseudonyms, told(original))))
         keep_pixels_alone(result)
     except BROKEN as error:
-        raise UnreadableImage(name, f"pixels cannot be decoded: {' '.join(str(error).split())[:300]}") from error
+        raise UnreadableImage(name, with_remedy(f"pixels cannot be decoded: {one_line(error)}")) from error
     if not result.get("SpecificCharacterSet", "none"):  # it was none of the standard's
         result.SpecificCharacterSet = "ISO_IR 192"
     result.PatientID = result.PatientName = patient_pseudonym(original, pseudonyms)

@@ -24,11 +24,10 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from components.dicom.attributes import REMEDY
 from components.dicom.codestreams import check_frames
 from components.dicom.palette import colours
 from components.dicom.rescale import modality_values
-from components.imaging.decoding import FaultyFile, library
+from components.imaging.decoding import REMEDY, FaultyFile, library
 
 FLOAT_PIXELS = {"FloatPixelData": "Float", "DoubleFloatPixelData": "DoubleFloat"}
 LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K)
@@ -162,7 +161,7 @@ def pixel_bits(frame: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
 
 def _signed(value: int, dataset: Dataset) -> int:
     """Some writers put a signed padding value into an unsigned attribute, or the other way round."""
-    allocated = int(dataset.BitsAllocated)
-    if value < 0 and not dataset.PixelRepresentation:
-        return value + 2**allocated
-    return value - 2**allocated if dataset.PixelRepresentation and value >= 2 ** (allocated - 1) else value
+    allocated, signed = int(dataset.BitsAllocated), bool(dataset.PixelRepresentation)
+    if value < 0 and not signed:
+        return value + (1 << allocated)
+    return value - (1 << allocated) if signed and value >= 1 << allocated - 1 else value

@@ -14,8 +14,8 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.pixels.processing import _expand_segmented_lut
 
-from components.dicom.attributes import REMEDY, named
-from components.imaging.decoding import FaultyFile, library
+from components.dicom.attributes import named
+from components.imaging.decoding import REMEDY, FaultyFile, library
 
 MOST = 2**16  # entries; a descriptor says 0 for it
 

@@ -7,8 +7,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, RLELossless
 
-from components.dicom.attributes import REMEDY
-from components.imaging.decoding import BROKEN, FaultyFile
+from components.imaging.decoding import BROKEN, REMEDY, FaultyFile
 
 GROUPS = range(0x6000, 0x6020, 2)
 BITS_ALLOCATED, BIT_POSITION, DATA = 0x0100, 0x0102, 0x3000

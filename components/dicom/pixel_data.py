@@ -117,6 +117,7 @@ def _clean_native(dataset: Dataset) -> None:
     length = get_expected_length(dataset)
     if len(dataset.PixelData) < length:
         return
+    _refuse_more_frames(dataset, length)
     _cut(dataset, "PixelData", length)
     if dataset.BitsAllocated == 1:
         _clear_last_bits(dataset, length)
@@ -128,6 +129,17 @@ def _clean_native(dataset: Dataset) -> None:
         dataset.HighBit = int(dataset.BitsStored) - 1
     if length % 2:
         dataset.PixelData = dataset.PixelData[:length] + b"\0"
+
+
+def _refuse_more_frames(dataset: Dataset, length: int) -> None:
+    """Raises `ValueError` where whole frames follow: rather the header is wrong than that they are none."""
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    more, rest = divmod(len(dataset.PixelData) - length, length // frames) if dataset.BitsAllocated > 1 else (0, 0)
+    if more and rest in (0, len(dataset.PixelData) % 2):
+        raise ValueError(
+            f"Number of Frames (0028,0008): expected {frames} frames, as the header says, found pixels of "
+            f"{frames + more}. Correct it, or leave the file out"
+        )
 
 
 def _as_array(dataset: Dataset) -> NDArray[Any]:

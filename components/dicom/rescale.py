@@ -12,9 +12,9 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut
 from pydicom.uid import ExplicitVRBigEndian
 
-from components.dicom.attributes import REMEDY, named
+from components.dicom.attributes import named
 from components.dicom.lookup import applied, descriptor, entries
-from components.imaging.decoding import FaultyFile, library
+from components.imaging.decoding import REMEDY, FaultyFile, library
 
 SLOPE, INTERCEPT = "RescaleSlope", "RescaleIntercept"
 SLOPE_TAG, TRANSFORMATION_TAG = 0x00281053, 0x00289145

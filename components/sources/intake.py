@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.multival import MultiValue
 
 from components.dicom import identity, leak_scan
-from components.dicom.attributes import REMEDY, require
+from components.dicom.attributes import require
 from components.dicom.burned_in import Reviewed, clean, regions_to_keep
 from components.dicom.deidentify import Pseudonyms, deidentify
 from components.dicom.duplicates import Stored, stored
@@ -24,7 +24,7 @@ from components.dicom.identity import Identity
 from components.dicom.read import decode, open_dicom
 from components.dicom.text_search import refuse_text
 from components.handover import IndexRow, StepError
-from components.imaging.decoding import BROKEN, UnreadableImage, faults_of, machine_lacks
+from components.imaging.decoding import BROKEN, REMEDY, UnreadableImage, faults_of, machine_lacks
 from components.sources.items import DicomFile, Item, Picture, Unreadable
 
 SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")

@@ -218,3 +218,10 @@ def test_truncated_pixels_stay_for_the_decoder_to_refuse() -> None:
     image.PixelData = image.PixelData[:20]
     keep_pixels_alone(image)
     assert len(image.PixelData) == 20
+
+
+@pytest.mark.parametrize("said", [None, 2])
+def test_more_frames_than_the_header_says_are_told_and_not_dropped(said: int | None) -> None:
+    image = dicom(np.stack([PIXELS] * 3), "MR", NumberOfFrames=said)
+    with pytest.raises(UnreadableImage, match=r"Number of Frames \(0028,0008\): expected . frames?, .* of 3. Correct"):
+        deidentify(image, SALT)
