@@ -1,8 +1,10 @@
 """Whether a short text or a number tells of somebody who is in the same file: people type names and numbers anywhere.
 
 The profile of PS3.15 leaves many short texts, such as Software Versions. Compared are the words of every person's name
-at any depth, and identifiers and dates of birth in any spelling: `12-345-678` is `12345678`, `19440817` is
-`17.08.1944`. Shares no code with `components/dicom/identity.py`, by which the result is checked.
+at any depth, also joined (`NgLi`) and in other spellings (`Mueller`, `Muller`), and identifiers and dates of birth in
+any spelling: `12-345-678` is `12345678`, `19440817` is `17.08.1944`.
+
+Shares no code with `components/dicom/identity.py`, by which the result is checked.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ IDENTIFYING = re.compile(
 MAKE = ("Manufacturer", "ManufacturerModelName")  # what a machine is called may be part of the other names
 EQUIPMENT = re.compile("StationName|SerialNumber")
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+SHORTEST_NAME = 4  # letters of family and given name together
 LONG = 8  # characters from which on an identifier counts in a number too
 COMPACT = 6  # letters and digits from which on an identifier is found in another spelling
 CARET = re.compile(r"[^\W\d_]+(?:\^[^\W\d_]*)+")
@@ -40,7 +43,8 @@ CARET = re.compile(r"[^\W\d_]+(?:\^[^\W\d_]*)+")
 class Told:
     """What tells of somebody in a file, folded for comparison."""
 
-    names: frozenset[str]  # words
+    names: frozenset[str]  # words, each in every spelling
+    joined: frozenset[str]  # whole names without what stands between their words
     parts: frozenset[str]  # of names outside ASCII: in many scripts no space stands between words
     identifiers: frozenset[str]
     compact: frozenset[str]  # identifiers and dates without what stands between their letters and digits
@@ -62,7 +66,8 @@ def told(original: Dataset) -> Told:
             identifiers |= {value for value in values if len(value) >= (3 if value.isalpha() else 4)}
             compact |= {form for value in values for form in (_compact(value), *_dates(value))}
     return Told(
-        frozenset(word for name in names for word in words(name)),
+        frozenset(spelling for name in names for word in words(name) for spelling in _spellings(word)),
+        frozenset(form for name in names for group in name.split("=") for form in _joined(group)),
         frozenset(part for part in parts if len(part) >= 2 and not part.isascii()),
         frozenset(identifiers),
         frozenset(form for form in compact if len(form) >= COMPACT and any(map(str.isdigit, form))),
@@ -77,8 +82,12 @@ def tells(element: DataElement, vr: str, of: Told) -> bool:
     if vr not in SHORT_TEXT or IDENTIFYING.search(element.keyword) or _is_term(element):
         return False
     text = _folded("\n".join(_texts(element)))
-    inside = any(part in text for part in of.parts) or any(form in _compact(text) for form in of.compact)
-    return inside or not of.names.isdisjoint(words(text)) or any(_stands_in(value, text) for value in of.identifiers)
+    compact = {_compact(spelling) for spelling in _spellings(text)}
+    if any(form in said for said in compact for form in (*of.compact, *of.joined)):
+        return True
+    spoken = {spelling for word in words(text) for spelling in _spellings(word)}
+    inside = any(part in text for part in of.parts) or any(_stands_in(value, text) for value in of.identifiers)
+    return inside or not of.names.isdisjoint(spoken)
 
 
 def _elements(dataset: Dataset) -> Iterator[DataElement]:
@@ -119,6 +128,22 @@ def _called(read: list[DataElement], keywords: tuple[str, ...]) -> str:
 def _folded(text: str) -> str:
     folded = unicodedata.normalize("NFKC", text).casefold()
     return " ".join(unicodedata.normalize("NFKC", folded).replace("\0", " ").split())
+
+
+def _spellings(text: str) -> set[str]:
+    """`text`, folded already, as it is also written where a letter is missing on a keyboard."""
+    plain = text.replace("\u0131", "i")
+    as_two = plain.translate({0xE4: "ae", 0xF6: "oe", 0xFC: "ue", 0xE5: "aa", 0xF8: "oe", 0xE6: "ae"})
+    letters = unicodedata.normalize("NFKD", plain.translate({0xF8: "o", 0xE6: "a", 0x111: "d", 0x142: "l"}))
+    return {text, as_two, "".join(letter for letter in letters if not unicodedata.combining(letter))}
+
+
+def _joined(group: str) -> Iterator[str]:
+    """Family and given name of one component group, in both orders."""
+    for spelling in _spellings(_folded(group)):
+        parts = [part for component in spelling.split("^")[:2] if (part := _compact(component))]
+        if len(parts) == 2 and len("".join(parts)) >= SHORTEST_NAME:
+            yield from ("".join(parts), "".join(reversed(parts)))
 
 
 def _compact(text: str) -> str:

@@ -45,6 +45,24 @@ def test_other_text_is_none(text: str) -> None:
     assert not tells_of(text)
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Ng^Li", "by Ng Li"), ("Ng^Li", "NGLI2"), ("Ng^Li", "Li, Ng"), ("Park^Ji-Won", "PARKJIWON2"),
+        ("M\u00fcller^J\u00f6rg", "ws Mueller"), ("M\u00fcller^J\u00f6rg", "MULLER"), ("Mueller^J", "M\u00fcller 2"),
+        ("Gro\u00df^Ida", "GROSS"), ("I\u015f\u0131k^Can", "ISIK"), ("S\u00f8rensen^Bo", "Soerensen"),
+        ("\u0141ukasz^Jan", "lukasz"), ("Mu\u0308ller^J", "M\u00fcller"),
+    ],
+)  # fmt: skip
+def test_short_and_joined_names_and_other_spellings_are_found(name: str, text: str) -> None:
+    assert tells_of(text, PatientName=name)
+
+
+@pytest.mark.parametrize("text", ["NG 2", "Limax", "Long island", "li"])
+def test_half_of_a_short_name_is_chance(text: str) -> None:
+    assert not tells_of(text, PatientName="Ng^Li")
+
+
 def test_a_name_in_a_script_without_spaces_is_found_inside_a_word() -> None:
     assert tells_of("\u5f35\u5c0f\u6771 2", PatientName="Zhang^XiaoDong=\u5f35^\u5c0f\u6771")
 
