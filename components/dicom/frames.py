@@ -21,6 +21,8 @@ from pydicom.uid import (
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
     JPEGLSNearLossless,
+    JPEGLSTransferSyntaxes,
+    JPEGTransferSyntaxes,
     RLELossless,
 )
 
@@ -30,6 +32,7 @@ from components.dicom.rescale import modality_values
 from components.imaging.decoding import REMEDY, FaultyFile, library
 
 FLOAT_PIXELS = {"FloatPixelData": "Float", "DoubleFloatPixelData": "DoubleFloat"}
+SIGNLESS = (*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes)  # the highest bit stored is the sign (PS3.5 8.2.1, 8.2.3)
 LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K)
 
 
@@ -144,13 +147,16 @@ def _mapped_frame(dataset: Dataset, number: int) -> NDArray[Any] | None:
 def pixel_bits(frame: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
     """`frame`, or a part of it, without what lies above or below its pixel bits (overlays, in older files).
 
-    Signs are extended. Only syntaxes that store the bits as they are have such leftovers.
+    Only syntaxes that store the bits as they are have such leftovers. Signs are extended: JPEG and JPEG-LS know none.
     """
     syntax = dataset.file_meta.TransferSyntaxUID
-    if frame.dtype.kind == "f" or (syntax.is_compressed and syntax != RLELossless and not syntax.is_deflated):
+    allocated, stored, high = int(dataset.BitsAllocated), int(dataset.get("BitsStored") or 0), dataset.get("HighBit")
+    if frame.dtype.kind == "f":
         return frame
-    allocated, stored = int(dataset.BitsAllocated), int(dataset.BitsStored)
-    high = dataset.get("HighBit")
+    if syntax.is_compressed and syntax != RLELossless and not syntax.is_deflated:
+        if frame.dtype.kind != "i" or syntax not in SIGNLESS:
+            return frame
+        allocated, high = frame.dtype.itemsize * 8, stored - 1
     above = allocated - (stored if high is None else int(high) + 1)
     if stored >= allocated or allocated != frame.dtype.itemsize * 8:
         return frame

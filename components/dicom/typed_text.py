@@ -139,9 +139,11 @@ def _spellings(text: str) -> set[str]:
 
 
 def _joined(group: str) -> Iterator[str]:
-    """Family and given name of one component group, in both orders."""
+    """Family and given name of one component group, in both orders; and each alone where it has several words."""
     for spelling in _spellings(_folded(group)):
-        parts = [part for component in spelling.split("^")[:2] if (part := _compact(component))]
+        components = spelling.split("^")[:2]
+        parts = [part for component in components if (part := _compact(component))]
+        yield from (_compact(one) for one in components if len(words(one)) > 1 and len(_compact(one)) >= COMPACT)
         if len(parts) == 2 and len("".join(parts)) >= SHORTEST_NAME:
             yield from ("".join(parts), "".join(reversed(parts)))
 

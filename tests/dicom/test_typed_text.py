@@ -51,7 +51,7 @@ def test_other_text_is_none(text: str) -> None:
         ("Ng^Li", "by Ng Li"), ("Ng^Li", "NGLI2"), ("Ng^Li", "Li, Ng"), ("Park^Ji-Won", "PARKJIWON2"),
         ("M\u00fcller^J\u00f6rg", "ws Mueller"), ("M\u00fcller^J\u00f6rg", "MULLER"), ("Mueller^J", "M\u00fcller 2"),
         ("Gro\u00df^Ida", "GROSS"), ("I\u015f\u0131k^Can", "ISIK"), ("S\u00f8rensen^Bo", "Soerensen"),
-        ("\u0141ukasz^Jan", "lukasz"), ("Mu\u0308ller^J", "M\u00fcller"),
+        ("Garcia-Gomez^Luis", "GarciaGomez2"), ("\u0141ukasz^Jan", "lukasz"), ("Mu\u0308ller^J", "M\u00fcller"),
     ],
 )  # fmt: skip
 def test_short_and_joined_names_and_other_spellings_are_found(name: str, text: str) -> None:
