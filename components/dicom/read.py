@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,7 @@ __all__ = [
 LONG = 2**16  # bytes of an element that stays in the file where not all of it is wanted at once
 LEAVE_OUT = "leave the file out"
 ANEW = f"Copy it anew, or {LEAVE_OUT}"
+PREFIX = b"DICM"  # the end of the preamble
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 GREY = ("MONOCHROME1", "MONOCHROME2")
 COLOUR = ("PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
@@ -136,11 +138,11 @@ def _parse(path: Path, defer_size: int | None) -> Dataset:
     """The data set, with the transfer syntax that its file meta names; without file meta, the one it is read by."""
     with library("broken DICOM"):
         try:
-            dataset = dcmread(path, defer_size=defer_size)
+            dataset: Dataset = dcmread(path, defer_size=defer_size)
             bare = False
         except InvalidDicomError:
-            dataset = dcmread(path, defer_size=defer_size, force=True)  # files from before Part 10 have no preamble
-            bare = not dataset.file_meta
+            dataset = _without_preamble(path, defer_size)
+            bare = not getattr(dataset, "file_meta", None)
     if bare:
         if "Rows" not in dataset or "Columns" not in dataset:
             raise FaultyFile(f"broken DICOM: neither a DICOM preamble nor an image header. {REMEDY}")
@@ -151,6 +153,15 @@ def _parse(path: Path, defer_size: int | None) -> Dataset:
         )
     _check_syntax(dataset)
     return dataset
+
+
+def _without_preamble(path: Path, defer_size: int | None) -> Dataset:
+    """Files from before Part 10 have no preamble; others were cut, some before its last four bytes."""
+    with path.open("rb") as file:
+        prefix = file.read(len(PREFIX))
+    if prefix == PREFIX:
+        return dcmread(BytesIO(path.read_bytes()[len(PREFIX) :]), force=True)
+    return dcmread(path, defer_size=defer_size, force=True)
 
 
 def _check_syntax(dataset: Dataset) -> None:
