@@ -167,7 +167,7 @@ def _long(identifiers: frozenset[str]) -> tuple[str, ...]:
 
 
 def _is_number(text: str) -> bool:
-    return re.fullmatch(r"[\s\0]*([+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?)?[\s\0]*", text) is not None
+    return re.fullmatch(r"([+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?)?", text.strip(" \t\r\n\0")) is not None
 
 
 def _is_term(element: DataElement) -> bool:
