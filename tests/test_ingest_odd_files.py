@@ -67,6 +67,7 @@ def raw(image: Dataset, keyword: str, vr: str, value: bytes) -> None:
         ("PixelPaddingValue", "US", b"\0\0\1\0", "Pixel Padding Value"),
         ("SOPInstanceUID", "UI", b"", "SOP Instance UID"),
         ("SOPClassUID", "UI", b"", "SOP Class UID"),
+        ("SOPClassUID", "UI", b"Mustermann", "SOP Class UID (0008,0016): expected a UID, found other text"),
         ("Rows", "US", b"", "Rows"),
         ("SourceImageSequence", "LO", b"none", "Source Image Sequence"),
         ("SeriesDescription", "SQ", b"nonsense", "Series Description"),
@@ -113,11 +114,12 @@ def test_names_links_and_pipes_are_rows(tmp_path: Path) -> None:
     write_dicom(tmp_path / "in" / os.fsdecode(b"m\xfcller.dcm"), dicom(stored(1), "MR"))
     (tmp_path / "in" / "again").symlink_to("series")
     (tmp_path / "in" / "gone.dcm").symlink_to("annex/objects/1")
+    (tmp_path / "in" / "loop").symlink_to("loop")
     os.mkfifo(tmp_path / "in" / "pipe")
     reasons = {name: row.reason for name, row in taken_in(tmp_path).items()}
     assert reasons.pop("good.dcm") == reasons.pop("series/1.dcm") == ""
     assert {name: "expected" in reason for name, reason in reasons.items()} == {
-        "m\\xfcller.dcm": True, "again": True, "gone.dcm": True, "pipe": True,
+        "m\\xfcller.dcm": True, "again": True, "gone.dcm": True, "loop": True, "pipe": True,
     }  # fmt: skip
 
 

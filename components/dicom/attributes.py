@@ -19,9 +19,8 @@ from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 from pydicom.valuerep import VR
 
-from components.imaging.decoding import BROKEN, FaultyFile
+from components.imaging.decoding import BROKEN, REMEDY, FaultyFile
 
-REMEDY = "Correct it, or leave the file out"
 UNREADABLE = "bytes that its value representation cannot hold"
 COLOURS = ("Red", "Green", "Blue")
 FLOAT_PADDING = (

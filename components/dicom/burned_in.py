@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.pixels.processing import apply_color_lut
 from pydicom.uid import RLELossless
 
 from components.dicom.deidentify import add_method
 from components.dicom.frames import is_lossy, stored_frames
+from components.dicom.palette import colours
 from components.dicom.suspicious import is_ultrasound, suspicion
 from components.handover import StepError
-from components.imaging.decoding import BROKEN, UnreadableImage
+from components.imaging.decoding import BROKEN, REMEDY, UnreadableImage, one_line, with_remedy
 
 COLUMNS = ("sha256", "x0", "y0", "x1", "y1", "note")
 WHOLE = 0.95  # share of the image from which on declared regions count as all of it
@@ -87,12 +87,14 @@ def clean(dataset: Dataset, boxes: Sequence[Box], name: str) -> None:
     """
     outside = _outside(dataset, boxes)
     if outside.all():
-        raise UnreadableImage(name, f"no region to keep lies inside its {dataset.Rows} x {dataset.Columns} pixels")
+        raise UnreadableImage(
+            name, f"no region to keep lies inside its {dataset.Rows} x {dataset.Columns} pixels. {REMEDY}"
+        )
     if outside.any():
         try:
             _rewrite(dataset, outside)
         except BROKEN as error:
-            raise UnreadableImage(name, f"pixels cannot be decoded: {' '.join(str(error).split())[:300]}") from error
+            raise UnreadableImage(name, with_remedy(f"pixels cannot be decoded: {one_line(error)}")) from error
     dataset.BurnedInAnnotation = "NO"
     add_method(dataset, "113101", "Clean Pixel Data Option")
 
@@ -129,5 +131,5 @@ def _rewrite(dataset: Dataset, outside: NDArray[np.bool_]) -> None:
 def _darkest(stored: NDArray[Any], dataset: Dataset) -> int:
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
         values = np.unique(stored)
-        return int(values[apply_color_lut(values, dataset).astype(np.int64).sum(axis=-1).argmin()])
+        return int(values[colours(values, dataset).astype(np.int64).sum(axis=-1).argmin()])
     return int(stored.max() if dataset.PhotometricInterpretation == "MONOCHROME1" else stored.min())

@@ -16,7 +16,7 @@ from pydicom.encaps import generate_frames
 from pydicom.pixels.utils import as_pixel_options
 from pydicom.uid import UID, JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes, JPEGTransferSyntaxes
 
-from components.imaging.decoding import FaultyFile, library
+from components.imaging.decoding import REMEDY, FaultyFile, library, with_remedy
 
 
 class Codestream(NamedTuple):
@@ -34,7 +34,6 @@ FRAME_HEADERS = (0xC0, 0xC1, 0xC2, 0xC3, 0xF7)  # SOF0 to 3 and 55: those that D
 BEFORE_FRAME = (0xC4, 0xDB, 0xDD, 0xF8, *range(0xE0, 0xF0), 0xFE)
 MOST_SEGMENTS = 1000
 HEADER_BYTES, COMPONENT_BYTES = 8, 3
-LONGEST_TAIL = 16  # bytes from the end marker on that some writers add
 
 
 def check_frames(dataset: Dataset) -> list[Codestream]:
@@ -51,6 +50,11 @@ def jpeg_header(stream: bytes) -> Codestream:
 
     Raises `FaultyFile` where it says no size: also where a later marker was to tell the number of lines (DNL).
     """
+    return _header_and_end(stream)[0]
+
+
+def _header_and_end(stream: bytes) -> tuple[Codestream, int]:
+    """The frame header, and where it ends."""
     if stream[:2] != START:
         raise FaultyFile("no JPEG stream")
     at = 2
@@ -60,7 +64,7 @@ def jpeg_header(stream: bytes) -> Codestream:
         if length < 2 or at + length > len(stream):
             raise FaultyFile(f"broken: its JPEG segment FF{marker:02X} claims {length} bytes")
         if marker in FRAME_HEADERS:
-            return _frame_header(stream[at : at + length])
+            return _frame_header(stream[at : at + length]), at + length
         if marker not in BEFORE_FRAME:
             raise FaultyFile(f"broken: expected a JPEG frame header, found the marker FF{marker:02X}")
         at += length
@@ -82,11 +86,11 @@ def _checked(read: Callable[[bytes], Codestream], number: int, stream: bytes, da
     try:
         found = read(stream)
     except FaultyFile as error:
-        raise FaultyFile(f"pixels cannot be decoded: frame {number} is {error}") from error
+        raise FaultyFile(with_remedy(f"pixels cannot be decoded: frame {number} is {error}")) from error
     if (found.rows, found.columns) != (dataset.Rows, dataset.Columns):
         said = f"{dataset.Rows} x {dataset.Columns}"
         size = f"{found.rows} x {found.columns}"
-        raise FaultyFile(f"pixels cannot be decoded: frame {number} is {size}, its header says {said}")
+        raise FaultyFile(f"pixels cannot be decoded: frame {number} is {size}, its header says {said}. {REMEDY}")
     return found
 
 
@@ -98,9 +102,12 @@ def _reader(syntax: UID) -> Callable[[bytes], Codestream] | None:
 
 
 def _whole_jpeg_header(stream: bytes) -> Codestream:
-    """Decoders make up what is missing, so the end has to be there; zeros may fill up what follows it."""
-    header = jpeg_header(stream)
-    if END not in stream.rstrip(b"\0")[-LONGEST_TAIL:]:
+    """Decoders make up what is missing, so the end has to be there; anything may follow it.
+
+    Neither entropy-coded data nor tables hold the end marker. An application segment before the frame header may.
+    """
+    header, at = _header_and_end(stream)
+    if stream.find(END, at) < 0:
         raise FaultyFile("truncated")
     return header
 

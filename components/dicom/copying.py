@@ -24,6 +24,7 @@ NOT_CARRIED = (
     "ConcatenationFrameOffsetNumber",
 )  # fmt: skip
 PIXEL_DATA = 0x7FE00010  # copied by nobody: it may be a gigabyte, and is replaced anyway
+NO_PART = (0x0000, 0x0002, 0xFFFE)  # of a data set: what is read where a file is filled up behind its last element
 WORD_BYTES = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
 PADDING = b" \0"
 
@@ -40,7 +41,7 @@ def copy_header(source: Dataset) -> FileDataset:
     charset = source.get("SpecificCharacterSet")
     swapped = getattr(source, "file_meta", Dataset()).get("TransferSyntaxUID") == uid.ExplicitVRBigEndian
     for tag in [tag for tag, _ in source.items() if tag != PIXEL_DATA]:
-        if tag.group & 0xFF00 not in (0x5000, 0x6000):
+        if tag.group & 0xFF00 not in (0x5000, 0x6000) and tag.group not in NO_PART:
             read = source.get_item(tag)  # as bytes, where nobody asked for it yet
             element = deepcopy(source[tag])
             _carry(element, read, charset, swapped)

@@ -172,6 +172,10 @@ TERMS = {
     "AnatomicalOrientationType": "BIPED QUADRUPED",
     "DimensionOrganizationType": "3D 3D_TEMPORAL TILED_FULL TILED_SPARSE",
     "ContentQualification": "PRODUCT RESEARCH SERVICE",
+    "CodingSchemeDesignator": "DCM SCT SRT SNM3 UCUM LN FMA RADLEX UMLS NCIT",
+    # what de-identification writes (CID 7050), so that a person of the name Basic stops no run
+    "CodeValue": "113100 113101",
+    "DeidentificationMethod": "BASIC*APPLICATION*CONFIDENTIALITY*PROFILE,*PS3.15*2026C",
 }
 # terms of many small lists: flags, sides, geometry, enhanced CT and MR, presentation, dose and exposure
 COMMON = """

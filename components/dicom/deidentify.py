@@ -3,8 +3,8 @@
 The table of attributes and actions (E.1-1) comes with the package dicom-anonymizer; walking the data set is done here,
 because a name inside a sequence is a name too. Beyond the profile: private attributes, attributes that the dictionary
 does not know, binary data that are no image, and free text, dates and names that the table forgot are removed; coded
-attributes keep the standard's terms alone, and short text that has a word of a person's name is emptied. The tag
-decides what an attribute is, not the VR that a file gives it.
+attributes keep the standard's terms alone, and text that tells of somebody in the file is emptied
+(`components/dicom/typed_text.py`). The tag decides what an attribute is, not the VR that a file gives it.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
 )
 
-from components.dicom.defined_terms import TERMS, known_meaning, known_value
-from components.dicom.person_names import compared, words
+from components.dicom.defined_terms import known_value
+from components.dicom.person_names import compared
 from components.dicom.pixel_data import FLOATS, keep_pixels_alone
-from components.imaging.decoding import BROKEN, UnreadableImage
+from components.dicom.typed_text import Told, tells, told
+from components.imaging.decoding import BROKEN, UnreadableImage, one_line, with_remedy
 
 EDITION = "2026c"
 REMOVE, EMPTY, DUMMY, REPLACE_UID, KEEP = "X", "Z", "D", "U", "K"
@@ -56,9 +57,10 @@ TEXT = ("AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT")
 DROPPED_GROUPS = (0x0000, 0x0002, 0x0004, 0xFFFA, 0xFFFC)
 PIXEL_DATA = BaseTag(0x7FE00010)
 BINARY = ("OB", "OW", "OF", "OD", "OL", "OV")
-BINARY_KEPT = re.compile("PixelData$|ExtendedOffsetTable|PaletteColorLookupTableData$|^LUTData$")
+BINARY_KEPT = re.compile(
+    r"PixelData$|ExtendedOffsetTable|^(Segmented)?(Red|Green|Blue)PaletteColorLookupTableData$|^LUTData$"
+)
 WHOLE_NUMBERS, DECIMALS = ("US", "SS", "UL", "SL", "UV", "SV"), ("FL", "FD")
-SHORT_TEXT = ("LO", "SH", "UC")
 WORD_BYTES = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
 
 
@@ -95,10 +97,10 @@ def deidentify(original: Dataset, pseudonyms: Pseudonyms, name: str = "image") -
     """
     result = FileDataset("", {}, preamble=b"\0" * 128, file_meta=_file_meta(original, pseudonyms))
     try:
-        result.update(_without_identity(original, _File(original, pseudonyms, _words_of_people(original))))
+        result.update(_without_identity(original, _File(original, pseudonyms, told(original))))
         keep_pixels_alone(result)
     except BROKEN as error:
-        raise UnreadableImage(name, f"pixels cannot be decoded: {' '.join(str(error).split())[:300]}") from error
+        raise UnreadableImage(name, with_remedy(f"pixels cannot be decoded: {one_line(error)}")) from error
     if not result.get("SpecificCharacterSet", "none"):  # it was none of the standard's
         result.SpecificCharacterSet = "ISO_IR 192"
     result.PatientID = result.PatientName = patient_pseudonym(original, pseudonyms)
@@ -158,13 +160,7 @@ class _File:
 
     root: Dataset
     pseudonyms: Pseudonyms
-    people: frozenset[str]  # words of their names
-
-
-def _words_of_people(original: Dataset) -> frozenset[str]:
-    named = [tag for tag in original.keys() if dictionary_has_tag(tag) and dictionary_VR(tag) == "PN"]  # noqa: SIM118
-    elements = [element for element in _readable(original) if element.tag in named]
-    return frozenset(word for element in elements for word in words(str(element.value or "")))
+    people: Told  # what tells of them
 
 
 def _file_meta(original: Dataset, pseudonyms: Pseudonyms) -> FileMetaDataset:
@@ -218,25 +214,14 @@ def _kept(element: DataElement, file: _File) -> DataElement | None:
         return _uids_replaced(element, file.pseudonyms)
     if vr.startswith(BINARY) and not BINARY_KEPT.search(element.keyword):
         return None
-    if vr in SHORT_TEXT and _names_someone(element, file.people):
+    if tells(element, vr, file.people):
         return DataElement(element.tag, vr, None)
     return _terms_alone(element) if vr == "CS" else _little_endian(element, file.root)
 
 
-def _names_someone(element: DataElement, people: frozenset[str]) -> bool:
-    """Whether a short text that the table leaves has a word of a person's name, and is no term of the standard."""
-    if known_meaning(str(element.value)) if element.keyword == "CodeMeaning" else _is_term(element):
-        return False
-    return not people.isdisjoint(words(str(element.value)))
-
-
-def _is_term(element: DataElement) -> bool:
-    return element.keyword in TERMS and known_value(element.keyword, str(element.value))
-
-
 def _without_pixels(item: Dataset) -> Dataset:
     """An item of a sequence without an image of its own, such as an icon: nobody has looked at it."""
-    for keyword in ("PixelData", *FLOATS):
+    for keyword in ("PixelData", *FLOATS, "ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
         item.pop(keyword, None)
     return item
 
@@ -253,7 +238,7 @@ def _under_its_vr(element: DataElement, vr: str, file: _File) -> DataElement | N
     value = element.value
     if "SQ" in (vr, element.VR) or isinstance(value, bytes) or vr.startswith(BINARY):
         return None
-    texts = list(value) if isinstance(value, (list, MultiValue)) else str(value or "").split("\\")
+    texts = list(value) if isinstance(value, (list, MultiValue)) else ("" if value is None else str(value)).split("\\")
     convert: type = int if vr in WHOLE_NUMBERS else float if vr in DECIMALS else str
     try:
         values = [convert(str(text).strip()) for text in texts if str(text).strip()]
@@ -272,7 +257,10 @@ def _terms_alone(element: DataElement) -> DataElement:
 
 
 def _names_a_class(element: DataElement) -> bool:
-    return element.keyword.endswith(("ClassUID", "TransferSyntaxUID", "CodingSchemeUID", "ContextUID"))
+    """A UID that names no instance; text in its place may name anybody."""
+    values = [element.value] if isinstance(element.value, str) else list(element.value or [])
+    kind = element.keyword.endswith(("ClassUID", "TransferSyntaxUID", "CodingSchemeUID"))
+    return kind and all(UID(str(value)).is_valid for value in values)
 
 
 def _uids_replaced(element: DataElement, pseudonyms: Pseudonyms) -> DataElement:

@@ -31,6 +31,7 @@ from components.handover import Replacing
 
 LEAST_CORRELATION = 0.9  # of images of which one was compressed with loss
 LEAST_LOSSLESS = 0.999  # of images that differ in depth at most
+MOST_STEPS = 1.01  # between two such, in steps of the one of less depth: rounding, and what a fit adds
 SHARED_UID = "kept under a new SOP Instance UID: another image of other pixels had the same one"
 Read = Callable[[Path], NDArray[np.float32]]
 SAME_UID, SAME_PIXELS, SAME_PLACE = "same SOP Instance UID", "same pixels", "same place in the series"
@@ -172,7 +173,7 @@ def _one_image(one: Stored, other: Stored, read: Read) -> bool:
     moved = _differ(one.position, other.position) or _differ(one.number, other.number)
     if moved or one.shape[1:] != other.shape[1:]:
         return False
-    return _alike(read(one.path), read(other.path), LEAST_CORRELATION if one.lossy or other.lossy else LEAST_LOSSLESS)
+    return (_alike if one.lossy or other.lossy else _differ_in_depth_alone)(read(one.path), read(other.path))
 
 
 def _differ(one: object, other: object) -> bool:
@@ -185,11 +186,7 @@ def _lossy_twins(images: Sequence[Stored], places: Sequence[int], read: Read) ->
         return
     for a, b in combinations(places, 2):
         one, other = images[a], images[b]
-        if (
-            (one.lossy or other.lossy)
-            and _same_place(one, other)
-            and _alike(read(one.path), read(other.path), LEAST_CORRELATION)
-        ):
+        if (one.lossy or other.lossy) and _same_place(one, other) and _alike(read(one.path), read(other.path)):
             yield a, b, SAME_PLACE
 
 
@@ -203,17 +200,30 @@ def _same_place(one: Stored, other: Stored) -> bool:
     return same_number or bool(related)
 
 
-def _alike(one: NDArray[np.float32], other: NDArray[np.float32], least: float) -> bool:
+def _differ_in_depth_alone(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
+    """Whether the values of one image are the other's, scaled and rounded: then none is off by more than one step.
+
+    Neighbouring slices differ in few pixels, by more. Compared are the frames that both have.
+    """
+    frames = min(len(one), len(other))
+    a, b = (pixels[:frames].ravel().astype(np.float64) for pixels in (one, other))
+    if _correlation(a, b) < LEAST_LOSSLESS:
+        return False
+    levels, fine, coarse = min((np.unique(b), a, b), (np.unique(a), b, a), key=lambda pair: len(pair[0]))
+    slope = float((fine - fine.mean()) @ (coarse - coarse.mean()) / ((fine - fine.mean()) @ (fine - fine.mean())))
+    expected = coarse.mean() + slope * (fine - fine.mean())
+    return bool(np.abs(coarse - expected).max() <= MOST_STEPS * np.diff(levels).min())
+
+
+def _alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
     """Whether the values correlate, over the frames and the range that both have.
 
     The range matters because loss spreads padding far below the real values.
     """
     frames = min(len(one), len(other))
     a, b = (pixels[:frames].ravel().astype(np.float64) for pixels in (one, other))
-    if least >= LEAST_LOSSLESS:
-        return _correlation(a, b) >= least
     low, high = max(a.min(), b.min()), min(a.max(), b.max())
-    return _correlation(*(np.clip(values, low, max(low, high)) for values in (a, b))) >= least
+    return _correlation(*(np.clip(values, low, max(low, high)) for values in (a, b))) >= LEAST_CORRELATION
 
 
 def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

@@ -15,8 +15,7 @@ from pydicom.pixels.utils import get_expected_length
 from pydicom.tag import BaseTag
 from pydicom.uid import UID
 
-from components.dicom.attributes import REMEDY
-from components.imaging.decoding import FaultyFile, library
+from components.imaging.decoding import REMEDY, FaultyFile, library
 
 PIXEL_DATA = BaseTag(0x7FE00010)
 UNDEFINED = 0xFFFFFFFF

@@ -21,15 +21,18 @@ from pydicom.uid import (
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
     JPEGLSNearLossless,
+    JPEGLSTransferSyntaxes,
+    JPEGTransferSyntaxes,
     RLELossless,
 )
 
 from components.dicom.codestreams import check_frames
 from components.dicom.palette import colours
 from components.dicom.rescale import modality_values
-from components.imaging.decoding import library
+from components.imaging.decoding import REMEDY, FaultyFile, library
 
 FLOAT_PIXELS = {"FloatPixelData": "Float", "DoubleFloatPixelData": "DoubleFloat"}
+SIGNLESS = (*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes)  # the highest bit stored is the sign (PS3.5 8.2.1, 8.2.3)
 LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K)
 
 
@@ -95,9 +98,24 @@ def decoded_frames(dataset: Dataset, numbers: list[int] | None = None) -> Iterat
     Raises `FaultyFile` where a frame is broken.
     """
     check_frames(dataset)
+    if dataset.BitsAllocated == 1 and not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        yield from _single_bits(dataset, numbers)
+        return
     with library("pixels cannot be decoded"), panics_told():
         # pydicom would clear bits above `BitsStored`, whatever `HighBit` says; `pixel_bits` goes by both
         yield from iter_pixels(dataset, indices=numbers, correct_unused_bits=False)
+
+
+def _single_bits(dataset: Dataset, numbers: list[int] | None) -> Iterator[NDArray[np.uint8]]:
+    """Frames of one bit a pixel, which share bytes where their size is no multiple of eight (PS3.5 8.1.1)."""
+    count, shape = int(dataset.get("NumberOfFrames") or 1), (int(dataset.Rows), int(dataset.Columns))
+    packed, size = np.frombuffer(dataset.PixelData, np.uint8), math.prod(shape)
+    if packed.size * 8 < count * size:
+        raise FaultyFile(f"truncated: the header says {count * size} pixels, {packed.size * 8} are there. {REMEDY}")
+    for number in range(count) if numbers is None else numbers:
+        first = number * size
+        bits = np.unpackbits(packed[first // 8 : (first + size + 7) // 8], bitorder="little")
+        yield bits[first % 8 : first % 8 + size].reshape(shape)
 
 
 @contextmanager
@@ -129,13 +147,16 @@ def _mapped_frame(dataset: Dataset, number: int) -> NDArray[Any] | None:
 def pixel_bits(frame: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
     """`frame`, or a part of it, without what lies above or below its pixel bits (overlays, in older files).
 
-    Signs are extended. Only syntaxes that store the bits as they are have such leftovers.
+    Only syntaxes that store the bits as they are have such leftovers. Signs are extended: JPEG and JPEG-LS know none.
     """
     syntax = dataset.file_meta.TransferSyntaxUID
-    if frame.dtype.kind == "f" or (syntax.is_compressed and syntax != RLELossless and not syntax.is_deflated):
+    allocated, stored, high = int(dataset.BitsAllocated), int(dataset.get("BitsStored") or 0), dataset.get("HighBit")
+    if frame.dtype.kind == "f":
         return frame
-    allocated, stored = int(dataset.BitsAllocated), int(dataset.BitsStored)
-    high = dataset.get("HighBit")
+    if syntax.is_compressed and syntax != RLELossless and not syntax.is_deflated:
+        if frame.dtype.kind != "i" or syntax not in SIGNLESS:
+            return frame
+        allocated, high = frame.dtype.itemsize * 8, stored - 1
     above = allocated - (stored if high is None else int(high) + 1)
     if stored >= allocated or allocated != frame.dtype.itemsize * 8:
         return frame
@@ -145,6 +166,8 @@ def pixel_bits(frame: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
 
 
 def _signed(value: int, dataset: Dataset) -> int:
-    """Some writers put a signed padding value into an unsigned attribute."""
-    allocated = int(dataset.BitsAllocated)
-    return value - 2**allocated if dataset.PixelRepresentation and value >= 2 ** (allocated - 1) else value
+    """Some writers put a signed padding value into an unsigned attribute, or the other way round."""
+    allocated, signed = int(dataset.BitsAllocated), bool(dataset.PixelRepresentation)
+    if value < 0 and not signed:
+        return value + (1 << allocated)
+    return value - (1 << allocated) if signed and value >= 1 << allocated - 1 else value

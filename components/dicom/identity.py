@@ -45,7 +45,8 @@ CHARACTER_SETS = (
     "iso8859-9", "cp1251", "koi8_r",
 )  # fmt: skip
 BYTES = ("OB", "OW", "UN")
-NAME_LIKE = re.compile(r"[^\W\d_]+(?:\^[^\W\d_]*)+")
+# from the beginning of a word on: binary data may have a million letters in a row, such as white pixels
+NAME_LIKE = re.compile(r"(?<![^\W\d_])[^\W\d_]+(?:\^[^\W\d_]*)+")
 
 
 @dataclass(frozen=True)

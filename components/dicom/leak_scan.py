@@ -166,7 +166,7 @@ def _begins_word(word: str, text: str) -> bool:
     if not word.isascii():
         return True
     before = r"(?<![a-z0-9.])" if word[0].isdigit() else r"(?<![a-z0-9])"
-    after = r"(?![a-z0-9])" if len(word) < SUBSTRING else ""
+    after = r"(?!\.?[a-z0-9])" if len(word) < SUBSTRING else ""  # a number before a point is the beginning of a UID
     return re.search(before + re.escape(word) + after, text) is not None
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.pixels.processing import apply_color_lut
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRBigEndian
 
 from components.dicom.attributes import COLOURS
+from components.dicom.lookup import applied, descriptor, entries, expanded
 from components.imaging.decoding import library
 
 
@@ -20,27 +20,12 @@ def colours(frame: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
     Tables of any byte order give the same colours. Raises `FaultyFile` where there is no palette that fits.
     """
     with library("its palette cannot be applied"):
-        return apply_color_lut(frame, _little_endian(dataset))[..., :3]
+        return np.stack([_channel(frame, dataset, f"{colour}PaletteColorLookupTable") for colour in COLOURS], axis=-1)
 
 
-def _little_endian(dataset: Dataset) -> Dataset:
-    """The palette of `dataset` with words in little-endian order, which pydicom takes them to have."""
-    big = dataset.file_meta.TransferSyntaxUID == ExplicitVRBigEndian
-    palette = Dataset()
-    palette.file_meta = FileMetaDataset()
-    palette.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    for colour in COLOURS:
-        table = f"{colour}PaletteColorLookupTable"
-        if f"{table}Descriptor" in dataset:
-            palette[f"{table}Descriptor"] = dataset[f"{table}Descriptor"]
-        for keyword in (f"{table}Data", f"Segmented{table}Data"):
-            if keyword in dataset:
-                palette.add_new(keyword, "OW", _words(dataset[keyword].value, big and dataset[keyword].VR == "OW"))
-    return palette
-
-
-def _words(value: Any, swapped: bool) -> bytes:
-    """Bytes of a table; some writers give it as numbers (VR US)."""
-    if not isinstance(value, bytes):
-        return np.array(value, "<u2").tobytes()
-    return np.frombuffer(value, ">u2").astype("<u2").tobytes() if swapped else value
+def _channel(frame: NDArray[Any], dataset: Dataset, table: str) -> NDArray[Any]:
+    in_segments = f"Segmented{table}Data" in dataset and f"{table}Data" not in dataset
+    data = dataset[f"Segmented{table}Data" if in_segments else f"{table}Data"]
+    big = dataset.file_meta.TransferSyntaxUID == ExplicitVRBigEndian and data.VR == "OW"
+    values = expanded(dataset, table, big) if in_segments else entries(dataset, table, big)
+    return applied(frame, descriptor(dataset, table)[1], values)

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
-from pydicom.multival import MultiValue
 from pydicom.pixels.utils import as_pixel_options, get_expected_length, iter_pixels
 from pydicom.uid import (
     UID,
@@ -27,9 +26,11 @@ from pydicom.uid import (
 
 from components.dicom import jpeg_2000_segments, jpeg_segments
 from components.dicom.frames import panics_told, pixel_bits
+from components.dicom.lookup import entries, expanded
+from components.imaging.decoding import BROKEN
 
 FLOATS = {"FloatPixelData": 4, "DoubleFloatPixelData": 8}  # bytes a value
-TABLES = ("LUT", *(f"{colour}PaletteColorLookupTable" for colour in ("Red", "Green", "Blue")))
+PALETTES = tuple(f"{colour}PaletteColorLookupTable" for colour in ("Red", "Green", "Blue"))
 ITEM = b"\xfe\xff\x00\xe0"
 
 
@@ -56,6 +57,7 @@ def keep_pixels_alone(dataset: Dataset) -> None:
     elif syntax.is_encapsulated:
         _clean_streams(dataset, _cleaner(syntax))
     else:
+        _drop_offsets(dataset)
         _clean_native(dataset)
 
 
@@ -74,16 +76,36 @@ def _cut(dataset: Dataset, keyword: str, length: int) -> None:
 
 
 def _cut_tables(dataset: Dataset) -> None:
-    """Look-up tables, at any depth, to the entries that their descriptor gives (PS3.3 C.7.6.3.1.5, C.11.1.1.1)."""
-    for table in TABLES:
-        data, descriptor = dataset.get(f"{table}Data"), dataset.get(f"{table}Descriptor")
-        if data and isinstance(descriptor, (list, MultiValue)) and len(descriptor) == 3:
-            entries = int(descriptor[0]) % 2**16 or 2**16  # 0 stands for 2**16
-            most = 2 * entries if isinstance(data, bytes) else entries
-            dataset[f"{table}Data"].value = data[:most] if isinstance(data, (bytes, MultiValue)) else data
+    """Look-up tables, at any depth, to the entries that their descriptor gives (PS3.3 C.7.6.3.1.5, C.11.1.1.1).
+
+    A table whose entries cannot be told apart from other data goes.
+    """
+    for table in ("LUT", *PALETTES):
+        if f"{table}Data" in dataset:
+            _cut_table(dataset, f"{table}Data", table)
+    for table in PALETTES:
+        if f"Segmented{table}Data" in dataset and not _is_whole(dataset, table):
+            del dataset[f"Segmented{table}Data"]
     for element in dataset:
         for item in element.value if element.VR == "SQ" else ():
             _cut_tables(item)
+
+
+def _cut_table(dataset: Dataset, keyword: str, table: str) -> None:
+    try:
+        found = entries(dataset, table)
+    except BROKEN:
+        del dataset[keyword]
+        return
+    data = found.astype(found.dtype.newbyteorder("<")).tobytes()
+    dataset.add_new(keyword, "OW", data + b"\0" * (len(data) % 2))
+
+
+def _is_whole(dataset: Dataset, table: str) -> bool:
+    try:
+        return len(expanded(dataset, table)) > 0
+    except BROKEN:
+        return False
 
 
 def _clean_native(dataset: Dataset) -> None:
@@ -95,6 +117,7 @@ def _clean_native(dataset: Dataset) -> None:
     length = get_expected_length(dataset)
     if len(dataset.PixelData) < length:
         return
+    _refuse_more_frames(dataset, length)
     _cut(dataset, "PixelData", length)
     if dataset.BitsAllocated == 1:
         _clear_last_bits(dataset, length)
@@ -106,6 +129,17 @@ def _clean_native(dataset: Dataset) -> None:
         dataset.HighBit = int(dataset.BitsStored) - 1
     if length % 2:
         dataset.PixelData = dataset.PixelData[:length] + b"\0"
+
+
+def _refuse_more_frames(dataset: Dataset, length: int) -> None:
+    """Raises `ValueError` where whole frames follow: rather the header is wrong than that they are none."""
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    more, rest = divmod(len(dataset.PixelData) - length, length // frames) if dataset.BitsAllocated > 1 else (0, 0)
+    if more and rest in (0, len(dataset.PixelData) % 2):
+        raise ValueError(
+            f"Number of Frames (0028,0008): expected {frames} frames, as the header says, found pixels of "
+            f"{frames + more}. Correct it, or leave the file out"
+        )
 
 
 def _as_array(dataset: Dataset) -> NDArray[Any]:

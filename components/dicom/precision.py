@@ -35,8 +35,11 @@ def settle_precision(dataset: Dataset) -> None:
         )
     contradicts = any(frame.signed is not None and frame.signed != signed for frame in frames)
     if bits <= stored and not contradicts:
-        if signed and bits < stored and frames[0].signed is None:  # the sign is the highest bit that a sample has
-            _set_bits(dataset, bits)
+        if bits <= 8 < allocated:  # so have the frames that a decoder gives
+            dataset.BitsAllocated = 8
+            _set_bits(dataset, min(stored, 8))
+        if bits < dataset.BitsStored and signed and frames[0].signed is None:
+            _set_bits(dataset, bits)  # the sign is the highest bit that a sample has
         return
     _set_bits(dataset, bits)
     low, high = _range(dataset)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,16 @@ from pydicom.errors import InvalidDicomError
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from components.dicom.attributes import COLOURS, REMEDY, check, named, require
+from components.dicom.attributes import COLOURS, check, named, require
+from components.dicom.colour_transform import settle_colours
 from components.dicom.fragments import settle_fragments
 from components.dicom.frames import frame_values, padding_mask, stored_frames
 from components.dicom.kinds import not_an_image
+from components.dicom.overlays import refuse_overlays_in_pixels
+from components.dicom.palette import colours
 from components.dicom.precision import settle_precision
 from components.dicom.rescale import check_rescale
-from components.imaging.decoding import MAX_VALUES, FaultyFile, UnreadableImage, faults_of, library
+from components.imaging.decoding import MAX_VALUES, REMEDY, FaultyFile, UnreadableImage, faults_of, library
 
 __all__ = [
     "LONG",
@@ -38,6 +42,9 @@ __all__ = [
     "stored_frames",
 ]
 LONG = 2**16  # bytes of an element that stays in the file where not all of it is wanted at once
+LEAVE_OUT = "leave the file out"
+ANEW = f"Copy it anew, or {LEAVE_OUT}"
+PREFIX = b"DICM"  # the end of the preamble
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 GREY = ("MONOCHROME1", "MONOCHROME2")
 COLOUR = ("PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
@@ -94,18 +101,22 @@ def open_dicom(path: Path, by_frame: bool = False) -> Dataset:
         with library("cannot be opened"):
             empty = path.stat().st_size == 0
         if empty:
-            raise FaultyFile("empty file")
+            raise FaultyFile(f"empty file. {ANEW}")
         dataset = _parse(path, LONG if by_frame else None)
         if not len(dataset):
-            raise FaultyFile("truncated: the file ends before its last element does")
+            raise FaultyFile(f"truncated: the file ends before its last element does. {ANEW}")
         check(dataset)
         _check_is_image(dataset)
         _check_size(dataset, math.inf if by_frame else MAX_VALUES)
         _check_bits(dataset)
         check_rescale(dataset)
+        if dataset.PhotometricInterpretation == "PALETTE COLOR":
+            colours(np.zeros(1, np.uint8), dataset)  # raises where a table does not fit
         settle_fragments(dataset)
         if not by_frame:
             settle_precision(dataset)
+            settle_colours(dataset)
+        refuse_overlays_in_pixels(dataset)
     return dataset
 
 
@@ -117,7 +128,7 @@ def decode(dataset: Dataset, name: str) -> DicomImage:
     with faults_of(name):
         pixels = _decoded(dataset)
     if not np.isfinite(pixels).all():
-        raise UnreadableImage(name, "has values that are not numbers")
+        raise UnreadableImage(name, f"expected pixels that are numbers, or padding, found others. {REMEDY}")
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         np.subtract(pixels.min() + pixels.max(), pixels, out=pixels)
     return DicomImage(pixels, dataset)
@@ -127,14 +138,14 @@ def _parse(path: Path, defer_size: int | None) -> Dataset:
     """The data set, with the transfer syntax that its file meta names; without file meta, the one it is read by."""
     with library("broken DICOM"):
         try:
-            dataset = dcmread(path, defer_size=defer_size)
+            dataset: Dataset = dcmread(path, defer_size=defer_size)
             bare = False
         except InvalidDicomError:
-            dataset = dcmread(path, defer_size=defer_size, force=True)  # files from before Part 10 have no preamble
-            bare = not dataset.file_meta
+            dataset = _without_preamble(path, defer_size)
+            bare = not getattr(dataset, "file_meta", None)
     if bare:
         if "Rows" not in dataset or "Columns" not in dataset:
-            raise FaultyFile("broken DICOM: neither a DICOM preamble nor an image header")
+            raise FaultyFile(f"broken DICOM: neither a DICOM preamble nor an image header. {REMEDY}")
         implicit, little = dataset.original_encoding
         dataset.file_meta = FileMetaDataset()
         dataset.file_meta.TransferSyntaxUID = (
@@ -142,6 +153,15 @@ def _parse(path: Path, defer_size: int | None) -> Dataset:
         )
     _check_syntax(dataset)
     return dataset
+
+
+def _without_preamble(path: Path, defer_size: int | None) -> Dataset:
+    """Files from before Part 10 have no preamble; others were cut, some before its last four bytes."""
+    with path.open("rb") as file:
+        prefix = file.read(len(PREFIX))
+    if prefix == PREFIX:
+        return dcmread(BytesIO(path.read_bytes()[len(PREFIX) :]), force=True)
+    return dcmread(path, defer_size=defer_size, force=True)
 
 
 def _check_syntax(dataset: Dataset) -> None:
@@ -153,7 +173,7 @@ def _check_syntax(dataset: Dataset) -> None:
             "expected a Transfer Syntax UID (0002,0010) in the file meta information, found none, so that nobody knows "
             f"how its pixels are encoded. {REMEDY}"
         )
-    with library(f"the transfer syntax {syntax.name} cannot be decoded"):
+    with library(f"the transfer syntax {syntax.name} cannot be decoded. Convert it, or leave the file out"):
         get_decoder(syntax)
         dataset.file_meta.TransferSyntaxUID = syntax  # under another value representation it is mere text
 
@@ -163,15 +183,27 @@ def _check_is_image(dataset: Dataset) -> None:
     if kind:
         raise FaultyFile(f"not an image: {kind}")
     if not any(keyword in dataset for keyword in PIXELS):
-        raise FaultyFile(f"no pixels in it (SOP class {dataset.get('SOPClassUID', 'unknown')})")
+        raise FaultyFile(f"expected Pixel Data (7FE0,0010), found no pixels. {ANEW}")
     require(dataset, *PIXEL_MODULE, *(OF_WHOLE_NUMBERS if "PixelData" in dataset else ()))
-    photometric, samples = dataset.PhotometricInterpretation, dataset.SamplesPerPixel
+    photometric, samples = dataset.PhotometricInterpretation.upper(), dataset.SamplesPerPixel
     if photometric not in GREY + COLOUR:
-        raise FaultyFile(f"photometric interpretation {photometric}: unsupported")
+        listed = ", ".join(GREY + COLOUR)
+        raise FaultyFile(f"{named(0x00280004)}: expected one of {listed}, found another. Convert it, or {LEAVE_OUT}")
+    dataset.PhotometricInterpretation = photometric
     if photometric == "PALETTE COLOR":
         require(dataset, *(keyword for table in TABLES for keyword in _parts_of(table, dataset)))
-    if samples != (1 if photometric in (*GREY, "PALETTE COLOR") else 3):
-        raise FaultyFile(f"{samples} samples a pixel do not fit {photometric}")
+    fitting = 1 if photometric in (*GREY, "PALETTE COLOR") else 3
+    if samples != fitting:
+        raise FaultyFile(f"{named(0x00280002)}: expected {fitting} for {photometric}, found {samples}. {REMEDY}")
+    _check_planes(dataset)
+
+
+def _check_planes(dataset: Dataset) -> None:
+    """Compressed frames know how their colours lie; of native ones only the header tells (PS3.3 C.7.6.3.1.3)."""
+    if dataset.SamplesPerPixel > 1 and dataset.get("PlanarConfiguration") is None:
+        if not UID(dataset.file_meta.TransferSyntaxUID).is_encapsulated:
+            require(dataset, "PlanarConfiguration")
+        dataset.PlanarConfiguration = 0
 
 
 def _parts_of(table: str, dataset: Dataset) -> tuple[str, str]:
@@ -183,10 +215,13 @@ def _parts_of(table: str, dataset: Dataset) -> tuple[str, str]:
 def _check_size(dataset: Dataset, most: float) -> None:
     rows, columns, frames = dataset.Rows, dataset.Columns, int(dataset.get("NumberOfFrames") or 1)
     if min(rows, columns, frames) < 1:
-        raise FaultyFile(f"claims {frames} frames of {rows} x {columns} pixels")
+        raise FaultyFile(
+            "expected Rows (0028,0010), Columns (0028,0011) and Number of Frames (0028,0008) of 1 or more, found "
+            f"{rows}, {columns} and {frames}. {REMEDY}"
+        )
     samples = 3 if dataset.PhotometricInterpretation == "PALETTE COLOR" else dataset.SamplesPerPixel
     if rows * columns * frames * samples > most:
-        raise FaultyFile(f"claims {frames} frames of {rows} x {columns}: more than {most} values")
+        raise FaultyFile(f"claims {frames} frames of {rows} x {columns}: more than {most} values. {REMEDY}")
 
 
 def _check_bits(dataset: Dataset) -> None:
@@ -217,5 +252,5 @@ def _decoded(dataset: Dataset) -> NDArray[np.float32]:
         found = number + 1
     if found != expected:
         kind = "truncated" if found < expected else "Number of Frames (0028,0008) is wrong"
-        raise FaultyFile(f"{kind}: the header says {expected} frames, {found} are there")
+        raise FaultyFile(f"{kind}: the header says {expected} frames, {found} are there. {REMEDY}")
     return pixels

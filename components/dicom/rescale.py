@@ -10,12 +10,14 @@ from typing import Any
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut
+from pydicom.uid import ExplicitVRBigEndian
 
-from components.dicom.attributes import REMEDY, named
-from components.imaging.decoding import FaultyFile, library
+from components.dicom.attributes import named
+from components.dicom.lookup import applied, descriptor, entries
+from components.imaging.decoding import REMEDY, FaultyFile, library
 
 SLOPE, INTERCEPT = "RescaleSlope", "RescaleIntercept"
-SLOPE_TAG = 0x00281053
+SLOPE_TAG, TRANSFORMATION_TAG = 0x00281053, 0x00289145
 
 
 def modality_values(frame: NDArray[Any], dataset: Dataset, number: int) -> NDArray[Any]:
@@ -25,18 +27,32 @@ def modality_values(frame: NDArray[Any], dataset: Dataset, number: int) -> NDArr
     """
     transformation = _transformation(dataset, number)
     if transformation is None and dataset.get("ModalityLUTSequence"):
-        with library("the modality LUT cannot be applied"):
-            return apply_modality_lut(frame, dataset)
+        return applied(frame, *_modality_lut(dataset))
     rescale = _rescale(dataset if transformation is None else transformation)
     return frame if rescale is None else apply_modality_lut(frame, rescale)
 
 
 def check_rescale(dataset: Dataset) -> None:
-    """Raises `FaultyFile` where a frame's slope is 0, which would make every pixel the same."""
-    for number in range(int(dataset.get("NumberOfFrames") or 1)):
-        transformation = _transformation(dataset, number)
+    """Raises `FaultyFile` where values cannot be told: of a slope of 0, of no table, or of some frames alone."""
+    if dataset.get("ModalityLUTSequence"):
+        _modality_lut(dataset)
+    transformations = [_transformation(dataset, number) for number in range(int(dataset.get("NumberOfFrames") or 1))]
+    if None in transformations and any(one is not None for one in transformations):
+        raise FaultyFile(
+            f"{named(TRANSFORMATION_TAG)}: expected one for every frame, found none for frame "
+            f"{transformations.index(None) + 1}, so that nobody knows what its values mean. {REMEDY}"
+        )
+    for transformation in transformations:
         if transformation is not None or not dataset.get("ModalityLUTSequence"):
             _rescale(dataset if transformation is None else transformation)
+
+
+def _modality_lut(dataset: Dataset) -> tuple[int, NDArray[Any]]:
+    """The stored value of the first entry, and the entries."""
+    item = dataset.ModalityLUTSequence[0]
+    with library("the modality LUT cannot be applied"):
+        big = dataset.file_meta.TransferSyntaxUID == ExplicitVRBigEndian and item["LUTData"].VR == "OW"
+        return descriptor(item, "LUT")[1], entries(item, "LUT", big)
 
 
 def _rescale(source: Dataset) -> Dataset | None:

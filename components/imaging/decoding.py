@@ -16,6 +16,7 @@ BROKEN = (
     OverflowError, struct.error, zlib.error, BytesLengthException,
 )  # fmt: skip
 LONGEST_REASON = 300  # characters that are kept of what a library says
+REMEDY = "Correct it, or leave the file out"
 
 
 class UnreadableImage(Exception):
@@ -41,7 +42,7 @@ def library(problem: str) -> Iterator[None]:
     except FaultyFile:
         raise
     except BROKEN as error:
-        raise FaultyFile(f"{problem}: {one_line(error)}") from error
+        raise FaultyFile(with_remedy(f"{problem}: {one_line(error)}")) from error
 
 
 @contextmanager
@@ -60,6 +61,11 @@ def machine_lacks(error: BaseException | None) -> OSError | None:
             return OSError(error.errno, error.strerror)
         error = error.__cause__ or error.__context__
     return None
+
+
+def with_remedy(reason: str) -> str:
+    """`reason` and what to do, where it does not say so itself: by a sentence that ends, or by leaving the file out."""
+    return reason if reason.endswith(".") or "leave the file out" in reason else f"{reason}. {REMEDY}"
 
 
 def one_line(error: BaseException) -> str:

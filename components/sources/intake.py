@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import warnings
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.multival import MultiValue
 
 from components.dicom import identity, leak_scan
-from components.dicom.attributes import REMEDY, require
+from components.dicom.attributes import named, require
 from components.dicom.burned_in import Reviewed, clean, regions_to_keep
 from components.dicom.deidentify import Pseudonyms, deidentify
 from components.dicom.duplicates import Stored, stored
@@ -23,7 +24,7 @@ from components.dicom.identity import Identity
 from components.dicom.read import decode, open_dicom
 from components.dicom.text_search import refuse_text
 from components.handover import IndexRow, StepError
-from components.imaging.decoding import BROKEN, UnreadableImage, faults_of, machine_lacks
+from components.imaging.decoding import BROKEN, REMEDY, FaultyFile, UnreadableImage, faults_of, machine_lacks
 from components.sources.items import DicomFile, Item, Picture, Unreadable
 
 SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
@@ -89,6 +90,8 @@ def _take_dicom(item: DicomFile, row: IndexRow, intake: Intake) -> Taken:
     original = open_dicom(item.path)
     with faults_of(item.name):
         require(original, "SOPClassUID", "SOPInstanceUID")
+        if not original.SOPClassUID.is_valid:
+            raise FaultyFile(f"{named(0x00080016)}: expected a UID, found other text. {REMEDY}")
     known = identity.collect(original)
     sha256 = hashlib.sha256(item.path.read_bytes()).hexdigest()
     boxes = regions_to_keep(original, sha256, intake.reviewed, item.name)
@@ -147,7 +150,8 @@ def _quarantined(item: Item, row: IndexRow, reason: str) -> Taken:
         content = item.name.encode()
     image_id = hashlib.sha256(content).hexdigest()[:16]
     if item.path is not None:
-        for path in sorted({str(item.path), repr(str(item.path)), str(item.path.resolve())}, key=len, reverse=True):
+        resolved = os.path.realpath(item.path)  # `Path.resolve` raises on a loop of links
+        for path in sorted({str(item.path), repr(str(item.path)), resolved}, key=len, reverse=True):
             reason = reason.replace(path, "the file")
         reason = reason.replace(item.path.name, "the file")
     if isinstance(item, DicomFile):

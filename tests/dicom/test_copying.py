@@ -85,3 +85,12 @@ def test_private_and_other_elements_come_along_and_pixels_do_not() -> None:
     assert image[0x00111001].value == "kept" and image.InstitutionName == "St. Elsewhere"
     assert "PixelData" not in image and "PixelData" in source
     assert image.file_meta.get("TransferSyntaxUID") != uid.ExplicitVRBigEndian
+
+
+@pytest.mark.parametrize("filling", [bytes(512), b"\xfe\xff\xdd\xe0\0\0\0\0"])
+def test_what_fills_up_the_file_is_not_carried(tmp_path: Path, filling: bytes) -> None:
+    path = write_dicom(tmp_path / "in.dcm", dicom(PIXELS))
+    path.write_bytes(path.read_bytes() + filling)
+    made = derive(dcmread(path), PIXELS.repeat(2, 0).repeat(2, 1), 2, "sr-generator", "3")
+    save(made, tmp_path / "out.dcm")
+    assert dcmread(tmp_path / "out.dcm").PatientName == "Doe^Jane"

@@ -228,3 +228,8 @@ def test_a_character_set_that_is_none_is_replaced() -> None:
     assert anonymous(SpecificCharacterSet="MEIER").SpecificCharacterSet == "ISO_IR 192"
     assert anonymous(SpecificCharacterSet="ISO_IR 100").SpecificCharacterSet == "ISO_IR 100"
     assert "SpecificCharacterSet" not in anonymous()
+
+
+@pytest.mark.parametrize(("keyword", "vr"), [("PixelRepresentation", "SS"), ("PixelPaddingValue", "IS")])
+def test_a_zero_under_another_vr_stays_a_zero(tmp_path: Path, keyword: str, vr: str) -> None:
+    assert deidentify(under_another_vr(tmp_path, keyword, vr, 0), SALT)[keyword].value == 0

@@ -162,3 +162,17 @@ def test_a_header_tells_what_is_needed(tmp_path: Path) -> None:
     del header.InstanceNumber, header.ImagePositionPatient
     found = stored(header, tmp_path, "hash", (1, 4, 5))
     assert (found.number, found.position) == (None, None)
+
+
+def test_a_small_lesion_makes_another_slice_of_one_uid(tmp_path: Path) -> None:
+    lesion = PICTURE * 4000
+    lesion[18:20, 18:20] += 40
+    images = [image(tmp_path, "a", PICTURE * 4000, instance="1"), image(tmp_path, "b", lesion, instance="1")]
+    assert duplicates(images) == {}
+
+
+@pytest.mark.parametrize("shift", [1, 2, 4])
+def test_one_image_of_less_depth_is_the_same(tmp_path: Path, shift: int) -> None:
+    whole = (PICTURE * 4000).round()
+    images = [image(tmp_path, "a", whole, instance="1"), image(tmp_path, "b", whole // 2**shift, instance="1")]
+    assert list(duplicates(images)) == [1]

@@ -10,6 +10,7 @@ from pydicom import dcmread, uid
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
 
+from components.dicom.frames import stored_frame
 from components.dicom.read import open_dicom, read_dicom
 from components.imaging.decoding import UnreadableImage
 from tests.drawing import dicom, shapes, write_big_endian, write_dicom
@@ -74,9 +75,15 @@ def test_native_pixels_under_an_encapsulated_syntax_are_refused(tmp_path: Path) 
         read_dicom(path)
 
 
-def without_preamble(path: Path) -> Path:
-    path.write_bytes(path.read_bytes()[132:])
+def without_preamble(path: Path, cut: int = 132) -> Path:
+    path.write_bytes(path.read_bytes()[cut:])
     return path
+
+
+def test_the_last_bytes_of_a_preamble_may_be_there(tmp_path: Path) -> None:
+    path = without_preamble(write_dicom(tmp_path / "a.dcm", dicom(FILM[0], "US")), 128)
+    np.testing.assert_array_equal(read_dicom(path).pixels[0], FILM[0])
+    assert np.array_equal(stored_frame(open_dicom(path, by_frame=True), 0), FILM[0])
 
 
 @pytest.mark.parametrize("syntax", [uid.RLELossless, uid.JPEG2000Lossless, uid.ExplicitVRBigEndian, *NATIVE])

@@ -1,10 +1,14 @@
 from importlib.resources import files
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pydicom.data
 import pytest
-from pydicom.uid import JPEGBaseline8Bit
+from numpy.typing import NDArray
+from PIL import Image
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEGBaseline8Bit, JPEGLosslessSV1
 
 from components.dicom.frames import frame_values, is_lossy, padding_mask, pixel_bits, stored_frame, stored_frames
 from components.dicom.read import open_dicom, read_dicom
@@ -110,3 +114,63 @@ def test_loss_is_told_by_the_flag_or_the_syntax(flag: str, lossy: bool) -> None:
     assert is_lossy(image) is lossy
     image.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
     assert is_lossy(image)
+
+
+def test_a_negative_padding_value_counts_for_unsigned_pixels() -> None:
+    stored = np.array([[63536, 5]], np.uint16)
+    image = dicom(stored, "MR")
+    image.add_new("PixelPaddingValue", "SS", -2000)
+    assert padding_mask(stored, image).tolist() == [[True, False]]
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_pixels_of_one_bit_share_bytes_with_the_next_frame(tmp_path: Path, frames: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 2, (frames, 5, 7), np.uint8)
+    image = dicom(pixels, "MR", BitsAllocated=1, BitsStored=1, HighBit=0)
+    packed = np.packbits(pixels.ravel(), bitorder="little").tobytes()
+    image.PixelData = packed + b"\0" * (len(packed) % 2)
+    path = write_dicom(tmp_path / "a.dcm", image)
+    np.testing.assert_array_equal(read_dicom(path).pixels, pixels)
+    assert np.array_equal(stored_frame(open_dicom(path, by_frame=True), frames - 1), pixels[-1])
+    image.PixelData = packed[: len(packed) // 4 * 2]
+    with pytest.raises(UnreadableImage, match="truncated: the header says"):
+        read_dicom(write_dicom(tmp_path / "cut.dcm", image))
+
+
+def jpeg_lossless(stored: NDArray[np.int64], bits: int) -> bytes:
+    """`stored`, not below 0, as JPEG of process 14: each pixel's difference from the one before it, codes of 5 bits."""
+    before = np.pad(stored, ((0, 0), (1, 0)))[:, :-1]
+    before[1:, 0], before[0, 0] = stored[:-1, 0], 1 << bits - 1
+    differences, code = (((stored - before + 2**15) % 2**16) - 2**15).ravel().tolist(), ""
+    for difference in differences:
+        size = abs(difference).bit_length()
+        code += f"{size:05b}" + (f"{difference + (difference < 0) * ((1 << size) - 1):0{size}b}" if size else "")
+    code += "1" * (-len(code) % 8)
+    data = int(code, 2).to_bytes(len(code) // 8).replace(b"\xff", b"\xff\0")
+    rows, columns = stored.shape
+    header = b"\xff\xc3\0\x0b" + bytes((bits, 0, rows, 0, columns, 1, 1, 0x11, 0))
+    codes = b"\xff\xc4" + (2 + 17 + 17).to_bytes(2) + b"\0" + bytes((0, 0, 0, 0, 17)) + bytes(11) + bytes(range(17))
+    return b"\xff\xd8" + header + codes + b"\xff\xda\0\x08\1\1\0\1\0\0" + data + b"\xff\xd9"
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+def test_signs_of_jpeg_are_the_highest_bit_stored(tmp_path: Path, bits: int) -> None:
+    values = (np.arange(30 * 40).reshape(30, 40) * 2 - 1200).astype(np.int16)
+    image = dicom(values, "MR", BitsStored=bits, HighBit=bits - 1, PixelPaddingValue=-1200)
+    image.PixelData = encapsulate([jpeg_lossless(values.astype(np.int64) & (1 << bits) - 1, bits)])
+    image["PixelData"].is_undefined_length = True
+    image.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+    path = write_dicom(tmp_path / "a.dcm", image)
+    np.testing.assert_array_equal(next(stored_frames(open_dicom(path))), values)
+    assert read_dicom(path).low == -1198, "padding is known by its sign"
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_frames_of_8_bits_are_read_whatever_is_allocated(tmp_path: Path, bits: int) -> None:
+    stored, stream = (np.arange(1200).reshape(30, 40) // 5).astype(np.uint8), BytesIO()
+    Image.fromarray(stored).save(stream, "JPEG", quality=100)
+    image = dicom(stored, "MR", BitsAllocated=16, BitsStored=bits, HighBit=bits - 1)
+    image.PixelData = encapsulate([stream.getvalue()])
+    image["PixelData"].is_undefined_length = True
+    image.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    assert np.abs(read_dicom(write_dicom(tmp_path / "a.dcm", image)).pixels[0] - stored).max() < 4

@@ -197,6 +197,11 @@ def test_a_name_is_found_in_other_character_sets_and_decomposed(tmp_path: Path) 
         {"PatientName": "Head^Anna", "AnatomicRegionSequence": [nested(CodeValue="69536005", CodeMeaning="Head")]},
         {"PatientBirthDate": "19000101", "AcquisitionDateTime": "20210304101112"},
         {"StationName": "PRIMA", "SoftwareVersions": ["PRIMA 4.1", "x"]},
+        {"PatientName": "Basic^Ana"},
+        {"PatientName": "Profile^Application", "PatientID": "113100"},
+        {"PatientName": "Dcm^Anna", "PatientID": "2.25"},
+        {"StudyInstanceUID": "1.2.840"},
+        {"StudyID": "SE2D1", "SequenceName": "SE2D1"},
     ],
     ids=str,
 )

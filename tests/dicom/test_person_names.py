@@ -31,3 +31,7 @@ def test_separators_alone_are_no_name(name: str) -> None:
 
 def test_words_of_a_name_are_folded_and_initials_left_out() -> None:
     assert words("M\u00dcLLER^J\u00f6rg^K==\u5c0f\u6771 Li 12") == {"m\u00fcller", "j\u00f6rg", "\u5c0f\u6771"}
+
+
+def test_utf_8_that_was_read_as_latin_1_is_what_it_stands_for() -> None:
+    assert compared("M\u00fcller^J\u00f6rg".encode().decode("latin-1")) == compared("M\u00fcller^J\u00f6rg")

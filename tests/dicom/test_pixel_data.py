@@ -141,6 +141,21 @@ def test_a_colour_table_ends_with_its_last_entry() -> None:
     assert image.RedPaletteColorLookupTableData == image.ModalityLUTSequence[0].LUTData == bytes(range(8))
 
 
+@pytest.mark.parametrize(
+    "keyword",
+    [
+        "RedPaletteColorLookupTableData", "SegmentedGreenPaletteColorLookupTableData", "LUTData",
+        "AlphaPaletteColorLookupTableData", "LargeRedPaletteColorLookupTableData", "ExtendedOffsetTable",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_table_that_nothing_describes_goes(keyword: str, nested: bool) -> None:
+    image = dicom(PIXELS, "MR", VOILUTSequence=[Dataset()])
+    setattr(image.VOILUTSequence[0] if nested else image, keyword, b"to Erika")
+    cleaned = deidentify(image, SALT)
+    assert keyword not in cleaned and keyword not in cleaned.VOILUTSequence[0]
+
+
 def compressed(*fragments: bytes, **attributes: object) -> FileDataset:
     image = dicom(np.zeros((24, 40), np.uint8), "CR", **attributes)
     image.PixelData, image.file_meta.TransferSyntaxUID = encapsulate(list(fragments)), JPEGBaseline8Bit
@@ -203,3 +218,10 @@ def test_truncated_pixels_stay_for_the_decoder_to_refuse() -> None:
     image.PixelData = image.PixelData[:20]
     keep_pixels_alone(image)
     assert len(image.PixelData) == 20
+
+
+@pytest.mark.parametrize("said", [None, 2])
+def test_more_frames_than_the_header_says_are_told_and_not_dropped(said: int | None) -> None:
+    image = dicom(np.stack([PIXELS] * 3), "MR", NumberOfFrames=said)
+    with pytest.raises(UnreadableImage, match=r"Number of Frames \(0028,0008\): expected . frames?, .* of 3. Correct"):
+        deidentify(image, SALT)

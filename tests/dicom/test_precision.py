@@ -95,10 +95,10 @@ def jpeg(tail: bytes = b"") -> FileDataset:
     return image
 
 
-@pytest.mark.parametrize("zeros", [1, 64, 5000])
-def test_zeros_behind_a_whole_jpeg_are_no_part_of_it(tmp_path: Path, zeros: int) -> None:
+@pytest.mark.parametrize("tail", [b"\0", bytes(64), bytes(5000), b"\xff" * 64, b" " * 64, b"\r\n", b"Meier, Anna " * 9])
+def test_what_follows_a_whole_jpeg_is_no_part_of_it(tmp_path: Path, tail: bytes) -> None:
     plain = read_dicom(write_dicom(tmp_path / "plain.dcm", jpeg())).pixels
-    padded = read_dicom(write_dicom(tmp_path / "padded.dcm", jpeg(bytes(zeros)))).pixels
+    padded = read_dicom(write_dicom(tmp_path / "padded.dcm", jpeg(tail))).pixels
     np.testing.assert_array_equal(padded, plain)
 
 
@@ -108,3 +108,13 @@ def test_a_jpeg_of_more_bits_than_are_allocated_is_refused(tmp_path: Path) -> No
     image["PixelData"].VR = "OB"
     with pytest.raises(UnreadableImage, match="found a precision of 12"):
         read_dicom(write_dicom(tmp_path / "a.dcm", image))
+
+
+def test_frames_of_8_bits_under_a_header_of_16_are_sharpened_into_a_file_that_can_be_read(tmp_path: Path) -> None:
+    stored = (LOW * 250).astype(np.uint8)
+    said = {"BitsAllocated": 16, "BitsStored": 16, "HighBit": 15}
+    path = write_dicom(tmp_path / "a.dcm", jpeg_2000(stored, **said))
+    np.testing.assert_array_equal(read_dicom(path).pixels[0], stored)
+    enhance_file(path, tmp_path / "out.dcm", BICUBIC)
+    sharp = read_dicom(tmp_path / "out.dcm").pixels[0]
+    assert sharp.max() <= 255 and np.abs(sharp[::2, ::2] - stored).mean() < 10

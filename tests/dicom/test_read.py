@@ -207,9 +207,15 @@ def test_what_is_not_an_image_is_refused_by_its_kind(tmp_path: Path, modality: s
     "changes, says",
     [
         ({"Rows": 60000, "Columns": 60000}, "claims"),
-        ({"Rows": 0}, "claims"),
-        ({"PhotometricInterpretation": "CMYK"}, "CMYK"),
-        ({"PhotometricInterpretation": "RGB"}, "samples"),
+        ({"Rows": 0}, r"expected Rows \(0028,0010\), .* of 1 or more, found 0, 7 and 1. Correct it"),
+        (
+            {"PhotometricInterpretation": "CMYK"},
+            r"Photometric Interpretation \(0028,0004\): .*, found another. Convert",
+        ),
+        (
+            {"PhotometricInterpretation": "RGB"},
+            r"Samples per Pixel \(0028,0002\): expected 3 for RGB, found 1. Correct",
+        ),
         ({"NumberOfFrames": 2}, "decoded"),
     ],
 )
@@ -248,3 +254,19 @@ def test_a_file_whose_header_has_half_a_number_in_it_is_named(tmp_path: Path) ->
     (tmp_path / "broken.dcm").write_bytes(whole[:138] + b"\x05\x00" + b"\x00" + whole[140:])
     with pytest.raises(UnreadableImage, match=r"broken\.dcm: broken DICOM"):
         read_dicom(tmp_path / "broken.dcm")
+
+
+def test_a_compressed_frame_knows_how_its_colours_lie_and_a_native_one_does_not(tmp_path: Path) -> None:
+    coloured = np.dstack([GREY.astype(np.uint8)] * 3)
+    image = dicom(coloured, "MR", PlanarConfiguration=None)
+    del image.PlanarConfiguration
+    with pytest.raises(UnreadableImage, match=r"expected Planar Configuration \(0028,0006\), found none"):
+        read(tmp_path, image)
+    image.PlanarConfiguration = 0
+    image.compress(uid.RLELossless)
+    del image.PlanarConfiguration
+    np.testing.assert_array_equal(read(tmp_path, image)[0], coloured)
+
+
+def test_a_photometric_interpretation_is_read_in_any_case(tmp_path: Path) -> None:
+    np.testing.assert_array_equal(read(tmp_path, grey(GREY, PhotometricInterpretation="monochrome2"))[0], GREY)

@@ -69,3 +69,12 @@ def test_a_slope_that_does_not_count_does_no_harm(tmp_path: Path) -> None:
     groups = [group(RescaleSlope=2, RescaleIntercept=0)]
     image = dicom(GREY, "CT", PerFrameFunctionalGroupsSequence=groups, RescaleSlope=0)
     np.testing.assert_array_equal(pixels(tmp_path, image)[0], GREY * 2.0)
+
+
+@pytest.mark.parametrize("own", [1, 2])
+def test_a_frame_without_a_transformation_beside_others_is_refused(tmp_path: Path, own: int) -> None:
+    groups = [group(RescaleSlope=2)] * own + [Dataset()] * (own == 2)
+    film = dicom(np.stack([GREY] * 3), "CT", PerFrameFunctionalGroupsSequence=groups)
+    says = rf"Pixel Value Transformation Sequence \(0028,9145\): expected one for every frame, .* frame {own + 1}"
+    with pytest.raises(UnreadableImage, match=says):
+        pixels(tmp_path, film)
