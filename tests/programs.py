@@ -9,9 +9,9 @@ from typing import NoReturn
 import pytest
 
 
-def needed(program: str, package: str, purpose: str) -> str:
-    """Where `program` is; see `missing` for `package` and `purpose`."""
-    return shutil.which(program) or missing(f"{program} is not on the path", package, purpose)
+def needed(program: str, package: str, purpose: str, path: str | None = None) -> str:
+    """Where `program` is, on `path` or the usual one; see `missing` for `package` and `purpose`."""
+    return shutil.which(program, path=path) or missing(f"{program} is not on the path", package, purpose)
 
 
 def missing(said: str, package: str, purpose: str) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -20,6 +21,7 @@ import pytest
 from components.handover import Layout, StepError
 from flows import detached, down, project_lock, running
 from flows.running import Running
+from tests import postgresql
 from tests.flows.conftest import PROJECT, alive, eventually
 from tests.services import HOST, free_port, schedule, with_home
 
@@ -158,16 +160,29 @@ def test_down_leaves_no_process_and_no_open_port(root: Path, present: Running) -
     assert medsr(root, "status").returncode == 1
 
 
-def test_what_is_killed_takes_all_that_it_started_with_it_and_can_be_started_again(root: Path) -> None:
+def test_started_again_with_postgresql_it_takes_all_that_it_started_with_it_when_it_is_killed(root: Path) -> None:
     ports = (free_port(), free_port())
     arguments = ("up", "-d", "--port", str(ports[0]), "--mlflow-port", str(ports[1]))
-    assert medsr(root, *arguments).returncode == 0
-    found = running.find(Layout(root))
-    assert found and found.addresses.ports == ports
-    processes = family(found.holder.pid)
-    os.kill(found.holder.pid, signal.SIGKILL)
-    assert eventually(lambda: gone(processes, ports))
+    with postgresql.served() as database:
+        started = medsr(root, *arguments, PREFECT_API_DATABASE_CONNECTION_URL=database)
+        assert started.returncode == 0, started.stderr
+        assert {"weekly-training", "monitoring"} <= asyncio.run(names_of_deployments(database))
+        found = running.find(Layout(root))
+        assert found and found.addresses.ports == ports
+        processes = family(found.holder.pid)
+        os.kill(found.holder.pid, signal.SIGKILL)
+        assert eventually(lambda: gone(processes, ports))
     assert running.find(Layout(root)) is None
+
+
+async def names_of_deployments(database: str) -> set[str]:
+    import asyncpg  # type: ignore[import-untyped]
+
+    connection = await asyncpg.connect(database.replace("+asyncpg", ""))
+    try:
+        return {row["name"] for row in await connection.fetch("select name from deployment")}
+    finally:
+        await connection.close()
 
 
 def test_a_server_that_does_not_answer_in_time_is_a_failure_with_its_last_lines(tmp_path: Path) -> None:
