@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 DICOMDIR = "DICOMDIR"
 MAX_CHUNK = 8  # images a task: one that ends its process holds up no more
 SPARE = 4  # tasks a process, so that none is idle at the end
+NO_WORKER_S = 180  # until a task that no process can take fails
 
 OnImage = Callable[[str, str], None]  # called with each image's name, and the reason where it failed
 
@@ -129,6 +130,10 @@ def _runner(workers: int, scheduler: str) -> TaskRunner[Any]:
     prefect_server.start()
     if scheduler:
         return DaskTaskRunner(address=scheduler)
+    import dask
+
+    # its default waits for ever where no process can be started in place of one that ended
+    dask.config.set({"distributed.scheduler.no-workers-timeout": f"{NO_WORKER_S} s"})
     return DaskTaskRunner(cluster_kwargs={"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None})
 
 
@@ -145,7 +150,7 @@ def _spread(
     A failure of the machine or an archive is raised outside the flow. Its message names a file, files are often named
     for patients, and Prefect keeps the messages of its runs.
     """
-    from distributed.scheduler import KilledWorker
+    from distributed.scheduler import KilledWorker, NoWorkerError
     from prefect import flow, task
 
     enhance = task(name="enhance", persist_result=False)(_enhance_chunk)
@@ -156,7 +161,13 @@ def _spread(
         return enhance.submit(layout, outbox, version, places)
 
     def failures(future: Any) -> list[str]:
-        reasons: list[str] | OSError = future.result()
+        try:
+            reasons: list[str] | OSError = future.result()
+        except NoWorkerError as error:
+            raise StepError(
+                f"expected a process to enhance images within {NO_WORKER_S} s, none could be started. What is done "
+                "stays; run it again, with fewer --workers where the machine lacks memory."
+            ) from error
         if isinstance(reasons, OSError):
             outages.append(reasons)
             raise RuntimeError("the machine or the archive failed; whoever began this run was told how")

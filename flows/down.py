@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from components.handover import Layout, StepError
-from flows import mlflow_pages, running
+from flows import left_over, mlflow_pages, running
 from flows.project_lock import Holder
 from flows.running import Running
 
@@ -27,7 +27,8 @@ def run(root: Path, say: Callable[[str], None]) -> int:
     layout = Layout(root)
     present = running.find(layout)
     if present is None:
-        say("Nothing runs here.")
+        ended = left_over.end(root)
+        say(f"Ended {ended} processes that an earlier `medsr up` left." if ended else "Nothing runs here.")
         return 0
     _tell_to_end(present.holder)
     deadline = time.monotonic() + END_S

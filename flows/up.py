@@ -16,7 +16,7 @@ from pathlib import Path
 
 from components.adapters import tracking
 from components.handover import Layout, StepError
-from flows import deployments, health, mlflow_pages, project_lock, running
+from flows import deployments, health, left_over, mlflow_pages, project_lock, running
 from flows.forgiving import Forgiving
 from flows.kept import Kept, Service, last_lines
 from flows.prefect_server import configure
@@ -60,7 +60,9 @@ def run(root: Path, port: int | None, mlflow_port: int | None, notify: str, say:
         except tracking.Unreachable as error:
             say(str(error))
         layout.logs.mkdir(parents=True, exist_ok=True)
-        services = Kept(layout.logs, root, deployments.environment(root, addresses.api) | settings, say)
+        environment = deployments.environment(root, addresses.api) | settings | left_over.mark(root)
+        services = Kept(layout.logs, root, environment, say)
+        left_over.end(root)
         try:
             _start(services, root, addresses, notify, stop, say)
             if not stop.is_set():
@@ -71,6 +73,7 @@ def run(root: Path, port: int | None, mlflow_port: int | None, notify: str, say:
         finally:
             stop.set()
             services.join()
+            left_over.end(root)
     say("Ended.")
     return 0
 

@@ -119,6 +119,19 @@ def test_an_image_that_ends_its_process_is_named_and_all_others_are_made(
     assert run(layout).summary() == "0 enhanced, 0 failed, 13 done before"
 
 
+def test_where_no_process_can_be_started_any_more_the_run_ends_and_says_so(
+    layout: Layout, prefect_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_dicom(layout.root / "in" / "bad.dcm", dicom((shapes(64, 64) * 3000).astype(np.uint16)))
+    path = tmp_path / "preload.py"
+    last_act = f"open({str(path)!r}, 'w').write('import os; os._exit(1)'); os._exit(9)"
+    path.write_text(PRELOAD.replace("os._exit(9)", last_act))  # what is started in its place ends at once
+    monkeypatch.setattr(archive, "NO_WORKER_S", 5)
+    preload = {"distributed.worker.preload": [str(path)], "distributed.scheduler.allowed-failures": 9}
+    with dask.config.set(preload), pytest.raises(StepError, match="expected a process to enhance images within 5 s"):
+        run(layout, workers=2)
+
+
 def test_what_the_machine_lacks_is_said_to_whoever_began_it_and_prefect_hears_no_name(
     layout: Layout, prefect_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

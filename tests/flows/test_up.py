@@ -11,11 +11,12 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
@@ -75,6 +76,17 @@ def services(root: Path) -> Iterator[Services]:
     with everything(root, with_home(root)) as services:
         yield services
     assert not services.children()
+    assert not at_work(root), "what ran was ended with it"
+
+
+def at_work(root: Path) -> list[list[str]]:
+    """The commands of all processes whose folder is the project."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.cwd() == str(root):
+                found.append(process.cmdline())
+    return found
 
 
 @contextmanager
@@ -127,6 +139,12 @@ def test_new_images_are_seen_by_schedule_and_start_a_run_that_can_be_cancelled(r
     assert eventually(lambda: not alive(stage))
     assert eventually(lambda: runs(services, "weekly-training").get(started) == "Cancelled")
     assert "Completed" in runs(services, "nightly-data-check").values()
+
+
+def test_images_that_no_training_has_seen_start_one_again(root: Path, services: Services) -> None:
+    before = runs(services, "weekly-training")
+    assert eventually(lambda: "Running" in runs(services, "weekly-training").values(), 240)
+    assert len(runs(services, "weekly-training")) == len(before) + 1
 
 
 def test_a_candidate_waits_for_a_person_whose_answer_is_carried_out(root: Path, services: Services) -> None:
