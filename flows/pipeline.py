@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from prefect.futures import PrefectFuture
 
 FLOW, EVALUATE = "pipeline", "evaluate"
-WORK = "medsr run"  # what others hear of whoever holds the project
+RUN, DATA_CHECK = "medsr run", "data check"  # what others hear of whoever holds the project
 _PROFILE = re.compile(r"^(profile:[ \t]*)(\w+)", re.MULTILINE)
 _SESSION: ContextVar[Session | None] = ContextVar("session", default=None)  # of `medsr run` alone
 
@@ -127,8 +127,8 @@ def prepared(
         console.print(line, markup=False, soft_wrap=True)
 
     params.load(root / PARAMS)  # before a lock is made where no project is
-    lock = Layout(root).run_lock
-    with hold_in_turn(lock, WORK, say) if wait else hold(lock, WORK):
+    lock, what = Layout(root).run_lock, DATA_CHECK if only else RUN
+    with hold_in_turn(lock, what, say) if wait else hold(lock, what):
         if profile is not None:
             say(set_profile(root / PARAMS, profile))
         settings = params.load(root / PARAMS)
@@ -136,9 +136,10 @@ def prepared(
             say(str(change))
         release_dead_locks(root)
         stages, reasons = planning.part(read_graph(root), only), stale_in_turn(root, say)
-        if EVALUATE in plan(stages, reasons):
+        names = {stage.name for stage in stages}
+        if EVALUATE in (names if force else plan(stages, reasons)):
             reasons = _export_champion(root, say)
-        count = len(stages) if force else len(reasons.keys() & {stage.name for stage in stages})
+        count = len(stages) if force else len(reasons.keys() & names)
         prefect_server.configure(verbose)
         with Board(console, (*stages, *(() if only else (Stage(REGISTER),))), echo=not verbose) as board:
             board.say(f"profile {settings.profile}: {len(stages)} stages, {count} out of date; starting Prefect")

@@ -135,7 +135,8 @@ def _deployments(api: str) -> tuple[Deployment, ...]:
         with health.prefect(api) as client:
             flows = {flow["id"]: flow["name"] for flow in health.read(client, "/flows/filter", work_pools=ours)}
             listed = health.read(client, "/deployments/filter", work_pools=ours)
-            return tuple(_deployment(client, described, flows[described["flow_id"]]) for described in listed)
+            found = [_deployment(client, described, flows[described["flow_id"]]) for described in listed]
+            return tuple(sorted(found, key=lambda one: one.deployment))
     except (httpx.HTTPError, ValueError):
         return ()
 
