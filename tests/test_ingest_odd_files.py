@@ -68,6 +68,7 @@ def raw(image: Dataset, keyword: str, vr: str, value: bytes) -> None:
         ("SOPInstanceUID", "UI", b"", "SOP Instance UID"),
         ("SOPClassUID", "UI", b"", "SOP Class UID"),
         ("SOPClassUID", "UI", b"Mustermann", "SOP Class UID (0008,0016): expected a UID, found other text"),
+        ("SOPClassUID", "LO", b"Mustermann", "SOP Class UID (0008,0016): expected a UID, found other text"),
         ("Rows", "US", b"", "Rows"),
         ("SourceImageSequence", "LO", b"none", "Source Image Sequence"),
         ("SeriesDescription", "SQ", b"nonsense", "Series Description"),

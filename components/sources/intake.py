@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.multival import MultiValue
+from pydicom.uid import UID
 
 from components.dicom import identity, leak_scan
 from components.dicom.attributes import named, require
@@ -90,7 +91,7 @@ def _take_dicom(item: DicomFile, row: IndexRow, intake: Intake) -> Taken:
     original = open_dicom(item.path)
     with faults_of(item.name):
         require(original, "SOPClassUID", "SOPInstanceUID")
-        if not original.SOPClassUID.is_valid:
+        if not UID(str(original.SOPClassUID)).is_valid:  # text, where its VR is wrong
             raise FaultyFile(f"{named(0x00080016)}: expected a UID, found other text. {REMEDY}")
     known = identity.collect(original)
     sha256 = hashlib.sha256(item.path.read_bytes()).hexdigest()
